@@ -1,0 +1,1 @@
+"""What the control plane and the workers agree on; standard library and numpy only."""

@@ -1,0 +1,48 @@
+"""The settings that every process of the control plane shares; a process adds its own dataclass beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cohortlens.core.config import Duration, Secret, Url, setting
+
+
+@dataclass(frozen=True)
+class CoreConfig:
+    """Where the data lies and how to reach PostgreSQL and Redis. The embedded stack fills in the addresses."""
+
+    environment: str = setting(
+        "ENV",
+        "development",
+        "what kind of installation this is",
+        choices=("development", "test", "production"),
+    )
+    data_dir: Path = setting(
+        "DATA_DIR", Path(".cohortlens"), "folder of the embedded stack's data, mode 0700"
+    )
+    artifact_dir: Path | None = setting(
+        "ARTIFACT_DIR", None, "artifact store; `artifacts` in the data folder when unset"
+    )
+    database_url: Url = setting(
+        "DATABASE_URL", Url(""), "PostgreSQL of the runtime role; embedded when unset"
+    )
+    database_admin_url: Url = setting(
+        "DATABASE_ADMIN_URL", Url(""), "PostgreSQL of the owner role, for migrations"
+    )
+    database_pool_size: int = setting("DATABASE_POOL_SIZE", 8, "connections a process keeps to PostgreSQL")
+    redis_url: Url = setting("REDIS_URL", Url(""), "Redis or Valkey; embedded when unset")
+    kek: Secret = setting(
+        "KEK", Secret(""), "key that seals signing keys: 32 bytes, base64; made by the embedded stack"
+    )
+    issuer: str = setting("ISSUER", "https://cohortlens.local", "issuer of access tokens")
+    access_token_ttl: Duration = setting("ACCESS_TOKEN_TTL", Duration(600), "life of an access token")
+    log_level: str = setting(
+        "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = setting("LOG_FORMAT", "json", "form of log lines", choices=("json", "text"))
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the artifact store."""
+        return self.artifact_dir or self.data_dir / "artifacts"

@@ -1,0 +1,390 @@
+import datetime
+
+from cohortlens.v1 import common_pb2 as _common_pb2
+from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PredictionTask(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREDICTION_TASK_UNSPECIFIED: _ClassVar[PredictionTask]
+    PREDICTION_TASK_PURCHASES: _ClassVar[PredictionTask]
+    PREDICTION_TASK_SPEND: _ClassVar[PredictionTask]
+
+class ExplanationMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPLANATION_METHOD_UNSPECIFIED: _ClassVar[ExplanationMethod]
+    EXPLANATION_METHOD_SHAP: _ClassVar[ExplanationMethod]
+
+class ExplanationSpace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPLANATION_SPACE_UNSPECIFIED: _ClassVar[ExplanationSpace]
+    EXPLANATION_SPACE_LOG: _ClassVar[ExplanationSpace]
+PREDICTION_TASK_UNSPECIFIED: PredictionTask
+PREDICTION_TASK_PURCHASES: PredictionTask
+PREDICTION_TASK_SPEND: PredictionTask
+EXPLANATION_METHOD_UNSPECIFIED: ExplanationMethod
+EXPLANATION_METHOD_SHAP: ExplanationMethod
+EXPLANATION_SPACE_UNSPECIFIED: ExplanationSpace
+EXPLANATION_SPACE_LOG: ExplanationSpace
+
+class FeatureVector(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class PredictRequest(_message.Message):
+    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    task: PredictionTask
+    customers: _containers.RepeatedScalarFieldContainer[str]
+    vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
+    horizon_days: int
+    schema_hash: str
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+
+class Prediction(_message.Message):
+    __slots__ = ("prediction", "customer", "external_id", "task", "horizon_days", "value", "lower", "upper", "level_ratio", "unit", "model_version", "snapshot_id", "data_as_of", "create_time")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOWER_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    prediction: str
+    customer: str
+    external_id: str
+    task: PredictionTask
+    horizon_days: int
+    value: float
+    lower: float
+    upper: float
+    level_ratio: float
+    unit: str
+    model_version: int
+    snapshot_id: str
+    data_as_of: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, prediction: _Optional[str] = ..., customer: _Optional[str] = ..., external_id: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., value: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., level_ratio: _Optional[float] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., data_as_of: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PredictResponse(_message.Message):
+    __slots__ = ("predictions",)
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
+    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ...) -> None: ...
+
+class SegmentRequest(_message.Message):
+    __slots__ = ("customers", "vectors", "schema_hash")
+    CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    customers: _containers.RepeatedScalarFieldContainer[str]
+    vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
+    schema_hash: str
+    def __init__(self, customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+
+class SegmentAssignment(_message.Message):
+    __slots__ = ("customer", "external_id", "segment", "name", "distance", "model_version", "snapshot_id")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    customer: str
+    external_id: str
+    segment: str
+    name: str
+    distance: float
+    model_version: int
+    snapshot_id: str
+    def __init__(self, customer: _Optional[str] = ..., external_id: _Optional[str] = ..., segment: _Optional[str] = ..., name: _Optional[str] = ..., distance: _Optional[float] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+
+class SegmentResponse(_message.Message):
+    __slots__ = ("assignments",)
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    assignments: _containers.RepeatedCompositeFieldContainer[SegmentAssignment]
+    def __init__(self, assignments: _Optional[_Iterable[_Union[SegmentAssignment, _Mapping]]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "method", "top")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    task: PredictionTask
+    customers: _containers.RepeatedScalarFieldContainer[str]
+    vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
+    horizon_days: int
+    schema_hash: str
+    method: ExplanationMethod
+    top: int
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ..., top: _Optional[int] = ...) -> None: ...
+
+class Attribution(_message.Message):
+    __slots__ = ("feature", "value", "unit", "contribution", "factor")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    value: float
+    unit: str
+    contribution: float
+    factor: float
+    def __init__(self, feature: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., contribution: _Optional[float] = ..., factor: _Optional[float] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("customer", "external_id", "value", "unit", "horizon_days", "space", "base_value", "attributions", "other_contribution", "additivity_residual", "model_version", "snapshot_id", "method")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    SPACE_FIELD_NUMBER: _ClassVar[int]
+    BASE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    ADDITIVITY_RESIDUAL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    customer: str
+    external_id: str
+    value: float
+    unit: str
+    horizon_days: int
+    space: ExplanationSpace
+    base_value: float
+    attributions: _containers.RepeatedCompositeFieldContainer[Attribution]
+    other_contribution: float
+    additivity_residual: float
+    model_version: int
+    snapshot_id: str
+    method: ExplanationMethod
+    def __init__(self, customer: _Optional[str] = ..., external_id: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., horizon_days: _Optional[int] = ..., space: _Optional[_Union[ExplanationSpace, str]] = ..., base_value: _Optional[float] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., other_contribution: _Optional[float] = ..., additivity_residual: _Optional[float] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("explanations",)
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    explanations: _containers.RepeatedCompositeFieldContainer[Explanation]
+    def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ...) -> None: ...
+
+class GetPredictionRequest(_message.Message):
+    __slots__ = ("prediction",)
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    prediction: str
+    def __init__(self, prediction: _Optional[str] = ...) -> None: ...
+
+class GetPredictionResponse(_message.Message):
+    __slots__ = ("prediction", "features", "schema_hash")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    features: FeatureVector
+    schema_hash: str
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., features: _Optional[_Union[FeatureVector, _Mapping]] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+
+class ListPredictionsRequest(_message.Message):
+    __slots__ = ("customer", "task", "page_size", "page_token")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    customer: str
+    task: PredictionTask
+    page_size: int
+    page_token: str
+    def __init__(self, customer: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPredictionsResponse(_message.Message):
+    __slots__ = ("predictions", "next_page_token")
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
+    next_page_token: str
+    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class StartSegmentationRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SegmentationRun(_message.Message):
+    __slots__ = ("run", "state", "progress_ratio", "model_version", "customers", "data_as_of", "published", "error", "create_time", "end_time")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    state: _common_pb2.WorkState
+    progress_ratio: float
+    model_version: int
+    customers: int
+    data_as_of: str
+    published: bool
+    error: _common_pb2.WorkError
+    create_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, run: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., model_version: _Optional[int] = ..., customers: _Optional[int] = ..., data_as_of: _Optional[str] = ..., published: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class StartSegmentationResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: SegmentationRun
+    def __init__(self, run: _Optional[_Union[SegmentationRun, _Mapping]] = ...) -> None: ...
+
+class GetSegmentationRunRequest(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    def __init__(self, run: _Optional[str] = ...) -> None: ...
+
+class GetSegmentationRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: SegmentationRun
+    def __init__(self, run: _Optional[_Union[SegmentationRun, _Mapping]] = ...) -> None: ...
+
+class ListSegmentsRequest(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    def __init__(self, run: _Optional[str] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("segment", "name", "sentence", "customers", "share_ratio", "spend_minor", "spend_share_ratio", "currency", "median_days_since", "mean_purchase_days", "mean_spend_per_day")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    SPEND_MINOR_FIELD_NUMBER: _ClassVar[int]
+    SPEND_SHARE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_DAYS_SINCE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_PURCHASE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_SPEND_PER_DAY_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    name: str
+    sentence: str
+    customers: int
+    share_ratio: float
+    spend_minor: int
+    spend_share_ratio: float
+    currency: str
+    median_days_since: float
+    mean_purchase_days: float
+    mean_spend_per_day: float
+    def __init__(self, segment: _Optional[str] = ..., name: _Optional[str] = ..., sentence: _Optional[str] = ..., customers: _Optional[int] = ..., share_ratio: _Optional[float] = ..., spend_minor: _Optional[int] = ..., spend_share_ratio: _Optional[float] = ..., currency: _Optional[str] = ..., median_days_since: _Optional[float] = ..., mean_purchase_days: _Optional[float] = ..., mean_spend_per_day: _Optional[float] = ...) -> None: ...
+
+class ListSegmentsResponse(_message.Message):
+    __slots__ = ("segments", "run")
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedCompositeFieldContainer[Segment]
+    run: SegmentationRun
+    def __init__(self, segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., run: _Optional[_Union[SegmentationRun, _Mapping]] = ...) -> None: ...
+
+class ListSegmentMembersRequest(_message.Message):
+    __slots__ = ("segment", "run", "page_size", "page_token")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    run: str
+    page_size: int
+    page_token: str
+    def __init__(self, segment: _Optional[str] = ..., run: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListSegmentMembersResponse(_message.Message):
+    __slots__ = ("members", "next_page_token")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[SegmentAssignment]
+    next_page_token: str
+    def __init__(self, members: _Optional[_Iterable[_Union[SegmentAssignment, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetFeatureSchemaRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FeatureColumn(_message.Message):
+    __slots__ = ("name", "unit", "min", "max", "nullable", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    NULLABLE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    unit: str
+    min: float
+    max: float
+    nullable: bool
+    description: str
+    def __init__(self, name: _Optional[str] = ..., unit: _Optional[str] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., nullable: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
+
+class GetFeatureSchemaResponse(_message.Message):
+    __slots__ = ("name", "version", "schema_hash", "columns")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    schema_hash: str
+    columns: _containers.RepeatedCompositeFieldContainer[FeatureColumn]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., schema_hash: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[FeatureColumn, _Mapping]]] = ...) -> None: ...
+
+class GetFeaturesRequest(_message.Message):
+    __slots__ = ("customer",)
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    customer: str
+    def __init__(self, customer: _Optional[str] = ...) -> None: ...
+
+class GetFeaturesResponse(_message.Message):
+    __slots__ = ("customer", "features", "schema_hash", "snapshot_id", "data_as_of")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    customer: str
+    features: FeatureVector
+    schema_hash: str
+    snapshot_id: str
+    data_as_of: str
+    def __init__(self, customer: _Optional[str] = ..., features: _Optional[_Union[FeatureVector, _Mapping]] = ..., schema_hash: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., data_as_of: _Optional[str] = ...) -> None: ...
