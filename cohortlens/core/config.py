@@ -1,7 +1,8 @@
 """Settings from the environment: one frozen dataclass per process, every fault reported in one go.
 
-Declare a field with ``setting``; build the dataclass with ``read``. Standard library only, so workers and sidecar
-use the same reader. A secret is masked wherever it is printed and can be given as a file through ``NAME_FILE``.
+Declare a field with ``setting``; build the dataclass with ``read``. Standard library only, so workers and
+sidecar use the same reader. A secret is masked wherever it is printed and can be given as a file through
+``NAME_FILE``.
 """
 
 from __future__ import annotations

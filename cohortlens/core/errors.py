@@ -1,7 +1,7 @@
 """The errors of the domain: sixteen canonical codes, one exception per code in use.
 
-A slice derives leaves in its ``models.py`` with a fixed ``reason``. ``gateway/interceptors/errors.py`` alone turns
-them into ``google.rpc.Status``; the CLI prints them. Nothing here knows a transport.
+A slice derives leaves in its ``models.py`` with a fixed ``reason``. ``gateway/interceptors/errors.py`` alone
+turns them into ``google.rpc.Status``; the CLI prints them. Nothing here knows a transport.
 """
 
 from __future__ import annotations

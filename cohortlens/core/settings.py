@@ -10,7 +10,7 @@ from cohortlens.core.config import Duration, Secret, Url, setting
 
 @dataclass(frozen=True)
 class CoreConfig:
-    """Where the data lies and how to reach PostgreSQL and Redis. The embedded stack fills in the addresses."""
+    """Where the data lies, how to reach PostgreSQL and Redis; the embedded stack fills in the addresses."""
 
     environment: str = setting(
         "ENV",
