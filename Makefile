@@ -1,0 +1,156 @@
+# The only entry point for people and CI. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+STATE := .state
+MAIN := .venv/bin
+WORKERS := .venv-workers/bin
+LOCKS := deploy/locks
+PIP := -m pip --disable-pip-version-check --quiet
+EDITABLE := install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+SOURCES := cohortlens gateway workers
+T ?=
+export PYTHONPATH :=
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+## ---- set-up: once per change of its inputs ----
+
+.PHONY: setup
+setup: $(STATE)/main $(STATE)/workers ## Make the two environments from their lock files
+
+.PHONY: setup-dev
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev ## The same with the tools of development
+
+$(STATE)/python:
+	@mkdir -p $(STATE)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:3]; v[:2] == (3, 11) or sys.exit("error PYTHON_VERSION: found %d.%d.%d, need 3.11\nnext: install python3.11, or make run PYTHON=/path/to/python3.11" % v)'
+	@touch $@
+
+$(STATE)/main: $(LOCKS)/main.lock pyproject.toml | $(STATE)/python
+	@echo "setup: main environment (.venv)"
+	@test -x $(MAIN)/python || $(PYTHON) -m venv .venv
+	@$(MAIN)/python $(PIP) install --no-deps --requirement $(LOCKS)/main.lock
+	@$(MAIN)/python $(PIP) $(EDITABLE)
+	@touch $@
+
+$(STATE)/workers: $(LOCKS)/workers.lock pyproject.toml | $(STATE)/python
+	@echo "setup: workers' environment (.venv-workers)"
+	@test -x $(WORKERS)/python || $(PYTHON) -m venv .venv-workers
+	@$(WORKERS)/python $(PIP) install --no-deps --requirement $(LOCKS)/workers.lock
+	@$(WORKERS)/python $(PIP) $(EDITABLE)
+	@touch $@
+
+$(STATE)/dev: $(LOCKS)/dev.lock $(STATE)/main
+	@echo "setup: tools of development"
+	@$(MAIN)/python $(PIP) install --no-deps --requirement $(LOCKS)/dev.lock
+	@$(MAIN)/python $(PIP) check
+	@touch $@
+
+$(STATE)/workers-dev: $(LOCKS)/workers-dev.lock $(STATE)/workers
+	@$(WORKERS)/python $(PIP) install --no-deps --requirement $(LOCKS)/workers-dev.lock
+	@$(WORKERS)/python $(PIP) check
+	@touch $@
+
+## ---- run ----
+
+.PHONY: run
+run: setup ## Start everything on this machine and show a first prediction; Ctrl-C stops it
+	@$(MAIN)/cohortlens up
+
+.PHONY: migrate
+migrate: setup ## Bring the database to the newest revision
+	@$(MAIN)/cohortlens migrate
+
+.PHONY: seed
+seed: setup ## Register the demo tenant and load its data into a running stack
+	@$(MAIN)/cohortlens seed
+
+.PHONY: train
+train: setup ## Train the demo tenant's models on a running stack
+	@$(MAIN)/cohortlens train
+
+## ---- check ----
+
+PYTEST := $(MAIN)/python -m pytest
+PYTEST_WORKERS := $(WORKERS)/python -m pytest
+
+.PHONY: test
+test: test-arch test-unit test-ports test-integration test-e2e ## Every layer of tests, in order
+
+.PHONY: test-arch
+test-arch: setup-dev
+	$(PYTEST) $(or $(T),tests/architecture)
+
+.PHONY: test-unit
+test-unit: setup-dev ## Unit tests, both environments; T=path for one file
+	$(PYTEST) $(or $(T),tests/unit --ignore=tests/unit/workers)
+	$(if $(T),,$(PYTEST_WORKERS) tests/unit/workers)
+
+.PHONY: test-ports
+test-ports: setup-dev
+	$(PYTEST) $(or $(T),tests/ports)
+
+.PHONY: test-integration
+test-integration: setup-dev ## Against real PostgreSQL, Valkey and one Serve replica; T=path for one file
+	$(PYTEST) $(or $(T),tests/integration --ignore=tests/integration/workers)
+	$(if $(T),,$(PYTEST_WORKERS) tests/integration/workers)
+
+.PHONY: test-e2e
+test-e2e: setup-dev ## The whole stack over the network; T=path for one file
+	$(PYTEST) $(or $(T),tests/e2e)
+
+.PHONY: lint
+lint: setup-dev ## ruff, buf lint, buf breaking
+	$(MAIN)/ruff format --check .
+	$(MAIN)/ruff check .
+	$(MAIN)/buf lint cohortlens/descriptors.binpb --config protos/buf.yaml
+	$(MAIN)/buf breaking cohortlens/descriptors.binpb --against protos/released.binpb --config protos/buf.yaml
+
+.PHONY: format
+format: setup-dev ## Format the code; refresh .env.example and the settings reference
+	$(MAIN)/ruff format .
+	$(MAIN)/ruff check --fix .
+	$(MAIN)/python -m docs.generate
+
+.PHONY: types
+types: setup-dev ## mypy strict, each environment with its own packages
+	$(MAIN)/mypy cohortlens gateway load docs
+	$(MAIN)/mypy --python-executable $(WORKERS)/python --cache-dir .mypy_cache/workers workers protos/generate.py
+
+.PHONY: arch
+arch: setup-dev protos-check ## Import contracts and the checks of the tree itself
+	$(MAIN)/lint-imports --no-cache
+	$(PYTEST) tests/architecture
+
+.PHONY: protos
+protos: setup-dev ## Generate stubs and the descriptor image
+	$(WORKERS)/python protos/generate.py .
+
+.PHONY: protos-check
+protos-check: setup-dev ## Fail when the committed stubs differ from the protos
+	@rm -rf $(STATE)/protos && mkdir -p $(STATE)/protos
+	@$(WORKERS)/python protos/generate.py $(STATE)/protos
+	@cd $(STATE)/protos && find . -type f -print0 | while IFS= read -r -d '' file; do \
+	  cmp -s "$$file" "../../$$file" || { echo "stale: $$file; next: make protos"; exit 1; }; done
+
+.PHONY: docs
+docs: setup-dev ## The documentation site, warnings are errors
+	$(MAIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+
+## ---- measure ----
+
+.PHONY: load
+load: setup-dev ## Locust smoke against a running stack; HOST=http://127.0.0.1:8080
+	$(MAIN)/python -m load.smoke
+
+## ---- clean ----
+
+.PHONY: clean
+clean: ## Remove environments and everything generated; the data folder stays
+	rm -rf .venv .venv-workers .state build docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,184 @@
+"""The checks of the tree itself. Each takes a folder and gives one sentence per fault, so that a test can
+plant a violation in a copy and see the check find it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+SOURCE_PACKAGES = ("cohortlens", "gateway", "workers", "load")
+MAX_LINES = 400
+FORBIDDEN_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
+COMMIT_HOME = "cohortlens/core/db.py"
+CLOCK_HOME = "cohortlens/core/clock.py"
+ENVIRON_HOMES = re.compile(
+    r"(^|/)(config|settings|__main__|supervisor|app|main)\.py$|^docs/generate\.py$|^load/"
+)
+ALLOWED_TOP_LEVEL = {
+    "protos", "cohortlens", "workers", "sidecars", "gateway", "tests", "load", "deploy", "docs",
+    "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "LICENSE",
+}  # fmt: skip
+
+
+def python_files(root: Path, *folders: str) -> Iterator[tuple[str, Path]]:
+    """Hand-written Python files below ``folders``, with their path relative to ``root``."""
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if "_pb2" not in name and "__pycache__" not in name:
+                yield name, path
+
+
+def oversized_files(root: Path) -> list[str]:
+    """Hand-written files of code over 400 lines."""
+    faults = []
+    for name, path in python_files(root, *SOURCE_PACKAGES, "tests", "docs", "protos"):
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > MAX_LINES:
+            faults.append(f"{name}: {lines} lines, more than {MAX_LINES}; split it by idea")
+    return faults
+
+
+def misnamed_modules(root: Path) -> list[str]:
+    """Modules whose name says nothing."""
+    return [
+        f"{name}: name it for what it holds"
+        for name, path in python_files(root, *SOURCE_PACKAGES)
+        if path.stem in FORBIDDEN_MODULE_NAMES
+    ]
+
+
+def stray_calls(root: Path) -> list[str]:
+    """Commits outside core/db.py, wall-clock reads outside core/clock.py, environment reads outside configuration."""
+    faults = []
+    for name, path in python_files(root, *SOURCE_PACKAGES):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = _dotted(node.func) if isinstance(node, ast.Call) else ""
+            if called.endswith(".commit") and name != COMMIT_HOME:
+                faults.append(f"{name}:{node.lineno}: commits; only {COMMIT_HOME} may")
+            if re.search(r"\b(datetime|date)\.(now|utcnow|today)$", called) and name != CLOCK_HOME:
+                faults.append(f"{name}:{node.lineno}: reads the wall clock; use cohortlens.core.clock")
+            if _reads_environment(node) and not ENVIRON_HOMES.search(name):
+                faults.append(f"{name}:{node.lineno}: reads the environment; declare a setting")
+    return faults
+
+
+def undocumented_names(root: Path) -> list[str]:
+    """Modules and public classes and functions without a docstring."""
+    faults = []
+    for name, path in python_files(root, *SOURCE_PACKAGES):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if not ast.get_docstring(tree):
+            faults.append(f"{name}: the module has no docstring")
+        faults += [f"{name}: {what} has no docstring" for what in _undocumented(tree, "")]
+    return faults
+
+
+def importing_init_files(root: Path) -> list[str]:
+    """``__init__.py`` files that import something, the client's excepted."""
+    faults = []
+    for name, path in python_files(root, "cohortlens", "gateway", "workers"):
+        if path.name != "__init__.py" or name == "cohortlens/client/__init__.py":
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            imports = isinstance(node, ast.Import | ast.ImportFrom)
+            if imports and getattr(node, "module", "") != "__future__":
+                faults.append(f"{name}:{node.lineno}: imports; importing one module must not drag in another")
+    return faults
+
+
+def uncommented_protos(root: Path) -> list[str]:
+    """Messages, fields, enums, values, services and RPCs without a comment above them."""
+    faults = []
+    element = re.compile(r"^\s*(message|enum|service|rpc|oneof|extend|[\w.<>, ]+ \w+ = \d+)\b")
+    for path in sorted((root / "protos").rglob("*.proto")):
+        previous, depth = "", 0
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            text = line.strip()
+            if depth == 0 and element.match(line) and not text.startswith(("extend", "option", "syntax")):
+                if not previous.startswith("//"):
+                    faults.append(
+                        f"{path.relative_to(root).as_posix()}:{number}: no comment above `{text[:40]}`"
+                    )
+            # Options over several lines hold `key: value` pairs, which are no elements.
+            depth += text.count("= {") + text.count("[(") - text.count("};") - text.count(")]")
+            depth = max(depth, 0) if not text.endswith("}];") else 0
+            previous = text
+    return faults
+
+
+def rust_in_worker_locks(root: Path) -> list[str]:
+    """Pins of the workers' locks that are known to carry Rust."""
+    rusty = {
+        "pydantic-core", "orjson", "cryptography", "rpds-py", "watchfiles", "polars", "tokenizers", "safetensors",
+        "tiktoken", "jiter", "ruff", "uv", "bcrypt", "opencensus", "py-spy", "hf-xet", "solders", "blake3",
+    }  # fmt: skip
+    faults = []
+    for lock in ("workers.lock", "workers-dev.lock"):
+        for line in (root / "deploy/locks" / lock).read_text(encoding="utf-8").splitlines():
+            package = re.split(r"[=<>\[ ]", line.strip().lower().replace("_", "-"))[0]
+            if package in rusty:
+                faults.append(f"deploy/locks/{lock}: {package} carries Rust")
+    return faults
+
+
+def unpinned_requirements(root: Path) -> list[str]:
+    """Lines of a lock file that are not an exact pin."""
+    pin = re.compile(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!]+")
+    return [
+        f"deploy/locks/{path.name}: `{line}` is not an exact pin"
+        for path in sorted((root / "deploy/locks").glob("*.lock"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line and not pin.fullmatch(line)
+    ]
+
+
+def stray_top_level(root: Path) -> list[str]:
+    """Entries of the top level that the house does not know."""
+    return [
+        f"{path.name}: not a part of the house's top level"
+        for path in sorted(root.iterdir())
+        if not path.name.startswith(".") and path.name not in ALLOWED_TOP_LEVEL
+        and path.name not in {"build"} and not path.name.endswith(".egg-info")
+    ]  # fmt: skip
+
+
+def version_mismatches(root: Path) -> list[str]:
+    """Places that state another version than pyproject.toml."""
+    version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    faults = []
+    if f'__version__ = "{version}"' not in (root / "cohortlens/__init__.py").read_text(encoding="utf-8"):
+        faults.append("cohortlens/__init__.py: __version__ differs from pyproject.toml")
+    if f"## [{version}]" not in (root / "CHANGELOG.md").read_text(encoding="utf-8"):
+        faults.append(f"CHANGELOG.md: no entry for {version}")
+    return faults
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _reads_environment(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return _dotted(node) == "os.environ"
+    return isinstance(node, ast.Call) and _dotted(node.func) == "os.getenv"
+
+
+def _undocumented(tree: ast.AST, prefix: str) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        overloads = any(
+            _dotted(d).endswith("overload") for d in node.decorator_list if isinstance(d, ast.expr)
+        )
+        if node.name.startswith("_") or overloads:
+            continue
+        if not ast.get_docstring(node):
+            yield prefix + node.name
+        if isinstance(node, ast.ClassDef):
+            yield from _undocumented(node, f"{prefix}{node.name}.")
