@@ -1,0 +1,1 @@
+"""The gateway: every door of CohortLens in one process (``python -m gateway``)."""

@@ -1,0 +1,1 @@
+"""The gRPC door: over ASGI (the default) and over grpc.aio."""
