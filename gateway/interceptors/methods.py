@@ -18,7 +18,6 @@ from google.protobuf.message import Message
 
 from cohortlens.v1 import common_pb2
 
-
 _POLICY: Any = common_pb2.policy  # generated as a bare FieldDescriptor, which the type stubs do not index
 
 
