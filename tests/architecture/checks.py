@@ -52,7 +52,7 @@ def misnamed_modules(root: Path) -> list[str]:
 
 
 def stray_calls(root: Path) -> list[str]:
-    """Commits outside core/db.py, wall-clock reads outside core/clock.py, environment reads outside configuration."""
+    """Commits, clock reads and environment reads outside their homes."""
     faults = []
     for name, path in python_files(root, *SOURCE_PACKAGES):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -83,29 +83,24 @@ def importing_init_files(root: Path) -> list[str]:
     for name, path in python_files(root, "cohortlens", "gateway", "workers"):
         if path.name != "__init__.py" or name == "cohortlens/client/__init__.py":
             continue
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            imports = isinstance(node, ast.Import | ast.ImportFrom)
-            if imports and getattr(node, "module", "") != "__future__":
-                faults.append(f"{name}:{node.lineno}: imports; importing one module must not drag in another")
+        faults += [
+            f"{name}:{node.lineno}: imports; importing one module must not drag in another"
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Import | ast.ImportFrom) and getattr(node, "module", "") != "__future__"
+        ]
     return faults
 
 
 def uncommented_protos(root: Path) -> list[str]:
     """Messages, fields, enums, values, services and RPCs without a comment above them."""
     faults = []
-    element = re.compile(r"^\s*(message|enum|service|rpc|oneof|extend|[\w.<>, ]+ \w+ = \d+)\b")
+    element = re.compile(r"^\s*((message|enum|service|rpc|oneof) |[A-Z_0-9]+ = \d+;|[\w.<>, ]+ \w+ = \d+\b)")
     for path in sorted((root / "protos").rglob("*.proto")):
-        previous, depth = "", 0
+        previous = ""
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             text = line.strip()
-            if depth == 0 and element.match(line) and not text.startswith(("extend", "option", "syntax")):
-                if not previous.startswith("//"):
-                    faults.append(
-                        f"{path.relative_to(root).as_posix()}:{number}: no comment above `{text[:40]}`"
-                    )
-            # Options over several lines hold `key: value` pairs, which are no elements.
-            depth += text.count("= {") + text.count("[(") - text.count("};") - text.count(")]")
-            depth = max(depth, 0) if not text.endswith("}];") else 0
+            if element.match(line) and not previous.startswith("//"):
+                faults.append(f"{path.relative_to(root).as_posix()}:{number}: no comment above `{text[:40]}`")
             previous = text
     return faults
 
@@ -141,8 +136,7 @@ def stray_top_level(root: Path) -> list[str]:
     return [
         f"{path.name}: not a part of the house's top level"
         for path in sorted(root.iterdir())
-        if not path.name.startswith(".") and path.name not in ALLOWED_TOP_LEVEL
-        and path.name not in {"build"} and not path.name.endswith(".egg-info")
+        if path.name not in ALLOWED_TOP_LEVEL and not re.search(r"^\.|^build$|\.egg-info$", path.name)
     ]  # fmt: skip
 
 

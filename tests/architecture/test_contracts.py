@@ -1,4 +1,4 @@
-"""The import contracts and linters fail on a planted violation: nothing passes because it looks at nothing."""
+"""The import contracts and linters fail on a planted violation: none passes because it sees nothing."""
 
 import shutil
 import subprocess

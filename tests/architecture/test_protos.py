@@ -1,4 +1,4 @@
-"""Every public RPC carries a policy and an HTTP rule, every double stays a double, stubs import everywhere."""
+"""Every public RPC carries a policy and an HTTP rule; stubs import in both environments."""
 
 import subprocess
 from pathlib import Path

@@ -1,0 +1,175 @@
+"""``Client``: one channel, one attribute per service, a session that logs in and renews itself.
+
+Synchronous on purpose: scripts, notebooks and the command line call it.
+``with Client(target, credentials) as c: c.call(c.analytics.Predict, request)``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+import grpc
+
+from cohortlens.client.errors import ApiError, from_rpc_error
+from cohortlens.v1 import (
+    analytics_pb2_grpc,
+    auth_pb2,
+    auth_pb2_grpc,
+    customers_pb2,
+    customers_pb2_grpc,
+    models_pb2_grpc,
+)
+
+MessageT = TypeVar("MessageT")
+RENEW_BEFORE_S = 60.0
+CHUNK_BYTES = 256 * 1024
+_OPTIONS = [("grpc.max_receive_message_length", 16 * 1024 * 1024), ("grpc.keepalive_time_ms", 30_000)]
+
+
+@dataclass
+class Tokens:
+    """The access token in hand.
+
+    Attributes:
+        access_token: Bearer token.
+        expires_at: Unix time at which it expires.
+    """
+
+    access_token: str = field(repr=False)
+    expires_at: float
+
+
+class TokenStore(Protocol):
+    """Keeps tokens between processes."""
+
+    def load(self) -> Tokens | None:
+        """The stored tokens, if any."""
+
+    def save(self, tokens: Tokens) -> None:
+        """Store tokens."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How a client proves who it is: log-in name and password of a user.
+
+    Attributes:
+        email: Log-in name.
+        password: Password.
+    """
+
+    email: str
+    password: str = field(repr=False)
+
+
+class Client:
+    """A connection to the API.
+
+    Args:
+        target: ``host:port`` of the gRPC door.
+        credentials: Log-in; None for public methods only.
+        timeout_s: Deadline of each call.
+        store: Where tokens are kept between processes; in memory when None.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        credentials: Credentials | None = None,
+        *,
+        timeout_s: float = 30.0,
+        store: TokenStore | None = None,
+    ) -> None:
+        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self._credentials, self._timeout_s, self._store = credentials, timeout_s, store
+        self._tokens = store.load() if store else None
+        self._lock = threading.Lock()
+        self.auth = auth_pb2_grpc.AuthServiceStub(self._channel)
+        self.customers = customers_pb2_grpc.CustomersServiceStub(self._channel)
+        self.analytics = analytics_pb2_grpc.AnalyticsServiceStub(self._channel)
+        self.models = models_pb2_grpc.ModelsServiceStub(self._channel)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def call(
+        self, method: Callable[..., MessageT], request: Any, *, timeout_s: float | None = None
+    ) -> MessageT:
+        """Call ``method`` with the session's token; renews the session once when the token is refused.
+
+        Raises:
+            ApiError: The service answered with an error or could not be reached.
+        """
+        try:
+            return method(request, timeout=timeout_s or self._timeout_s, metadata=self._metadata())
+        except grpc.RpcError as error:
+            fault = from_rpc_error(error)
+            if fault.code != "UNAUTHENTICATED" or self._credentials is None or not self._tokens:
+                raise fault from None
+        self._tokens = None
+        try:
+            return method(request, timeout=timeout_s or self._timeout_s, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+
+    def public(self, method: Callable[..., MessageT], request: Any) -> MessageT:
+        """Call a public method, without a token."""
+        try:
+            return method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+
+    def import_transactions(
+        self, options: customers_pb2.ImportOptions, read: Callable[[int], bytes], *, timeout_s: float = 300.0
+    ) -> customers_pb2.Import:
+        """Upload a file of transactions; answers the stored import, whose work goes on in the background.
+
+        Args:
+            options: How to read the file.
+            read: Gives the next bytes, at most as many as asked; empty at the end.
+            timeout_s: Deadline of the upload.
+        """
+
+        def parts() -> Iterator[customers_pb2.ImportTransactionsRequest]:
+            yield customers_pb2.ImportTransactionsRequest(options=options)
+            while chunk := read(CHUNK_BYTES):
+                yield customers_pb2.ImportTransactionsRequest(chunk=chunk)
+
+        self._metadata()  # Log in first: a stream cannot be sent twice.
+        try:
+            reply = self.customers.ImportTransactions(parts(), timeout=timeout_s, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+        found: customers_pb2.Import = getattr(reply, "import")
+        return found
+
+    def _metadata(self) -> list[tuple[str, str]]:
+        with self._lock:
+            if self._credentials is None:
+                raise ApiError("UNAUTHENTICATED", "CREDENTIALS_MISSING", "this call needs credentials")
+            if self._tokens is None or self._tokens.expires_at - time.time() < RENEW_BEFORE_S:
+                self._tokens = self._log_in(self._credentials)
+                if self._store:
+                    self._store.save(self._tokens)
+            return [("authorization", f"Bearer {self._tokens.access_token}")]
+
+    def _log_in(self, credentials: Credentials) -> Tokens:
+        request = auth_pb2.CreateSessionRequest(
+            email=credentials.email, password=credentials.password, device_name="cohortlens client"
+        )
+        tokens = self.public(self.auth.CreateSession, request).tokens
+        return Tokens(tokens.access_token, time.time() + tokens.expires_in)
