@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.errors import Code, CohortLensError
-from gateway.interceptors.methods import MethodInfo, MethodTable
+from gateway.registry import MethodInfo, MethodTable
 
 __all__ = ["ORDER", "Call", "CallFailed", "Chain", "MethodInfo", "MethodTable", "Proceed", "Send", "Step"]
 
