@@ -1,0 +1,175 @@
+"""Content-addressed blobs on a local disk: a file is named by the SHA-256 of its bytes and never changes.
+
+Training writes, replicas and the control plane read. A write is atomic: a reader sees the whole blob or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from cohortlens.core.errors import Code, CohortLensError, NotFound, Unavailable
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK_BYTES = 1 << 20
+
+
+class ArtifactMissing(NotFound):
+    """The store holds no blob of this digest."""
+
+    reason = "ARTIFACT_MISSING"
+
+
+class ArtifactCorrupt(CohortLensError):
+    """The bytes on disk are not those the digest names, or do not hold what the manifest promises."""
+
+    code = Code.DATA_LOSS
+    reason = "ARTIFACT_CORRUPT"
+
+
+class DiskFull(Unavailable):
+    """No room is left for the blob; nothing of it was kept."""
+
+    reason = "DISK_FULL"
+
+
+class LocalArtifactStore:
+    """Blobs below one folder, ``<root>/<first two digits>/<digest>``.
+
+    Args:
+        root: Folder; made when the first blob is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies; its bytes are not checked.
+
+        Raises:
+            ArtifactMissing: Not a digest, or no such blob.
+        """
+        path = self._place(digest)
+        if not path.is_file():
+            raise ArtifactMissing(
+                f"The artifact {digest[:12]} is not in the store; train or import it again."
+            )
+        return path
+
+    def exists(self, digest: str) -> bool:
+        """Whether a blob of this digest is there."""
+        return _DIGEST.fullmatch(digest) is not None and self._place(digest).is_file()
+
+    def put_bytes(self, data: bytes) -> str:
+        """Store bytes; storing the same again changes nothing.
+
+        Returns:
+            The digest, 64 hex digits.
+
+        Raises:
+            DiskFull: No room is left.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        if not self.exists(digest):
+            with self._writing() as (target, place):
+                target.write(data)
+                place(digest)
+        return digest
+
+    def put_file(self, source: Path) -> str:
+        """Store a copy of a file.
+
+        Returns:
+            The digest, 64 hex digits.
+
+        Raises:
+            DiskFull: No room is left.
+        """
+        running = hashlib.sha256()
+        with Path(source).open("rb") as reader, self._writing() as (target, place):
+            while chunk := reader.read(_CHUNK_BYTES):
+                running.update(chunk)
+                target.write(chunk)
+            place(running.hexdigest())
+        return running.hexdigest()
+
+    def open_verified(self, digest: str) -> BinaryIO:
+        """Open a blob for reading after its bytes were checked.
+
+        Returns:
+            A binary file at its start; the caller closes it.
+
+        Raises:
+            ArtifactMissing: No such blob.
+            ArtifactCorrupt: The bytes do not match the digest.
+        """
+        reader = self.path(digest).open("rb")
+        try:
+            if hashlib.file_digest(reader, "sha256").hexdigest() != digest:
+                raise ArtifactCorrupt(
+                    f"The artifact {digest[:12]} is damaged on disk; delete it and restore or train it again.",
+                )
+            reader.seek(0)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def read_verified(self, digest: str) -> bytes:
+        """The bytes of a blob, checked as they were read.
+
+        Raises:
+            ArtifactMissing: No such blob.
+            ArtifactCorrupt: The bytes do not match the digest.
+        """
+        data = self.path(digest).read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ArtifactCorrupt(
+                f"The artifact {digest[:12]} is damaged on disk; delete it and restore or train it again.",
+            )
+        return data
+
+    def _place(self, digest: str) -> Path:
+        if _DIGEST.fullmatch(digest) is None:
+            raise ArtifactMissing("An artifact digest is 64 lower-case hex digits.")
+        return self.root / digest[:2] / digest
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[tuple[BinaryIO, _Placer]]:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".new-", delete=False) as target:
+                try:
+                    yield target, _Placer(self, target)
+                finally:
+                    Path(target.name).unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFull(
+                    "The disk that holds the artifacts is full; free some space and try again.",
+                    retry_delay_s=60,
+                ) from error
+            raise
+
+
+class _Placer:
+    """Moves a fully written temporary file to the place its digest names."""
+
+    def __init__(self, store: LocalArtifactStore, target: tempfile._TemporaryFileWrapper[bytes]) -> None:
+        self._store = store
+        self._target = target
+
+    def __call__(self, digest: str) -> None:
+        final = self._store._place(digest)
+        self._target.flush()
+        os.fsync(self._target.fileno())
+        os.fchmod(self._target.fileno(), 0o644)
+        final.parent.mkdir(exist_ok=True)
+        Path(self._target.name).replace(final)
