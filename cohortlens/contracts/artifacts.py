@@ -78,9 +78,9 @@ class LocalArtifactStore:
         """
         digest = hashlib.sha256(data).hexdigest()
         if not self.exists(digest):
-            with self._writing() as (target, place):
+            with self._writing() as target:
                 target.write(data)
-                place(digest)
+                self._keep(target, digest)
         return digest
 
     def put_file(self, source: Path) -> str:
@@ -93,11 +93,11 @@ class LocalArtifactStore:
             DiskFull: No room is left.
         """
         running = hashlib.sha256()
-        with Path(source).open("rb") as reader, self._writing() as (target, place):
+        with Path(source).open("rb") as reader, self._writing() as target:
             while chunk := reader.read(_CHUNK_BYTES):
                 running.update(chunk)
                 target.write(chunk)
-            place(running.hexdigest())
+            self._keep(target, running.hexdigest())
         return running.hexdigest()
 
     def open_verified(self, digest: str) -> BinaryIO:
@@ -114,7 +114,7 @@ class LocalArtifactStore:
         try:
             if hashlib.file_digest(reader, "sha256").hexdigest() != digest:
                 raise ArtifactCorrupt(
-                    f"The artifact {digest[:12]} is damaged on disk; delete it and restore or train it again.",
+                    f"The artifact {digest[:12]} is damaged on disk; restore it or train again.",
                 )
             reader.seek(0)
         except BaseException:
@@ -132,7 +132,7 @@ class LocalArtifactStore:
         data = self.path(digest).read_bytes()
         if hashlib.sha256(data).hexdigest() != digest:
             raise ArtifactCorrupt(
-                f"The artifact {digest[:12]} is damaged on disk; delete it and restore or train it again.",
+                f"The artifact {digest[:12]} is damaged on disk; restore it or train again.",
             )
         return data
 
@@ -142,12 +142,12 @@ class LocalArtifactStore:
         return self.root / digest[:2] / digest
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[tuple[BinaryIO, _Placer]]:
+    def _writing(self) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.root, prefix=".new-", delete=False) as target:
                 try:
-                    yield target, _Placer(self, target)
+                    yield target
                 finally:
                     Path(target.name).unlink(missing_ok=True)
         except OSError as error:
@@ -158,18 +158,10 @@ class LocalArtifactStore:
                 ) from error
             raise
 
-
-class _Placer:
-    """Moves a fully written temporary file to the place its digest names."""
-
-    def __init__(self, store: LocalArtifactStore, target: tempfile._TemporaryFileWrapper[bytes]) -> None:
-        self._store = store
-        self._target = target
-
-    def __call__(self, digest: str) -> None:
-        final = self._store._place(digest)
-        self._target.flush()
-        os.fsync(self._target.fileno())
-        os.fchmod(self._target.fileno(), 0o644)
+    def _keep(self, target: tempfile._TemporaryFileWrapper[bytes], digest: str) -> None:
+        final = self._place(digest)
+        target.flush()
+        os.fsync(target.fileno())
+        os.fchmod(target.fileno(), 0o644)
         final.parent.mkdir(exist_ok=True)
-        Path(self._target.name).replace(final)
+        Path(target.name).replace(final)

@@ -141,13 +141,13 @@ class FeatureSchema:
             matrix: Rows, shape (n, columns), float32.
 
         Raises:
-            ContractFault: Wrong shape or type (``FEATURE_SCHEMA_MISMATCH``), an infinity, or NaN where it is not
-                allowed (``VALUE_NOT_FINITE``), or a value out of bounds (``FEATURE_OUT_OF_RANGE``); names the
-                first faulty row and column.
+            ContractFault: Wrong shape or type (``FEATURE_SCHEMA_MISMATCH``), an infinity, or NaN where it is
+                not allowed (``VALUE_NOT_FINITE``), or a value out of bounds (``FEATURE_OUT_OF_RANGE``); names
+                the first faulty row and column.
         """
         if matrix.ndim != 2 or matrix.shape[1] != len(self.columns) or matrix.dtype != np.float32:
             raise ContractFault(
-                f"Expected float32 rows of {len(self.columns)} columns as {self.name} v{self.version} names them, "
+                f"Expected float32 rows of {len(self.columns)} columns ({self.name} v{self.version}), "
                 f"found {matrix.dtype} of shape {matrix.shape}.",
                 reason="FEATURE_SCHEMA_MISMATCH",
             )
@@ -169,8 +169,8 @@ class FeatureSchema:
                 row=row,
             )
         raise ContractFault(
-            f"Row {row}, column {column.name}: {value:g} lies outside {column.minimum:g} to {column.maximum:g} "
-            f"({column.unit}).",
+            f"Row {row}, column {column.name}: {value:g} is not within {column.minimum:g} to "
+            f"{column.maximum:g} ({column.unit}).",
             reason="FEATURE_OUT_OF_RANGE",
             column=column.name,
             row=row,

@@ -1,11 +1,13 @@
 """Features of customers at a cut, from purchase-days known by then; schema ``customer_features`` v1.
 
 The control plane, training and the benchmarks call this one function. Computed in float64, stored in float32.
-Sums run per customer in day order (``numpy.bincount``), so rows after the cut, the order of the rows and other
-customers change no bit; the population column ``trend_30`` alone looks at all customers.
+Sums run per customer in day order (``numpy.bincount``), so rows after the cut, the order of the rows and
+other customers change no bit; the population column ``trend_30`` alone looks at all customers.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,17 +86,17 @@ class _Columns:
         self._last = ends[self._seen] - 1
         self._repeat = np.r_[False, who[1:] == who[:-1]] if len(who) else np.zeros(0, np.bool_)
 
-    def put(self, name: str, values: FloatArray) -> None:
+    def put(self, name: str, values: NDArray[Any]) -> None:
         self.matrix[:, SCHEMA.index(name)] = values
 
     def get(self, name: str) -> FloatArray:
         return self.matrix[:, SCHEMA.index(name)]
 
-    def _add(self, values: NDArray[np.generic], who: NDArray[np.int32] | None = None) -> FloatArray:
+    def _add(self, values: NDArray[Any], who: NDArray[np.int32] | None = None) -> FloatArray:
         owner = self._days.customer if who is None else who
-        return np.bincount(owner, weights=values, minlength=self._n)
+        return np.bincount(owner, weights=values, minlength=self._n).astype(np.float64)
 
-    def _at(self, values: NDArray[np.generic], positions: NDArray[np.intp]) -> FloatArray:
+    def _at(self, values: NDArray[Any], positions: NDArray[np.intp]) -> FloatArray:
         column = np.full(self._n, np.nan)
         column[self._seen] = values[positions]
         return column
@@ -148,11 +150,11 @@ class _Columns:
         returned = self._add(known.returns, known.customer)
         self.put("return_ratio", _ratio(returned, returned + self.get("sum")))
 
-    def _known_mean(self, values: NDArray[np.generic], given: NDArray[np.bool_]) -> FloatArray:
+    def _known_mean(self, values: NDArray[Any], given: NDArray[np.bool_]) -> FloatArray:
         return _ratio(self._add(np.where(given, values, 0)), self._add(given))
 
 
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> FloatArray:
     """Quotient where the denominator is positive, else NaN."""
     result = np.full(len(numerator), np.nan)
     np.divide(numerator, denominator, out=result, where=denominator > 0)

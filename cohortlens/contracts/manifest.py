@@ -1,7 +1,7 @@
 """The manifest of a model version: what it was made from, how good it is, which blobs it consists of.
 
-Its canonical JSON is itself a blob; that blob's digest is the version's ``artifact_digest``, so one digest pins
-every file. Training writes it, the registry stores it, a replica checks it before it loads anything.
+Its canonical JSON is itself a blob; that blob's digest is the version's ``artifact_digest``, so one digest
+pins every file. Training writes it, the registry stores it, a replica checks it before it loads anything.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class SegmentProfile:
         sentence_es: The same in Spanish.
         size: Customers of the training data.
         share_ratio: Their share.
-        centroid: Means by name: ``since_days``, ``repeat_days``, ``mean_spend``, ``total_spend`` (major units).
+        centroid: Means by name: ``since_days``, ``repeat_days``, and in major units ``mean_spend`` and
+            ``total_spend``.
     """
 
     key: str

@@ -1,13 +1,14 @@
 """From orders to purchase-days: one row per customer and day, same-day reversals taken out.
 
-One implementation for the import, for training and for the benchmarks, so that what a model learns from is what
-it is asked about.
+One implementation for the import, for training and for the benchmarks, so that a model is asked about what it
+learned from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,7 +57,7 @@ class PurchaseDays:
     def __len__(self) -> int:
         return len(self.customer)
 
-    def columns(self) -> dict[str, NDArray[np.generic]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """The columns by name, as the training snapshot stores them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -109,9 +110,9 @@ def purchase_days(
 ) -> PurchaseDays:
     """Fold orders into purchase-days.
 
-    A sale is dropped together with a negative order of the same customer, day and absolute amount (to .01), pair
-    by pair. Other negative orders are returns of their own day. A day is a purchase-day when an order of amount
-    >= 0 is left; a zero amount counts.
+    A sale is dropped when the same customer has a negative order of the same absolute amount (to .01) on the
+    same day, and so is that negative order. Other negative orders are returns of their own day. A day is a
+    purchase-day when an order of amount >= 0 is left; a zero amount counts.
 
     Args:
         customer: Row number of the customer, integers >= 0, shape (n,).
@@ -123,96 +124,100 @@ def purchase_days(
         known: Day since which the order is known; ``day`` when None.
 
     Returns:
-        Sorted purchase-days, in no order-dependent way.
+        Sorted purchase-days, equal to the last bit whatever the order of the rows.
 
     Raises:
-        PurchaseDaysInvalid: Columns of unequal length, a negative customer number, or an amount that is not finite.
+        PurchaseDaysInvalid: Columns of unequal length, a negative customer number, or an amount that is not
+            finite.
     """
     who = np.asarray(customer, np.int64)
     when = np.asarray(day, np.int64)
     total = np.asarray(amount, np.float64)
-    count = len(who)
-    optional = [
-        np.full(count, np.nan) if given is None else np.asarray(given, np.float64)
-        for given in (items, skus, lines)
-    ]
     since = when if known is None else np.asarray(known, np.int64)
-    if any(len(column) != count for column in (when, total, since, *optional)):
+    given = {
+        name: np.asarray(column, np.float64)
+        for name, column in (("items", items), ("skus", skus), ("lines", lines))
+        if column is not None
+    }
+    if any(len(column) != len(who) for column in (when, total, since, *given.values())):
         raise PurchaseDaysInvalid("The columns of the orders differ in length.")
-    if count and (who.min() < 0 or not np.isfinite(total).all()):
+    if len(who) and (who.min() < 0 or not np.isfinite(total).all()):
         raise PurchaseDaysInvalid("Customer numbers start at 0 and amounts are finite numbers.")
-    # A total order over everything summed makes the sums equal to the last bit whatever the order of the rows.
-    order = np.lexsort((since, *optional, total, when, who))
-    who, when, total, since = who[order], when[order], total[order], since[order]
-    optional = [column[order] for column in optional]
-    reversed_ = _reversed_pairs(who, when, total)
-    sale, back = (total >= 0) & ~reversed_, (total < 0) & ~reversed_
-    kept = sale | back
-    who, when, total, since, sale, back = (a[kept] for a in (who, when, total, since, sale, back))
-    optional = [np.where(sale, column[kept], 0.0) for column in optional]
-    return _fold(who, when, total, since, sale, back, optional)
+    # All that is summed takes part in the order: only then do sums not depend on the order of the rows.
+    order = np.lexsort((*given.values(), total, (who << 32) + when))
+    orders = _Orders(
+        who=who[order],
+        when=when[order],
+        total=total[order],
+        since=since[order],
+        given={name: column[order] for name, column in given.items()},
+    )
+    return _fold(orders)
 
 
-def _fold(
-    who: NDArray[np.int64],
-    when: NDArray[np.int64],
-    total: FloatArray,
-    since: NDArray[np.int64],
-    sale: BoolArray,
-    back: BoolArray,
-    optional: list[FloatArray],
-) -> PurchaseDays:
-    starts = np.flatnonzero(np.r_[True, (who[1:] != who[:-1]) | (when[1:] != when[:-1])]) if len(who) else []
-    starts = np.asarray(starts, np.intp)
-    group = np.zeros(len(who), np.intp)
-    group[starts[1:]] = 1
-    group = np.cumsum(group)
-    days = len(starts)
+@dataclass(frozen=True)
+class _Orders:
+    """Orders sorted by customer, day and amount."""
 
-    def add(values: NDArray[np.generic]) -> FloatArray:
-        return np.bincount(group, weights=values, minlength=days)[:days]
+    who: NDArray[np.int64]
+    when: NDArray[np.int64]
+    total: FloatArray
+    since: NDArray[np.int64]
+    given: dict[str, FloatArray]
 
-    items, skus, lines = (add(column) for column in optional)
+    def days(self) -> NDArray[np.intp]:
+        """Number of the customer's day each order belongs to, shape (n,)."""
+        fresh = np.ones(len(self.who), np.bool_)
+        fresh[1:] = (self.who[1:] != self.who[:-1]) | (self.when[1:] != self.when[:-1])
+        return np.cumsum(fresh) - 1
+
+
+def _fold(orders: _Orders) -> PurchaseDays:
+    group = orders.days()
+    kept = ~_reversed(orders.total, group)
+    group, total = group[kept], orders.total[kept]
+    _, starts, group = np.unique(group, return_index=True, return_inverse=True)
+    sale = total >= 0
+
+    def add(values: NDArray[Any]) -> FloatArray:
+        return np.bincount(group, weights=values, minlength=len(starts)).astype(np.float64)
+
+    def given(name: str, unknown: float) -> FloatArray:
+        column = orders.given.get(name)
+        if column is None:
+            return np.where(add(sale) > 0, unknown, 0.0)
+        return add(np.where(sale, column[kept], 0.0))
+
     return PurchaseDays(
-        customer=who[starts].astype(np.int32),
-        day=when[starts].astype(np.int32),
+        customer=orders.who[kept][starts].astype(np.int32),
+        day=orders.when[kept][starts].astype(np.int32),
         amount=add(np.where(sale, total, 0.0)),
         orders=add(sale).astype(np.int32),
-        items=items,
-        skus=np.nan_to_num(skus).astype(np.int32),
-        lines=np.nan_to_num(lines).astype(np.int32),
-        returns=add(np.where(back, -total, 0.0)),
-        known=np.maximum.reduceat(since, starts).astype(np.int32) if days else np.zeros(0, np.int32),
+        items=given("items", np.nan),
+        skus=np.nan_to_num(given("skus", 0.0)).astype(np.int32),
+        lines=np.nan_to_num(given("lines", 0.0)).astype(np.int32),
+        returns=add(np.where(sale, 0.0, -total)),
+        known=_latest(orders.since[kept], starts),
     )
 
 
-def _reversed_pairs(who: NDArray[np.int64], when: NDArray[np.int64], total: FloatArray) -> BoolArray:
-    """Mark both orders of each same-day pair of a sale and its reversal; arrays sorted by customer and day."""
-    marked = np.zeros(len(who), np.bool_)
-    candidates = np.flatnonzero(_days_with_negative(who, when, total))
-    if not len(candidates):
+def _latest(since: NDArray[np.int64], starts: NDArray[np.intp]) -> IntArray:
+    return (np.maximum.reduceat(since, starts) if len(starts) else since).astype(np.int32)
+
+
+def _reversed(total: FloatArray, group: NDArray[np.intp]) -> BoolArray:
+    """Mark sales and negative orders of one absolute amount in one group; shape (n,)."""
+    marked = np.zeros(len(total), np.bool_)
+    if not (total < 0).any():
         return marked
+    candidates = np.flatnonzero(np.bincount(group, weights=total < 0)[group] > 0)
     cents = np.rint(np.abs(total[candidates]) * 100)
+    keys = np.stack([group[candidates], cents], axis=1)
+    _, pair = np.unique(keys, axis=0, return_inverse=True)
     negative = total[candidates] < 0
-    order = np.lexsort((negative, cents, when[candidates], who[candidates]))
-    keys = np.stack([who[candidates][order], when[candidates][order], cents[order]])
-    fresh = np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)]
-    group = np.cumsum(fresh) - 1
-    signs = negative[order]
-    refunds = np.bincount(group, weights=signs).astype(np.intp)
-    sales = np.bincount(group, weights=~signs).astype(np.intp)
-    pairs = np.minimum(refunds, sales)
-    position = np.arange(len(order)) - np.flatnonzero(fresh)[group]
-    rank = np.where(signs, position - sales[group], position)
-    marked[candidates[order]] = rank < pairs[group]
+    both = (np.bincount(pair, weights=negative) > 0) & (np.bincount(pair, weights=~negative) > 0)
+    marked[candidates] = both[pair]
     return marked
-
-
-def _days_with_negative(who: NDArray[np.int64], when: NDArray[np.int64], total: FloatArray) -> BoolArray:
-    if not len(who):
-        return np.zeros(0, np.bool_)
-    group = np.cumsum(np.r_[True, (who[1:] != who[:-1]) | (when[1:] != when[:-1])]) - 1
-    return np.asarray(np.bincount(group, weights=total < 0)[group] > 0)
 
 
 def _sorted(rows: PurchaseDays) -> PurchaseDays:
