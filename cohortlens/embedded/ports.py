@@ -1,0 +1,78 @@
+"""TCP ports on loopback: choose a free one, test one, name the program that holds one."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from cohortlens.embedded.processes import program_of
+
+LOOPBACK = "127.0.0.1"
+_LISTENING = "0A"
+
+
+def free_port() -> int:
+    """A port that was free on loopback a moment ago, chosen by the kernel."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen on the port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        # As the servers do; without it a port whose last connections are in TIME_WAIT looks taken.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def accepts(port: int, host: str = LOOPBACK, timeout_s: float = 0.5) -> bool:
+    """Whether something accepts connections on the port."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def holder(port: int) -> str:
+    """Who listens on a port: ``pid 4711 (postgres)``, as far as this user may see."""
+    inodes = _listening_inodes(port)
+    for entry in os.listdir("/proc") if inodes else ():  # noqa: PTH208 - names only
+        if entry.isdigit() and _holds(int(entry), inodes):
+            return f"pid {entry} ({program_of(int(entry))})"
+    return "a program of another user" if inodes else "an unknown program"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTENING and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    return inodes
+
+
+def _holds(pid: int, inodes: set[str]) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        handles = os.listdir(folder)  # noqa: PTH208 - names only
+    except OSError:
+        return False
+    for handle in handles:
+        try:
+            if os.readlink(f"{folder}/{handle}") in inodes:  # noqa: PTH115 - a Path would resolve it
+                return True
+        except OSError:
+            continue
+    return False

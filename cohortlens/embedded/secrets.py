@@ -1,0 +1,92 @@
+"""Secrets of one data folder: made at random on first start, kept in ``secrets.json`` with mode 0600."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cohortlens.core.config import Secret
+from cohortlens.embedded.faults import Fault, StackFailed
+
+FILE_NAME = "secrets.json"
+
+
+@dataclass(frozen=True)
+class StackSecrets:
+    """What only this installation knows.
+
+    Attributes:
+        postgres_superuser: Password of the cluster's superuser.
+        postgres_owner: Password of the role that owns the tables.
+        postgres_runtime: Password of the role that serves requests.
+        redis: Password of the Valkey server.
+        kek: 32 random bytes in base64: seals signing keys and paging tokens.
+    """
+
+    postgres_superuser: Secret
+    postgres_owner: Secret
+    postgres_runtime: Secret
+    redis: Secret
+    kek: Secret
+
+    @classmethod
+    def generate(cls) -> StackSecrets:
+        """Fresh random secrets; passwords hold only characters that a URL needs no escape for."""
+        passwords = [Secret(secrets.token_urlsafe(24)) for _ in range(4)]
+        return cls(*passwords, kek=Secret(base64.b64encode(secrets.token_bytes(32)).decode("ascii")))
+
+
+def load_or_create(data_dir: Path) -> StackSecrets:
+    """Read the folder's secrets, or make them when the folder has none.
+
+    Raises:
+        StackFailed: ``SECRETS_UNREADABLE``: the file is damaged, or open to other users.
+    """
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        _write_new(path, StackSecrets.generate())
+    try:
+        if path.stat().st_mode & 0o077:
+            raise StackFailed(_unreadable(path, "other users may read it", f"chmod 600 {path}"))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return StackSecrets(**{name: Secret(values[name]) for name in StackSecrets.__dataclass_fields__})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        kind = type(error).__name__
+        raise StackFailed(_unreadable(path, f"the file is damaged ({kind})", f"restore {path}")) from None
+
+
+def exists(data_dir: Path) -> bool:
+    """Whether the folder has secrets."""
+    return (data_dir / FILE_NAME).exists()
+
+
+def _write_new(path: Path, values: StackSecrets) -> None:
+    names = StackSecrets.__dataclass_fields__
+    text = json.dumps({name: getattr(values, name).reveal() for name in names}, indent=2)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # A link, not a rename: of two starts at once the first one's secrets stay.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _unreadable(path: Path, cause: str, next_step: str) -> Fault:
+    return Fault(
+        reason="SECRETS_UNREADABLE",
+        message="the stack's secrets cannot be used",
+        found=str(path),
+        cause=cause,
+        next=next_step,
+    )
