@@ -1,0 +1,1 @@
+"""Model versions: which exist, which one is active, and its history."""
