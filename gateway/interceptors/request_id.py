@@ -1,0 +1,61 @@
+"""Step 1: who this call is in logs and traces, and until when it may run.
+
+A bad request id or traceparent is replaced, never refused; a bad timeout is kept as a fault and raised by
+the ``errors`` step, so that it is logged and answered like any other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from cohortlens.core.errors import CohortLensError, InvalidArgument
+from cohortlens.core.ids import uuid7
+from cohortlens.core.telemetry import bound
+from gateway.interceptors.chain import Call, Proceed
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
+_GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+def parse_grpc_timeout(text: str) -> tuple[float | None, CohortLensError | None]:
+    """Read a ``grpc-timeout``: 1 to 8 digits and one of H M S m u n.
+
+    Returns:
+        Seconds and no fault, or no seconds and the fault ``DEADLINE_INVALID``.
+    """
+    match = _GRPC_TIMEOUT.fullmatch(text)
+    if match is None or int(match[1]) == 0:
+        return None, InvalidArgument(
+            "grpc-timeout must be 1 to 8 digits, not zero, followed by one of H M S m u n",
+            reason="DEADLINE_INVALID",
+        )
+    return int(match[1]) * _UNITS_S[match[2]], None
+
+
+class RequestIdStep:
+    """Names the call, continues its trace, sets its deadline."""
+
+    async def __call__(self, call: Call, proceed: Proceed, /) -> None:
+        """Name ``call`` and run the rest with the name bound to every log line."""
+        given = call.header("x-request-id")
+        call.request_id = given if given and _REQUEST_ID.fullmatch(given) else str(uuid7())
+        call.response_headers.append(("x-request-id", call.request_id))
+        trace = _TRACEPARENT.fullmatch(call.header("traceparent") or "")
+        call.trace_id = trace[1] if trace else os.urandom(16).hex()
+        _set_deadline(call)
+        with bound(call.request_id):
+            await proceed(call)
+
+
+def _set_deadline(call: Call) -> None:
+    if call.timeout_s is None:
+        return
+    longest = call.method.max_deadline_s
+    if call.timeout_s > longest:
+        call.response_headers.append(("x-deadline-clamped", "1"))
+    call.deadline = call.started + min(call.timeout_s, longest)

@@ -1,0 +1,54 @@
+"""Step 5, the last before the servicer: bytes become a message that keeps the rules of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from cohortlens.core.errors import InvalidArgument
+from gateway.interceptors.chain import Call, MethodTable, Proceed
+from gateway.interceptors.rules import ValidatorCompiler
+
+
+class ValidateStep:
+    """Decodes and checks the request, or every message of a request stream as it comes.
+
+    Args:
+        table: The methods whose validators are compiled now, so that a bad pattern refuses the start.
+    """
+
+    def __init__(self, table: MethodTable) -> None:
+        compiler = ValidatorCompiler()
+        self._checks = {
+            method.full_name: compiler.validator(method.descriptor.input_type).check for method in table
+        }
+
+    async def __call__(self, call: Call, proceed: Proceed, /) -> None:
+        """Set ``call.request`` or ``call.requests``, then run the servicer.
+
+        Raises:
+            InvalidArgument: MESSAGE_MALFORMED, FIELD_INVALID or VALUE_NOT_FINITE.
+        """
+        if call.payloads is None:
+            call.request = self._message(call, call.payload)
+            call.payload = None
+        else:
+            call.requests = self._stream(call, call.payloads)
+        await proceed(call)
+
+    def _message(self, call: Call, payload: Any) -> Message:
+        try:
+            message = call.decode(payload)
+        except DecodeError:
+            raise InvalidArgument(
+                f"the request is not a {call.method.descriptor.input_type.full_name} message",
+                reason="MESSAGE_MALFORMED",
+            ) from None
+        self._checks[call.method.full_name](message)
+        return message
+
+    async def _stream(self, call: Call, payloads: AsyncIterator[Any]) -> AsyncIterator[Message]:
+        async for payload in payloads:
+            yield self._message(call, payload)
