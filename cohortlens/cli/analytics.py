@@ -1,0 +1,286 @@
+"""``cohortlens segment | predict | explain | train``: the models, from the command line."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cohortlens.cli.output import Fault, Output, table
+from cohortlens.cli.session import Session, calls_api
+from cohortlens.client.client import Client
+from cohortlens.contracts.currency import minor_digits
+from cohortlens.v1 import analytics_pb2, common_pb2, models_pb2
+
+POLL_S = 0.3
+TASKS = {
+    "purchases": analytics_pb2.PREDICTION_TASK_PURCHASES,
+    "spend": analytics_pb2.PREDICTION_TASK_SPEND,
+}
+_CUSTOMERS = click.option(
+    "--customer", "customers", multiple=True, help="Customer: an identifier, or external:ID; repeatable."
+)
+_TASK = click.option("--task", type=click.Choice(sorted(TASKS)), default="spend", show_default=True)
+_HORIZON = click.option(
+    "--horizon", default="", metavar="DAYS", help="Days to look ahead, such as 90 or 90d."
+)
+_UNFINISHED = {common_pb2.WORK_STATE_PENDING, common_pb2.WORK_STATE_RUNNING}
+
+
+@click.command()
+@_CUSTOMERS
+@calls_api("segment")
+def segment(session: Session, customers: tuple[str, ...]) -> None:
+    r"""Assign every customer to a segment and show the segments; with --customer, assign only those.
+
+    \b
+    Examples:
+      cohortlens segment
+      cohortlens segment --customer external:1
+    """
+    client = session.client
+    if customers:
+        reply = client.call(client.analytics.Segment, analytics_pb2.SegmentRequest(customers=customers))
+        rows = [[a.external_id, a.name, f"{a.distance:.2f}"] for a in reply.assignments]
+        data: dict[str, Any] = {"assignments": [_assignment(a) for a in reply.assignments]}
+        session.out.result(data, table(rows, ["customer", "segment", "distance"], frozenset({2})))
+        return
+    run = run_segmentation(client, session.out)
+    reply = client.call(client.analytics.ListSegments, analytics_pb2.ListSegmentsRequest(run=run.run))
+    data = {
+        "run": run.run,
+        "model_version": run.model_version,
+        "customers": run.customers,
+        "segments": [segment_data(s) for s in reply.segments],
+    }
+    session.out.result(data, segments_table(list(reply.segments)))
+
+
+@click.command()
+@_CUSTOMERS
+@_TASK
+@_HORIZON
+@calls_api("predict")
+def predict(session: Session, customers: tuple[str, ...], task: str, horizon: str) -> None:
+    r"""Predict what customers will buy or spend; stores each prediction.
+
+    \b
+    Examples:
+      cohortlens predict --customer external:1 --task spend --horizon 90d
+      cohortlens predict --customer external:1 --customer external:2 --json
+    """
+    client = session.client
+    request = analytics_pb2.PredictRequest(
+        task=TASKS[task], customers=_named(customers), horizon_days=_days(horizon)
+    )
+    found = client.call(client.analytics.Predict, request).predictions
+    session.out.result({"predictions": [prediction_data(p) for p in found]}, predictions_table(list(found)))
+
+
+@click.command()
+@_CUSTOMERS
+@_TASK
+@_HORIZON
+@click.option("--top", default=12, show_default=True, help="Strongest reasons to show.")
+@click.option("--method", type=click.Choice(["shap"]), default="shap", show_default=True)
+@calls_api("explain")
+def explain(
+    session: Session, customers: tuple[str, ...], task: str, horizon: str, top: int, method: str
+) -> None:
+    r"""Show why a prediction is what it is: the share of each feature.
+
+    \b
+    Examples:
+      cohortlens explain --customer external:1 --task spend
+      cohortlens explain --customer external:1 --top 3 --json
+    """
+    client = session.client
+    request = analytics_pb2.ExplainRequest(
+        task=TASKS[task],
+        customers=_named(customers),
+        horizon_days=_days(horizon),
+        top=top,
+        method=f"EXPLANATION_METHOD_{method.upper()}",
+    )
+    found = client.call(client.analytics.Explain, request).explanations
+    text = "\n\n".join(explanation_text(e) for e in found)
+    session.out.result({"explanations": [explanation_data(e) for e in found]}, text)
+
+
+@click.command()
+@click.option(
+    "--model", type=click.Choice(["segmentation", "prediction"]), help="One model; both by default."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@calls_api("train")
+def train(session: Session, model: str | None, seed: int) -> None:
+    r"""Train models on the tenant's own data; a version that passes its gate starts to serve.
+
+    \b
+    Examples:
+      cohortlens train
+      cohortlens train --model prediction --seed 7 --json
+    """
+    request = models_pb2.StartTrainingRequest(model=model or "", seed=seed)
+    started = session.client.call(session.client.models.StartTraining, request).runs
+    runs = [wait_for_training(session.client, session.out, run) for run in started]
+    data = [{"run": r.run, "model": r.model, "version": r.version, "stage": r.stage} for r in runs]
+    text = "\n".join(f"{r.model}: version {r.version} registered" for r in runs)
+    session.out.result({"runs": data}, text)
+
+
+def run_segmentation(client: Client, out: Output) -> analytics_pb2.SegmentationRun:
+    """Start a segmentation run and wait for its end."""
+    run = client.call(client.analytics.StartSegmentation, analytics_pb2.StartSegmentationRequest()).run
+    request = analytics_pb2.GetSegmentationRunRequest(run=run.run)
+
+    def poll() -> Any:
+        return client.call(client.analytics.GetSegmentationRun, request).run
+
+    done: analytics_pb2.SegmentationRun = _wait(out, "segmentation", run, poll)
+    return done
+
+
+def wait_for_training(client: Client, out: Output, run: models_pb2.TrainingRun) -> models_pb2.TrainingRun:
+    """Wait for the end of a training run."""
+    request = models_pb2.GetTrainingRunRequest(run=run.run)
+
+    def poll() -> Any:
+        return client.call(client.models.GetTrainingRun, request).run
+
+    done: models_pb2.TrainingRun = _wait(out, f"training {run.model}", run, poll)
+    return done
+
+
+def _wait(out: Output, label: str, work: Any, poll: Callable[[], Any]) -> Any:
+    with out.progress(label) as show:
+        while work.state in _UNFINISHED:
+            time.sleep(POLL_S)
+            work = poll()
+            show(getattr(work, "stage", ""), work.progress_ratio)
+    if work.state == common_pb2.WORK_STATE_FAILED:
+        raise Fault(work.error.reason, work.error.message, metadata={"run": work.run})
+    return work
+
+
+def _named(customers: tuple[str, ...]) -> tuple[str, ...]:
+    if not customers:
+        raise Fault(
+            "FIELD_INVALID", "--customer is missing", "add --customer external:ID", "INVALID_ARGUMENT"
+        )
+    return customers
+
+
+def _days(text: str) -> int:
+    if not text:
+        return 0
+    match = re.fullmatch(r"(\d{1,4})d?", text)
+    if match is None:
+        raise Fault("FIELD_INVALID", f"--horizon {text}: expected days, such as 90d", code="INVALID_ARGUMENT")
+    return int(match[1])
+
+
+def _assignment(a: analytics_pb2.SegmentAssignment) -> dict[str, Any]:
+    return {
+        "customer": a.customer,
+        "external_id": a.external_id,
+        "segment": a.segment,
+        "name": a.name,
+        "distance": a.distance,
+        "model_version": a.model_version,
+    }
+
+
+def segment_data(s: analytics_pb2.Segment) -> dict[str, Any]:
+    """A segment in the JSON envelope."""
+    return {
+        "segment": s.segment,
+        "name": s.name,
+        "sentence": s.sentence,
+        "customers": s.customers,
+        "share_ratio": s.share_ratio,
+        "spend": {"units_minor": s.spend_minor, "currency": s.currency},
+        "spend_share_ratio": s.spend_share_ratio,
+    }
+
+
+def segments_table(segments: list[analytics_pb2.Segment]) -> str:
+    """Segments as a table for people."""
+    rows = [
+        [
+            s.name,
+            f"{s.customers:,}",
+            f"{s.share_ratio:.1%}",
+            f"{s.spend_minor / 10 ** minor_digits(s.currency):,.0f} {s.currency}",
+            f"{s.spend_share_ratio:.1%}",
+            f"{s.median_days_since:.0f}",
+            f"{s.mean_purchase_days:.1f}",
+        ]
+        for s in segments
+    ]
+    header = ["segment", "customers", "share", "spend", "of spend", "days since", "purchase days"]
+    return table(rows, header, frozenset(range(1, 7)))
+
+
+def prediction_data(p: analytics_pb2.Prediction) -> dict[str, Any]:
+    """A prediction in the JSON envelope."""
+    return {
+        "prediction": p.prediction,
+        "customer": p.customer,
+        "external_id": p.external_id,
+        "task": _task_name(p.task),
+        "value": p.value,
+        "unit": p.unit,
+        "interval": [p.lower, p.upper],
+        "interval_level_ratio": p.level_ratio,
+        "horizon_days": p.horizon_days,
+        "model_version": p.model_version,
+        "snapshot_id": p.snapshot_id,
+    }
+
+
+def predictions_table(found: list[analytics_pb2.Prediction]) -> str:
+    """Predictions as a table for people."""
+    rows = [
+        [p.external_id, f"{p.value:,.2f}", p.unit, f"{p.lower:,.2f} .. {p.upper:,.2f}", str(p.horizon_days)]
+        for p in found
+    ]
+    return table(rows, ["customer", "value", "unit", "80 % interval", "days"], frozenset({1, 4}))
+
+
+def explanation_data(e: analytics_pb2.Explanation) -> dict[str, Any]:
+    """An explanation in the JSON envelope; an absent value is a missing feature."""
+    return {
+        "customer": e.customer,
+        "external_id": e.external_id,
+        "value": e.value,
+        "unit": e.unit,
+        "horizon_days": e.horizon_days,
+        "space": "log",
+        "base": e.base_value,
+        "attributions": [
+            {"feature": a.feature, "unit": a.unit, "contribution": a.contribution, "factor": a.factor}
+            | ({"value": a.value} if a.HasField("value") else {})
+            for a in e.attributions
+        ],
+        "other_contribution": e.other_contribution,
+        "residual": e.additivity_residual,
+        "model_version": e.model_version,
+    }
+
+
+def explanation_text(e: analytics_pb2.Explanation) -> str:
+    """An explanation for people: what multiplies the value, strongest first."""
+    rows = [
+        [a.feature, f"{a.value:,.2f}" if a.HasField("value") else "unknown", a.unit, f"x {a.factor:.2f}"]
+        for a in e.attributions
+    ]
+    head = f"{e.external_id or e.customer}: {e.value:,.2f} {e.unit} in {e.horizon_days} days, because"
+    return head + "\n" + table(rows, ["feature", "value", "unit", "effect"], frozenset({1, 3}))
+
+
+def _task_name(task: int) -> str:
+    return analytics_pb2.PredictionTask.Name(task).removeprefix("PREDICTION_TASK_").lower()

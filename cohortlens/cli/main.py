@@ -1,0 +1,57 @@
+"""The ``cohortlens`` command: a group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from cohortlens import __version__
+
+# Command -> module that holds it, so that `cohortlens --help` imports none of them.
+COMMANDS = {
+    "up": ("cohortlens.cli.stack", "up", "Start everything on this machine; Ctrl-C stops it."),
+    "down": ("cohortlens.cli.stack", "down", "Stop everything that up started."),
+    "status": ("cohortlens.cli.stack", "status", "Show what runs, where, and what is degraded."),
+    "doctor": ("cohortlens.cli.stack", "doctor", "Check this machine and the settings; change nothing."),
+    "demo": ("cohortlens.cli.demo", "demo", "Walk through the demo tenant and print the calls behind it."),
+    "credentials": (
+        "cohortlens.cli.stack",
+        "credentials",
+        "Show the demo tenant's log-in, or a fresh token.",
+    ),
+    "import": ("cohortlens.cli.data", "import_command", "Import transactions from CSV or Parquet."),
+    "segment": ("cohortlens.cli.analytics", "segment", "Segment all customers, or some."),
+    "predict": ("cohortlens.cli.analytics", "predict", "Predict purchases or spend of customers."),
+    "explain": ("cohortlens.cli.analytics", "explain", "Show why a prediction is what it is."),
+    "train": ("cohortlens.cli.analytics", "train", "Train models on the tenant's data."),
+    "migrate": ("cohortlens.cli.stack", "migrate", "Bring the database to the newest revision."),
+    "seed": ("cohortlens.cli.stack", "seed", "Make the demo tenant ready in a running stack."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names of all commands, in the order of first use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and give the command; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cohortlens")
+def main() -> None:
+    """CohortLens: segments, predictions and explanations of your customers."""
