@@ -1,0 +1,61 @@
+"""ONNX sessions as a replica uses them: one thread, no spinning, float32 rows in, named columns out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from cohortlens.contracts.artifacts import ArtifactCorrupt
+
+INPUT = "features"
+"""Name of the one input of every graph, float32 of shape (rows, columns)."""
+
+_OVERHEAD_BYTES = 1 << 20
+_EXPANSION = 3
+"""onnxruntime keeps trees in about three times the bytes of the file."""
+
+
+class Session:
+    """One loaded graph.
+
+    Args:
+        data: Bytes of the ONNX file.
+
+    Raises:
+        ArtifactCorrupt: onnxruntime cannot load the bytes, or the graph has another input.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a family of its own without a common base
+            raise ArtifactCorrupt("The graph of the model cannot be loaded; train again.") from error
+        if [entry.name for entry in self._session.get_inputs()] != [INPUT]:
+            raise ArtifactCorrupt(
+                f"The graph of the model does not have the one input {INPUT!r}; train again."
+            )
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.memory_bytes = _OVERHEAD_BYTES + _EXPANSION * len(data)
+
+    def run(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+        """Run the graph.
+
+        Args:
+            features: Rows, shape (n, columns), float32.
+
+        Returns:
+            Each output as float64 of shape (n,).
+        """
+        found = self._session.run(self._outputs, {INPUT: np.ascontiguousarray(features)})
+        return {
+            name: np.asarray(values, np.float64).reshape(len(features))
+            for name, values in zip(self._outputs, found, strict=True)
+        }
