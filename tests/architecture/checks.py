@@ -108,8 +108,9 @@ def uncommented_protos(root: Path) -> list[str]:
 def rust_in_worker_locks(root: Path) -> list[str]:
     """Pins of the workers' locks that are known to carry Rust."""
     rusty = {
-        "pydantic-core", "orjson", "cryptography", "rpds-py", "watchfiles", "polars", "tokenizers", "safetensors",
-        "tiktoken", "jiter", "ruff", "uv", "bcrypt", "opencensus", "py-spy", "hf-xet", "solders", "blake3",
+        "pydantic-core", "orjson", "cryptography", "rpds-py", "watchfiles", "polars", "tokenizers",
+        "safetensors", "tiktoken", "jiter", "ruff", "uv", "bcrypt", "opencensus", "py-spy", "hf-xet", "solders",
+        "blake3",
     }  # fmt: skip
     faults = []
     for lock in ("workers.lock", "workers-dev.lock"):
