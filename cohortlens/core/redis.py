@@ -1,0 +1,63 @@
+"""Redis or Valkey: one way to connect, the keys' prefix, and the translation of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import redis.asyncio as aioredis
+from redis import exceptions
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from cohortlens.core.errors import Unavailable
+
+PREFIX = "cl:"
+RedisClient: TypeAlias = aioredis.Redis
+
+
+def redis_client(url: str, *, timeout_s: float = 1.0, max_connections: int = 64) -> RedisClient:
+    """A client whose every command ends within about ``timeout_s``; connects at first use.
+
+    Args:
+        url: ``redis://:password@host:port/0``.
+        timeout_s: Bound of a connection attempt and of an answer.
+        max_connections: Size of the pool; a caller waits up to ``timeout_s`` for one.
+    """
+    pool = aioredis.BlockingConnectionPool.from_url(
+        str.__str__(url),
+        max_connections=max_connections,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        health_check_interval=15,
+        retry=Retry(NoBackoff(), 1),  # a connection that died while idle is replaced once, without waiting
+        decode_responses=False,
+    )
+    return aioredis.Redis.from_pool(pool)
+
+
+def key(*parts: object) -> str:
+    """A key name: ``cl:`` and the parts joined by colons."""
+    return PREFIX + ":".join(str(part) for part in parts)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a failure to reach Redis into an error of the domain.
+
+    Raises:
+        Unavailable: REDIS_UNAVAILABLE.
+    """
+    try:
+        yield
+    except (
+        exceptions.ConnectionError,
+        exceptions.TimeoutError,
+        exceptions.BusyLoadingError,
+        OSError,
+    ) as error:
+        raise Unavailable(
+            "Redis cannot be reached; try again", reason="REDIS_UNAVAILABLE", retry_delay_s=1.0
+        ) from error

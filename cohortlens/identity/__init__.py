@@ -1,0 +1,1 @@
+"""Who is calling: tenants, users, sessions, tokens and the keys that sign them."""

@@ -1,0 +1,1 @@
+"""The schema of PostgreSQL as a chain of Alembic revisions."""
