@@ -1,0 +1,144 @@
+"""The same customer gets the same prediction by every road, and the explanation adds up to it."""
+
+import json
+import math
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cohortlens.v1 import analytics_pb2, models_pb2
+
+ROOT = Path(__file__).resolve().parents[3]
+SPEND = analytics_pb2.PREDICTION_TASK_SPEND
+CUSTOMER = "external:1"
+TOLERANCE = 1e-6  # the promise of the README; all roads end in one ONNX graph
+
+
+@pytest.fixture(scope="module")
+def by_grpc(demo):
+    request = analytics_pb2.PredictRequest(task=SPEND, customers=[CUSTOMER])
+    return demo.call(demo.analytics.Predict, request).predictions[0]
+
+
+def _post(stack, client, path, body):
+    request = urllib.request.Request(
+        stack.http + path,
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {client.access_token()}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        return json.load(reply)
+
+
+def test_json_gives_the_prediction_that_grpc_gives(stack, demo, by_grpc):
+    body = {"task": "PREDICTION_TASK_SPEND", "customers": [CUSTOMER]}
+    found = _post(stack, demo, "/api/v1/predict", body)["predictions"][0]
+    assert found["value"] == pytest.approx(by_grpc.value, rel=TOLERANCE)
+    assert found["snapshotId"] == by_grpc.snapshot_id
+    assert found["modelVersion"] == by_grpc.model_version
+
+
+def test_the_command_line_gives_the_prediction_that_grpc_gives(stack, by_grpc):
+    found = stack.json("predict", "--customer", CUSTOMER, "--task", "spend")["data"]["predictions"][0]
+    assert found["value"] == pytest.approx(by_grpc.value, rel=TOLERANCE)
+    assert found["interval"] == pytest.approx([by_grpc.lower, by_grpc.upper], rel=TOLERANCE)
+
+
+def test_the_vector_of_a_customer_gives_the_customers_prediction(demo, by_grpc):
+    features = demo.call(demo.analytics.GetFeatures, analytics_pb2.GetFeaturesRequest(customer=CUSTOMER))
+    request = analytics_pb2.PredictRequest(
+        task=SPEND, vectors=[features.features], schema_hash=features.schema_hash
+    )
+    found = demo.call(demo.analytics.Predict, request).predictions[0]
+    assert found.value == pytest.approx(by_grpc.value, rel=TOLERANCE)
+    assert not found.prediction, "a vector belongs to nobody and is not stored"
+
+
+def test_the_artifact_alone_gives_the_stored_prediction(stack, demo, by_grpc):
+    stored = demo.call(
+        demo.analytics.GetPrediction, analytics_pb2.GetPredictionRequest(prediction=by_grpc.prediction)
+    )
+    assert stored.prediction.model_version == by_grpc.model_version
+    assert stored.prediction.snapshot_id == by_grpc.snapshot_id
+    version = demo.call(
+        demo.models.GetModelVersion,
+        models_pb2.GetModelVersionRequest(model="prediction", version=by_grpc.model_version),
+    ).version
+    script = (
+        "import json, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from cohortlens.contracts.artifacts import LocalArtifactStore\n"
+        "from workers.runtime.bundle import Bundle\n"
+        "told = json.load(sys.stdin)\n"
+        "bundle = Bundle.load(LocalArtifactStore(Path(told['store'])), told['digest'])\n"
+        "row = np.array([told['values']], dtype=np.float32)\n"
+        "print(json.dumps(float(bundle.score('spend', row)['value'][0])))\n"
+    )
+    told = {
+        "store": str(stack.data_dir / "artifacts"),
+        "digest": version.artifact_digest,
+        "values": list(stored.features.values),
+    }
+    offline = subprocess.run(
+        [ROOT / ".venv-workers/bin/python", "-c", script], cwd=ROOT, input=json.dumps(told), text=True,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert offline.returncode == 0, offline.stderr
+    assert json.loads(offline.stdout) == pytest.approx(by_grpc.value, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("task", ["purchases", "spend"])
+def test_base_and_contributions_add_up_to_the_prediction(demo, task):
+    number = analytics_pb2.PredictionTask.Value(f"PREDICTION_TASK_{task.upper()}")
+    customers = [f"external:{i}" for i in (1, 2, 3, 4)]
+    predictions = demo.call(
+        demo.analytics.Predict, analytics_pb2.PredictRequest(task=number, customers=customers)
+    ).predictions
+    explanations = demo.call(
+        demo.analytics.Explain, analytics_pb2.ExplainRequest(task=number, customers=customers)
+    ).explanations
+    for prediction, explanation in zip(predictions, explanations, strict=True):
+        total = explanation.base_value + sum(a.contribution for a in explanation.attributions)
+        # float32 in the graph against float64 in the trees: 1e-5 is the parity gate of every version
+        assert math.exp(total) == pytest.approx(prediction.value, rel=1e-5)
+        assert total + explanation.additivity_residual == pytest.approx(math.log(prediction.value), abs=1e-9)
+        assert len({a.feature for a in explanation.attributions}) == len(explanation.attributions)
+
+
+def test_the_strongest_reasons_come_first_and_the_rest_is_summed_up(demo):
+    whole = demo.call(
+        demo.analytics.Explain, analytics_pb2.ExplainRequest(task=SPEND, customers=[CUSTOMER])
+    ).explanations[0]
+    short = demo.call(
+        demo.analytics.Explain, analytics_pb2.ExplainRequest(task=SPEND, customers=[CUSTOMER], top=3)
+    ).explanations[0]
+    sizes = [abs(a.contribution) for a in whole.attributions]
+    assert sizes == sorted(sizes, reverse=True)
+    assert [a.feature for a in short.attributions] == [a.feature for a in whole.attributions[:3]]
+    rest = sum(a.contribution for a in whole.attributions[3:])
+    assert short.other_contribution == pytest.approx(rest, abs=1e-9)
+
+
+def test_every_customer_is_in_exactly_one_segment(demo):
+    reply = demo.call(demo.analytics.ListSegments, analytics_pb2.ListSegmentsRequest())
+    assert sum(s.customers for s in reply.segments) == 2357, "the CDNOW sample has 2,357 customers"
+    assert len({s.name for s in reply.segments}) == len(reply.segments)
+    assert sum(s.share_ratio for s in reply.segments) == pytest.approx(1, abs=1e-9)
+    seen = set()
+    for segment in reply.segments:
+        token, members = "", 0
+        while True:
+            page = demo.call(
+                demo.analytics.ListSegmentMembers,
+                analytics_pb2.ListSegmentMembersRequest(
+                    segment=segment.segment, page_size=1000, page_token=token
+                ),
+            )
+            members += len(page.members)
+            seen |= {m.customer for m in page.members}
+            if not (token := page.next_page_token):
+                break
+        assert members == segment.customers
+    assert len(seen) == 2357

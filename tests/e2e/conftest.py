@@ -1,0 +1,104 @@
+"""One stack for the whole layer, started by the command a user types, on free ports and in a folder of its own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cohortlens.client.client import Client, Credentials
+from cohortlens.v1 import auth_pb2
+
+ROOT = Path(__file__).resolve().parents[2]
+COHORTLENS = Path(sys.executable).parent / "cohortlens"
+PASSWORD = "three blind mice ran 42"
+PORTS = ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack and how to speak to it."""
+
+    data_dir: Path
+    environ: dict[str, str]
+
+    @property
+    def grpc(self) -> str:
+        return f"127.0.0.1:{self.environ['COHORTLENS_GRPC_PORT']}"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.environ['COHORTLENS_HTTP_PORT']}"
+
+    def run(
+        self, *arguments: str, timeout: float = 120, stdin: bytes | None = None
+    ) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [COHORTLENS, *arguments],
+            env=self.environ,
+            capture_output=True,
+            timeout=timeout,
+            input=stdin,
+            check=False,
+        )
+
+    def json(self, *arguments: str, timeout: float = 120):
+        done = self.run(*arguments, "--json", timeout=timeout)
+        assert done.stdout, done.stderr.decode()[-2000:]
+        return json.loads(done.stdout)
+
+    def services(self):
+        return {s["name"]: s for s in self.json("status")["data"]["services"]}
+
+    def demo_client(self) -> Client:
+        account = json.loads((self.data_dir / "credentials.json").read_text())["tenants"][0]
+        return Client(self.grpc, Credentials(account["email"], account["password"]))
+
+    def new_tenant(self, email: str) -> Client:
+        client = Client(self.grpc, Credentials(email, PASSWORD))
+        request = auth_pb2.RegisterTenantRequest(
+            display_name=email, email=email, password=PASSWORD, accept_terms_version="2026-11"
+        )
+        client.public(client.auth.RegisterTenant, request)
+        return client
+
+
+def stack_environment(data_dir: Path) -> dict[str, str]:
+    """Environment of a stack of its own: no setting of the caller leaks in."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("COHORTLENS_")}
+    sockets = [socket.socket() for _ in PORTS]
+    for name, sock in zip(PORTS, sockets, strict=True):
+        sock.bind(("127.0.0.1", 0))
+        environ[f"COHORTLENS_{name}"] = str(sock.getsockname()[1])
+    for sock in sockets:
+        sock.close()
+    return environ | {"COHORTLENS_DATA_DIR": str(data_dir)}
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("stack") / "data"
+    running = Stack(data_dir, stack_environment(data_dir))
+    done = running.run("up", "--detach", timeout=420)
+    try:
+        assert done.returncode == 0, done.stderr.decode()[-4000:]
+        yield running
+    finally:
+        running.run("down", timeout=60)
+
+
+@pytest.fixture(scope="session")
+def demo(stack):
+    with stack.demo_client() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def stranger(stack):
+    """A second tenant, with a customer and a prediction of its own if it wants them."""
+    with stack.new_tenant("owner@corner-shop.example") as client:
+        yield client
