@@ -1,0 +1,95 @@
+"""The Serve application: which deployments there are, and how a replica hangs in Serve.
+
+Serve places, checks, restarts and drains; calls never pass through it, they go to the replica's own server.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TypedDict
+
+from ray import serve
+from ray.serve import RunTarget
+
+from cohortlens.contracts.artifacts import LocalArtifactStore
+from cohortlens.core.telemetry import configure_logging
+from workers.config import WorkerConfig
+from workers.deployments.base import GRACE_S, LEAVE_S, Replica
+from workers.deployments.explanation import ExplanationReplica
+from workers.deployments.loopback import confine
+from workers.deployments.prediction import PredictionReplica
+from workers.deployments.segmentation import SegmentationReplica
+from workers.deployments.service import Model
+from workers.runtime.bundle import Bundle
+
+DEPLOYMENTS: tuple[type[Replica], ...] = (SegmentationReplica, PredictionReplica, ExplanationReplica)
+
+
+class UserConfig(TypedDict):
+    """What Serve may change without a restart.
+
+    Attributes:
+        models: Digests of model versions to hold ready.
+    """
+
+    models: list[str]
+
+
+class Served:
+    """A replica in Serve's hands.
+
+    Args:
+        kind: What it serves.
+        config: Settings.
+    """
+
+    def __init__(self, kind: type[Replica], config: WorkerConfig) -> None:
+        confine()
+        configure_logging(config.log_level, config.log_format)
+        store = LocalArtifactStore(config.artifacts)
+
+        def load(digest: str) -> Model:
+            bundle = Bundle.load(store, digest)
+            bundle.warm()
+            return bundle
+
+        tag = serve.get_replica_context().replica_id.unique_id
+        self._replica = kind(f"{tag}-{os.getpid()}", config, load)
+
+    async def reconfigure(self, user_config: UserConfig) -> None:
+        """Open at the first call; hold the named models ready."""
+        if not self._replica.opened:
+            await self._replica.open()
+        for digest in user_config["models"]:
+            await self._replica.service.load(digest)
+
+    async def check_health(self) -> None:
+        """A real call through the replica's own server.
+
+        Raises:
+            Unhealthy: Serve replaces the replica.
+        """
+        await self._replica.check()
+
+    async def __del__(self) -> None:
+        """Drain; Serve awaits this before it ends the process."""
+        await self._replica.close()
+
+
+def targets(config: WorkerConfig) -> list[RunTarget]:
+    """One Serve application for each deployment, so that they start at the same time and fail apart."""
+    return [_target(kind, config) for kind in DEPLOYMENTS]
+
+
+def _target(kind: type[Replica], config: WorkerConfig) -> RunTarget:
+    deployment = serve.deployment(Served).options(
+        name=kind.deployment,
+        num_replicas=config.replicas,
+        user_config={"models": []},
+        ray_actor_options={"num_cpus": 0},
+        health_check_period_s=2.0,
+        health_check_timeout_s=6.0,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=LEAVE_S + GRACE_S + 1.5,
+    )
+    return RunTarget(target=deployment.bind(kind, config), name=kind.deployment, route_prefix=None)

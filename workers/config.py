@@ -1,0 +1,96 @@
+"""The settings of the worker side, and the environment that Ray needs to stay small and on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cohortlens.core.config import Url, setting
+
+SOCKET_PATH_LIMIT = 107
+"""Bytes that the kernel allows for the path of a Unix socket."""
+
+_LONGEST_RAY_SOCKET = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store_00"
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """Where models lie, how to reach Redis, and how much a replica may use."""
+
+    data_dir: Path = setting("DATA_DIR", Path(".cohortlens"), "folder of the embedded stack's data, mode 0700")
+    artifact_dir: Path | None = setting(
+        "ARTIFACT_DIR", None, "artifact store; `artifacts` in the data folder when unset"
+    )
+    redis_url: Url = setting("REDIS_URL", Url(""), "Redis or Valkey; embedded when unset")
+    replicas: int = setting("REPLICAS", 1, "replicas of each worker deployment")
+    model_memory: int = setting(
+        "WORKER_MODEL_MEMORY", 256 * 2**20, "bytes of models that one replica keeps in memory"
+    )
+    object_memory: int = setting("WORKER_OBJECT_MEMORY", 100 * 2**20, "bytes of Ray's object store")
+    training_slots: int = setting("TRAINING_SLOTS", 1, "models that may be trained at the same time")
+    log_level: str = setting(
+        "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = setting("LOG_FORMAT", "json", "form of log lines", choices=("json", "text"))
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the artifact store."""
+        return (self.artifact_dir or self.data_dir / "artifacts").absolute()
+
+    @property
+    def ray_dir(self) -> Path:
+        """Folder of Ray's sessions: in the data folder, or under the temporary folder when sockets would not fit."""
+        return self._short("ray", _LONGEST_RAY_SOCKET)
+
+    @property
+    def socket_dir(self) -> Path:
+        """Folder of the replicas' Unix sockets, short enough for the kernel."""
+        return self._short("replicas", "/" + "x" * 24)
+
+    def _short(self, name: str, longest: str) -> Path:
+        inside = self.data_dir.absolute() / name
+        if len(os.fsencode(str(inside) + longest)) <= SOCKET_PATH_LIMIT:
+            return inside
+        mark = hashlib.sha256(os.fsencode(str(self.data_dir.absolute()))).hexdigest()[:10]
+        return Path(tempfile.gettempdir()) / f"cl-{os.getuid()}-{mark}" / name
+
+    def faults(self) -> list[str]:
+        """What cannot work, one sentence each; empty when all is well."""
+        found = []
+        if not self.redis_url:
+            found.append("COHORTLENS_REDIS_URL='': expected the URL of Redis, such as redis://127.0.0.1:6379/0")
+        for name, value, least in (
+            ("REPLICAS", self.replicas, 1),
+            ("WORKER_MODEL_MEMORY", self.model_memory, 2**20),
+            ("WORKER_OBJECT_MEMORY", self.object_memory, 80 * 2**20),
+            ("TRAINING_SLOTS", self.training_slots, 1),
+        ):
+            if value < least:
+                found.append(f"COHORTLENS_{name}={value}: expected at least {least}")
+        return found
+
+
+def ray_environment(token: str) -> dict[str, str]:
+    """Variables that every Ray process of the worker side must see before ray is imported.
+
+    Args:
+        token: Secret that Ray's processes show one another.
+    """
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        # Confines Ray's own listeners to loopback together with the node address.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DEDUP_LOGS": "0",
+        # grpc.aio knows one event loop per process; with this the replica's own server shares Serve's loop.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+        "PYTHONWARNINGS": "ignore::FutureWarning",
+        "MALLOC_ARENA_MAX": "2",
+    }

@@ -1,0 +1,1 @@
+"""The Serve deployments: one class per kind of model, each with its own gRPC server."""

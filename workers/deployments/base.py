@@ -1,0 +1,131 @@
+"""The life of a replica: open its server, register, prove its health, drain.
+
+Knows nothing of Ray, so that a test can run it in its own process; ``workers.app`` hangs it into Serve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import ClassVar
+
+import grpc.aio
+from redis.asyncio import Redis
+
+from cohortlens.core import clock
+from cohortlens.internal.v1 import inference_pb2 as pb
+from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
+from workers.config import WorkerConfig
+from workers.deployments.registration import Registration, ReplicaRecord
+from workers.deployments.server import GrpcServer, socket_path
+from workers.deployments.service import InferenceService, Model
+from workers.runtime.cache import ModelCache
+
+logger = logging.getLogger(__name__)
+
+LEAVE_S = 0.5
+"""Seconds between deregistration and the end of the server, so that callers learn of it."""
+
+GRACE_S = 4.0
+"""Seconds that calls under way may take after that."""
+
+HEALTH_TIMEOUT_S = 3.0
+
+
+class Unhealthy(Exception):
+    """The replica cannot do its work; Serve replaces it."""
+
+
+class Replica:
+    """One replica; subclasses say what it serves.
+
+    Args:
+        replica: Identifier, unique among all replicas.
+        config: Settings.
+        load: Loads and warms a model version by its digest; runs in a thread.
+    """
+
+    deployment: ClassVar[str]
+    kind: ClassVar[str]
+    methods: ClassVar[frozenset[str]]
+
+    def __init__(self, replica: str, config: WorkerConfig, load: Callable[[str], Model]) -> None:
+        self._replica = replica
+        self._config = config
+        self._models: ModelCache[Model] = ModelCache(load, config.model_memory, self._changed)
+        self.service = InferenceService(
+            self.deployment, replica, kind=self.kind, methods=self.methods, models=self._models
+        )
+        self._server = GrpcServer(
+            lambda server: pb_grpc.add_InferenceServiceServicer_to_server(self.service, server),
+            socket_path(config.socket_dir, self.deployment),
+        )
+        self._registration: Registration | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._started_at = clock.now().isoformat()
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of its server."""
+        return self._server.address
+
+    @property
+    def opened(self) -> bool:
+        """Whether it serves."""
+        return self._registration is not None
+
+    async def open(self) -> None:
+        """Serve, then register."""
+        await asyncio.to_thread(self.warm)
+        await self._server.start()
+        self._channel = grpc.aio.insecure_channel(self._server.address)
+        self._registration = Registration(Redis.from_url(str(self._config.redis_url)), self.record)
+        self._registration.start()
+
+    def warm(self) -> None:
+        """Import what the first call would otherwise wait for; runs in a thread."""
+
+    async def check(self) -> None:
+        """A real call through the replica's own server.
+
+        Raises:
+            Unhealthy: It does not answer in time, or it no longer registers.
+        """
+        if self._channel is None or self._registration is None:
+            raise Unhealthy("the replica is not open")
+        if not self._registration.beating:
+            raise Unhealthy("the registration no longer beats")
+        stub = pb_grpc.InferenceServiceStub(self._channel)
+        try:
+            await stub.GetStatus(pb.GetStatusRequest(), timeout=HEALTH_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise Unhealthy(f"its own server answers {error.code().name}: {error.details()}") from error
+
+    async def close(self, *, leave_s: float = LEAVE_S, grace_s: float = GRACE_S) -> None:
+        """Deregister, wait until callers have learnt of it, let calls under way end, close the server."""
+        if self._registration is not None:
+            await self._registration.stop()
+            await asyncio.sleep(leave_s)
+        if self._channel is not None:
+            await self._channel.close()
+        await self._server.stop(grace_s)
+        self._registration = self._channel = None
+
+    def record(self) -> ReplicaRecord:
+        """What the control plane learns of the replica."""
+        return ReplicaRecord(
+            deployment=self.deployment,
+            replica=self._replica,
+            address=self._server.address,
+            socket=self._server.socket,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            loaded=tuple(self._models.loaded),
+            rows_in_flight=self.service.rows_in_flight,
+        )
+
+    def _changed(self) -> None:
+        if self._registration is not None:
+            self._registration.changed()

@@ -1,0 +1,56 @@
+"""Between the messages of ``internal.v1`` and numpy: no copy of a matrix on the way in, one on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortlens.core.errors import InvalidArgument
+from cohortlens.internal.v1 import inference_pb2 as pb
+
+MAX_ROWS = 100_000
+"""Rows that one call may carry."""
+
+FEATURE = np.dtype("<f4")
+VALUE = np.dtype("<f8")
+
+
+def features(matrix: pb.Matrix) -> NDArray[np.float32]:
+    """The rows of a request, float32 of shape (rows, columns); a view of the message's bytes, not writable.
+
+    Raises:
+        InvalidArgument: ``MATRIX_INVALID``: no rows, too many rows, no columns, or bytes that do not fit.
+    """
+    rows, columns = matrix.rows, matrix.columns
+    if not 1 <= rows <= MAX_ROWS:
+        raise InvalidArgument(
+            f"features.rows is {rows}; expected 1 to {MAX_ROWS}", reason="MATRIX_INVALID"
+        )
+    if columns < 1:
+        raise InvalidArgument("features.columns is 0; expected at least 1", reason="MATRIX_INVALID")
+    expected = rows * columns * FEATURE.itemsize
+    if len(matrix.values) != expected:
+        raise InvalidArgument(
+            f"features.values has {len(matrix.values)} bytes; {rows} x {columns} float32 need {expected}",
+            reason="MATRIX_INVALID",
+        )
+    return np.frombuffer(matrix.values, dtype=FEATURE).reshape(rows, columns)
+
+
+def matrix(values: NDArray[np.float32]) -> pb.Matrix:
+    """Rows as a message; ``values`` is float32 of shape (rows, columns)."""
+    return pb.Matrix(
+        rows=values.shape[0], columns=values.shape[1], values=np.ascontiguousarray(values, FEATURE).tobytes()
+    )
+
+
+def packed(values: NDArray[np.float64]) -> bytes:
+    """Values as little-endian float64, row-major."""
+    return np.ascontiguousarray(values, VALUE).tobytes()
+
+
+def columns(results: Mapping[str, NDArray[np.float64]]) -> list[pb.Column]:
+    """Named results, float64 of shape (rows,) each, as messages."""
+    return [pb.Column(name=name, values=packed(values)) for name, values in results.items()]
