@@ -136,7 +136,7 @@ class Database:
             await self._ended(connection, "COMMIT")
 
     async def _opened(self, begin: str) -> AsyncConnection:
-        # After a restart of PostgreSQL every pooled connection is dead; each is dropped until a fresh one is made.
+        # After a restart of PostgreSQL every pooled connection is dead: drop each until a fresh one is made.
         for left in range(self._pool_size, -1, -1):
             connection = await self._engine.connect()
             try:
@@ -188,7 +188,7 @@ async def assert_runtime_role(db: Database) -> None:
     """Refuse to run as a role that row-level security does not bind.
 
     Raises:
-        FailedPrecondition: DATABASE_ROLE_UNSAFE for a superuser, a role with BYPASSRLS, or an owner of tables.
+        FailedPrecondition: DATABASE_ROLE_UNSAFE for a superuser, BYPASSRLS or an owner of tables.
     """
     async with db.transaction() as tx:
         row = (await tx.execute(text(_ROLE_QUERY))).one()
@@ -213,7 +213,8 @@ async def assert_runtime_role(db: Database) -> None:
 _ROLE_QUERY = """
 SELECT r.rolname, r.rolsuper, r.rolbypassrls,
        EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-               WHERE n.nspname IN ('public', 'app') AND pg_has_role(current_user, c.relowner, 'MEMBER')) AS owns
+               WHERE n.nspname IN ('public', 'app')
+                 AND pg_has_role(current_user, c.relowner, 'MEMBER')) AS owns
 FROM pg_roles r WHERE r.rolname = current_user
 """
 
@@ -243,7 +244,7 @@ async def _end(connection: AsyncConnection, command: str) -> None:
 
 @contextmanager
 def _translated(*, control: bool) -> Iterator[None]:
-    """Turn PostgreSQL's failures into errors of the domain; ``control`` counts an OSError as a lost connection."""
+    """Turn PostgreSQL's failures into our errors; with ``control`` an OSError is a lost connection too."""
     try:
         yield
     except exc.TimeoutError as error:

@@ -1,7 +1,7 @@
 """Real servers for integration tests: started at first use, one of each per test process.
 
-Imports stand inside the fixtures because the workers' environment, which lacks the database driver, loads this
-file too.
+Imports stand inside the fixtures because the workers' environment, which lacks the database driver, loads
+this file too.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ def upgrade() -> None:
 _HELPERS = """
 DO $$ BEGIN
   IF NOT pg_has_role(current_user, 'cl_definer', 'SET') THEN
-    RAISE EXCEPTION 'role % may not SET ROLE cl_definer: run GRANT cl_definer TO % WITH INHERIT FALSE, SET TRUE',
-      current_user, current_user;
+    RAISE EXCEPTION 'role % may not SET ROLE cl_definer', current_user
+      USING HINT = 'As a superuser run: GRANT cl_definer TO cl_owner WITH INHERIT FALSE, SET TRUE';
   END IF;
 END $$;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
@@ -36,8 +36,8 @@ CREATE FUNCTION app.protect(target regclass) RETURNS void LANGUAGE plpgsql SET s
 BEGIN
   EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target);
   EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', target);
-  EXECUTE format('CREATE POLICY tenant ON %s USING (tenant_id = app.tid()) WITH CHECK (tenant_id = app.tid())',
-                 target);
+  EXECUTE format('CREATE POLICY tenant ON %s USING (tenant_id = app.tid()) '
+                 'WITH CHECK (tenant_id = app.tid())', target);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO cl_app', target);
 END $$;
 COMMENT ON FUNCTION app.protect(regclass) IS 'Separate the tenants of a table by its column tenant_id.';
@@ -50,7 +50,8 @@ BEGIN
     EXECUTE format('CREATE POLICY definer ON %s TO cl_definer USING (true) WITH CHECK (true)', target);
   END IF;
 END $$;
-COMMENT ON FUNCTION app.allow_definer(regclass, text) IS 'Let functions of cl_definer reach all tenants of a table.';
+COMMENT ON FUNCTION app.allow_definer(regclass, text) IS
+  'Let functions of cl_definer reach all tenants of a table.';
 
 CREATE FUNCTION app.define(function regprocedure) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -61,7 +62,8 @@ BEGIN
   EXECUTE format('ALTER FUNCTION %s OWNER TO cl_definer', function);
   REVOKE CREATE ON SCHEMA app FROM cl_definer;
 END $$;
-COMMENT ON FUNCTION app.define(regprocedure) IS 'Hand a SECURITY DEFINER function to cl_definer; cl_app may call it.';
+COMMENT ON FUNCTION app.define(regprocedure) IS
+  'Hand a SECURITY DEFINER function to cl_definer; cl_app may call it.';
 """
 
 _PARTITIONS = """
@@ -74,8 +76,10 @@ BEGIN
     RAISE EXCEPTION 'months_ahead must be 0 to 24' USING ERRCODE = '22023';
   END IF;
   SELECT n.nspname, c.relname INTO place, stem
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_partitioned_table p ON p.partrelid = c.oid
-   WHERE c.oid = target AND p.partstrat = 'r' AND p.partnatts = 1 AND pg_has_role(current_user, c.relowner, 'USAGE');
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_partitioned_table p ON p.partrelid = c.oid
+   WHERE c.oid = target AND p.partstrat = 'r' AND p.partnatts = 1
+     AND pg_has_role(current_user, c.relowner, 'USAGE');
   IF NOT FOUND THEN
     RAISE EXCEPTION '% is not a table partitioned by one range', target USING ERRCODE = '22023';
   END IF;
@@ -188,7 +192,8 @@ CREATE FUNCTION app.auth_register(p_tenant uuid, p_user uuid, p_display_name tex
                                   p_terms text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-  INSERT INTO public.users (id, email, password_hash) VALUES (p_user, p_email, p_hash) ON CONFLICT (email) DO NOTHING;
+  INSERT INTO public.users (id, email, password_hash) VALUES (p_user, p_email, p_hash)
+    ON CONFLICT (email) DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   INSERT INTO public.tenants (id, display_name, terms_version) VALUES (p_tenant, p_display_name, p_terms);
   INSERT INTO public.tenant_users (tenant_id, user_id, role) VALUES (p_tenant, p_user, 'owner');
@@ -201,7 +206,8 @@ RETURNS TABLE (user_id uuid, password_hash text, user_status text, tenant_id uui
                tver integer, tenant_status text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   SELECT u.id, u.password_hash, u.status, t.id, m.role, m.ver, t.tver, t.status
-    FROM public.users u LEFT JOIN public.tenant_users m ON m.user_id = u.id LEFT JOIN public.tenants t ON t.id = m.tenant_id
+    FROM public.users u LEFT JOIN public.tenant_users m ON m.user_id = u.id
+    LEFT JOIN public.tenants t ON t.id = m.tenant_id
    WHERE u.email = p_email ORDER BY m.created_at, t.id
 $$;
 SELECT app.define('app.auth_login(text)');
@@ -216,12 +222,11 @@ SELECT app.define('app.auth_logged_in(uuid, text, text)');
 
 CREATE FUNCTION app.auth_session(p_session uuid)
 RETURNS TABLE (tenant_id uuid, user_id uuid, refresh_counter bigint, refresh_key_enc bytea, used_gen bigint,
-               refreshed_age_s double precision, expired boolean, expires_in_s double precision, revoked boolean,
+               refreshed_age_s double precision, expires_in_s double precision, revoked boolean,
                user_status text, tenant_status text, role text, ver integer, tver integer)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   SELECT s.tenant_id, s.user_id, s.refresh_counter, s.refresh_key_enc, s.used_gen,
          extract(epoch FROM clock_timestamp() - s.last_refreshed_at),
-         clock_timestamp() >= least(s.idle_expires_at, s.absolute_expires_at),
          extract(epoch FROM least(s.idle_expires_at, s.absolute_expires_at) - clock_timestamp()),
          s.revoked_at IS NOT NULL, u.status, t.status, m.role, m.ver, t.tver
     FROM public.sessions s JOIN public.users u ON u.id = s.user_id JOIN public.tenants t ON t.id = s.tenant_id
@@ -245,7 +250,8 @@ SELECT app.define('app.auth_revoked_since(integer)');
 CREATE FUNCTION app.auth_mark_used(p_sessions uuid[], p_generations bigint[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   UPDATE public.sessions s SET used_gen = n.generation
-    FROM unnest(p_sessions, p_generations) AS n (id, generation) WHERE s.id = n.id AND s.used_gen < n.generation
+    FROM unnest(p_sessions, p_generations) AS n (id, generation)
+   WHERE s.id = n.id AND s.used_gen < n.generation
 $$;
 SELECT app.define('app.auth_mark_used(uuid[], bigint[])');
 
@@ -298,7 +304,8 @@ BEGIN
   WITH due AS (
     SELECT o.tenant_id, o.id FROM public.outbox o
      WHERE o.done_at IS NULL AND o.dead_at IS NULL AND o.topic = ANY (p_topics)
-       AND o.available_at <= clock_timestamp() AND (o.lease_until IS NULL OR o.lease_until < clock_timestamp())
+       AND o.available_at <= clock_timestamp()
+       AND (o.lease_until IS NULL OR o.lease_until < clock_timestamp())
        -- Ids are taken before commit, so a later id could overtake an open transaction; the snapshot cannot.
        AND o.xid < pg_snapshot_xmin(pg_current_snapshot())
        AND NOT EXISTS (SELECT 1 FROM public.outbox e

@@ -1,0 +1,175 @@
+"""Events that are stored with the change that causes them, and handed to jobs at least once.
+
+An event becomes visible only when its transaction commits, and events of one key are handled one after
+another in the order of their transactions. A claim is a lease: the events of a worker that dies come back.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.core.db import Database
+from cohortlens.core.ids import EventId, TenantId, uuid7
+
+LEASE_S = 30.0
+MAX_ATTEMPTS = 20
+MAX_BACK_OFF_S = 3600.0
+_MAX_ERROR_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Event:
+    """A claimed event.
+
+    Attributes:
+        tenant_id: Tenant whose transaction recorded it.
+        id: Identifier; handlers drop repeats by it.
+        topic: What happened, such as ``import.requested``.
+        key: Events of one key never run at the same time.
+        payload: Identifiers, no personal data.
+        attempts: How often it was claimed, this time included; also fences a claim that was lost.
+        worker_id: Who holds the claim.
+    """
+
+    tenant_id: TenantId
+    id: EventId
+    topic: str
+    key: str
+    payload: dict[str, Any]
+    attempts: int
+    worker_id: str
+
+
+class Outbox:
+    """Records events in the caller's tenant transaction.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction``.
+    """
+
+    def __init__(self, tx: AsyncConnection) -> None:
+        self._tx = tx
+
+    async def record(self, topic: str, key: str, payload: dict[str, Any]) -> EventId:
+        """Store an event; it exists if and only if the transaction commits.
+
+        Args:
+            topic: What happened.
+            key: Order is kept within a tenant's key.
+            payload: JSON object of identifiers.
+        """
+        event_id = EventId(uuid7())
+        await self._tx.execute(
+            text(
+                "INSERT INTO outbox (id, topic, key, payload) "
+                "VALUES (:id, :topic, :key, CAST(:payload AS jsonb))"
+            ),
+            {"id": event_id, "topic": topic, "key": key, "payload": json.dumps(payload)},
+        )
+        return event_id
+
+
+async def claim(
+    db: Database, worker_id: str, topics: Sequence[str], limit: int, *, lease_s: float = LEASE_S
+) -> list[Event]:
+    """Lease the oldest due events of some topics; at most one of a key.
+
+    Args:
+        db: Database as the runtime role.
+        worker_id: Name of the process, unique among those alive.
+        topics: Topics it handles.
+        limit: Most events to take.
+        lease_s: Seconds until the events return unless settled, failed or extended.
+    """
+    async with db.transaction() as tx:
+        rows = await tx.execute(
+            text("SELECT * FROM app.outbox_claim(:worker, CAST(:topics AS text[]), :limit, :lease, :most)"),
+            {
+                "worker": worker_id,
+                "topics": list(topics),
+                "limit": limit,
+                "lease": lease_s,
+                "most": MAX_ATTEMPTS,
+            },
+        )
+        return [
+            Event(
+                TenantId(UUID(int=row.tenant_id.int)),
+                EventId(UUID(int=row.id.int)),
+                row.topic,
+                row.key,
+                row.payload,
+                row.attempts,
+                worker_id,
+            )
+            for row in rows
+        ]
+
+
+async def extend(db: Database, event: Event, *, lease_s: float = LEASE_S) -> bool:
+    """Hold a claim for ``lease_s`` more seconds from now; False when it was lost: stop the work."""
+    return await _call(
+        db, "app.outbox_extend(:tenant, :id, :worker, :attempts, :lease)", event, lease=lease_s
+    )
+
+
+async def settle(db: Database, event: Event) -> bool:
+    """Mark a claimed event done; False when the claim was lost and another worker has it."""
+    return await _call(db, "app.outbox_settle(:tenant, :id, :worker, :attempts)", event)
+
+
+async def fail(
+    db: Database, event: Event, error: str, retry_in_s: float | None = None, *, final: bool = False
+) -> bool:
+    """Give a claimed event back after a failure.
+
+    Args:
+        db: Database as the runtime role.
+        event: The claimed event.
+        error: What went wrong, for the operator; cut to 2,000 characters.
+        retry_in_s: Seconds until it is due again; 2, 4, 8 ... up to an hour (with jitter) when omitted.
+        final: Do not try again: the event is dead at once, as it is after 20 attempts.
+
+    Returns:
+        False when the claim was lost and another worker has it.
+    """
+    delay = back_off_s(event.attempts) if retry_in_s is None else retry_in_s
+    dead = final or event.attempts >= MAX_ATTEMPTS
+    return await _call(
+        db,
+        "app.outbox_fail(:tenant, :id, :worker, :attempts, :error, CAST(:delay AS double precision))",
+        event,
+        error=error[:_MAX_ERROR_CHARACTERS],
+        delay=None if dead else delay,
+    )
+
+
+async def purge(db: Database, keep_s: int = 7 * 86400) -> int:
+    """Delete events settled more than ``keep_s`` seconds ago; answers how many. Dead ones stay."""
+    async with db.transaction() as tx:
+        return int(await tx.scalar(text("SELECT app.outbox_purge(:keep)"), {"keep": keep_s}) or 0)
+
+
+def back_off_s(attempts: int) -> float:
+    """Seconds to wait after a number of attempts: doubling from 2, at most an hour, up to a quarter less."""
+    return min(2.0 ** min(attempts, 12), MAX_BACK_OFF_S) * random.uniform(0.75, 1.0)  # noqa: S311
+
+
+async def _call(db: Database, function: str, event: Event, **values: Any) -> bool:
+    arguments = {
+        "tenant": event.tenant_id,
+        "id": event.id,
+        "worker": event.worker_id,
+        "attempts": event.attempts,
+        **values,
+    }
+    async with db.transaction() as tx:
+        return bool(await tx.scalar(text(f"SELECT {function}"), arguments))
