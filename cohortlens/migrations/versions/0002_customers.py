@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0002"
+revision = "0002_customers"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
