@@ -44,13 +44,19 @@ class Call:
         metadata: Request metadata: lower-case name to its values, in order; ``-bin`` values stay base64.
         peer: Address of the connection's other end.
         timeout_s: Seconds the caller gives; None for the default of the method.
-        timeout_fault: Why the caller's timeout cannot be read; raised inside the ``errors`` step.
+        door_fault: Why the door could not read the call (a bad timeout, a broken frame); raised inside
+            the ``errors`` step, so that it is answered and logged like any other.
         decoder: Makes a request message of one payload; raises CohortLensError or DecodeError.
         payload: The raw request of a unary request.
+        read: Reads the payload when the door has not yet; run within the deadline and after ``authn``,
+            so that nobody unknown makes us gather a body.
         payloads: The raw requests of a client stream.
         request: The request message, once ``validate`` has run.
         requests: The checked messages of a client stream.
         reply: The reply of a unary response.
+        encoder: Makes bytes of a unary reply inside the chain, so that a reply that cannot be written
+            is a failure of the call; None when the door does it itself.
+        encoded: What ``encoder`` made.
         send: Takes the messages of a response stream, waiting while the caller is slow.
         request_id: Identifier in logs, headers and error details.
         trace_id: W3C trace id, 32 hex digits.
@@ -71,6 +77,9 @@ class Call:
         "deadline",
         "decoder",
         "door",
+        "door_fault",
+        "encoded",
+        "encoder",
         "failure",
         "metadata",
         "method",
@@ -78,6 +87,7 @@ class Call:
         "payloads",
         "peer",
         "principal",
+        "read",
         "reply",
         "request",
         "request_bytes",
@@ -88,7 +98,6 @@ class Call:
         "response_trailers",
         "send",
         "started",
-        "timeout_fault",
         "timeout_s",
         "trace_id",
     )
@@ -101,7 +110,7 @@ class Call:
         *,
         peer: str = "",
         timeout_s: float | None = None,
-        timeout_fault: CohortLensError | None = None,
+        door_fault: CohortLensError | None = None,
         decoder: Decoder | None = None,
     ) -> None:
         self.door = door
@@ -109,13 +118,16 @@ class Call:
         self.metadata = metadata
         self.peer = peer
         self.timeout_s = timeout_s
-        self.timeout_fault = timeout_fault
+        self.door_fault = door_fault
         self.decoder: Decoder = decoder or method.input_class.FromString
         self.payload: Any = None
+        self.read: Callable[[], Awaitable[Any]] | None = None
         self.payloads: AsyncIterator[Any] | None = None
         self.request: Message | None = None
         self.requests: AsyncIterator[Message] | None = None
         self.reply: Message | None = None
+        self.encoder: Callable[[Message], bytes] | None = None
+        self.encoded = b""
         self.send: Send | None = None
         self.request_id = ""
         self.trace_id = ""
@@ -191,8 +203,8 @@ class Chain:
                 run = _around(steps[name], run)
             self._runs[method.full_name] = run
 
-    async def unary(self, call: Call, payload: Any) -> Message:
-        """Run a unary call; returns the reply or raises CallFailed."""
+    async def unary(self, call: Call, payload: Any = None) -> Message:
+        """Run a unary call of ``payload`` (or of what ``call.read`` reads); raises CallFailed."""
         call.payload = payload
         await self._runs[call.method.full_name](call)
         return _reply(call)
@@ -232,6 +244,9 @@ def _servicer_call(method: MethodInfo, function: Callable[..., Any]) -> Proceed:
 
     async def unary(call: Call) -> None:
         call.reply = await function(call.requests if streaming_in else call.request, call)
+        if call.encoder is not None:
+            call.encoded = call.encoder(_reply(call))
+            call.response_bytes = len(call.encoded)
 
     async def stream(call: Call) -> None:
         send = call.send

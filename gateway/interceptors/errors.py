@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 
+from google.rpc import error_details_pb2, status_pb2
+
 from cohortlens.core.errors import (
     Cancelled,
     Code,
     CohortLensError,
     DeadlineExceeded,
     Internal,
+    Violation,
 )
 from cohortlens.core.telemetry import get_logger
 from gateway.interceptors.chain import Call, CallFailed, Proceed
@@ -43,6 +46,52 @@ HTTP_STATUS: dict[Code, int] = {
 """HTTP status of each canonical code."""
 
 
+DOMAIN = "cohortlens"
+_VIOLATIONS_MAX = 50
+
+
+def rpc_status(error: CohortLensError, request_id: str, max_bytes: int | None = None) -> status_pb2.Status:
+    """A fault as ``google.rpc.Status``, the one form of every door.
+
+    Args:
+        error: The fault.
+        request_id: Identifier of the call.
+        max_bytes: Largest serialised size; violations are cut first, then everything but the reason.
+
+    Returns:
+        Code, message and details: ErrorInfo, BadRequest, RetryInfo, RequestInfo, as far as they apply.
+    """
+    shown = error.violations[:_VIOLATIONS_MAX]
+    status = _status(error, request_id, shown, error.metadata)
+    while max_bytes is not None and status.ByteSize() > max_bytes and shown:
+        shown = shown[: len(shown) // 2]
+        status = _status(error, request_id, shown, error.metadata)
+    if max_bytes is not None and status.ByteSize() > max_bytes:
+        status = _status(error, request_id, (), {})
+        status.message = status.message[: max_bytes // 8]
+    return status
+
+
+def _status(
+    error: CohortLensError, request_id: str, violations: tuple[Violation, ...], metadata: dict[str, str]
+) -> status_pb2.Status:
+    status = status_pb2.Status(code=int(error.code), message=error.message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
+    status.details.add().Pack(info)
+    if violations:
+        bad = error_details_pb2.BadRequest()
+        for one in violations:
+            bad.field_violations.add(field=one.field, description=one.description)
+        status.details.add().Pack(bad)
+    if error.retry_delay_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_delay_s * 1e9))
+        status.details.add().Pack(retry)
+    if request_id:
+        status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
+    return status
+
+
 class ErrorsStep:
     """Turns whatever the inner steps raise into one ``CallFailed`` and keeps the deadline."""
 
@@ -51,11 +100,11 @@ class ErrorsStep:
 
         Raises:
             CallFailed: The call failed, whatever the cause.
-            asyncio.CancelledError: The caller is gone; the code is CANCELLED all the same.
+            asyncio.CancelledError: The task was cancelled (the caller is gone); the code is CANCELLED too.
         """
         try:
-            if call.timeout_fault is not None:
-                raise call.timeout_fault
+            if call.door_fault is not None:
+                raise call.door_fault
             left_s = call.deadline - time.monotonic()
             if left_s <= 0:
                 raise _deadline_passed(call)
@@ -63,8 +112,11 @@ class ErrorsStep:
         except CohortLensError as error:
             raise self._failed(call, error) from error
         except asyncio.CancelledError:
-            self._failed(call, Cancelled("the caller is gone"))
-            raise
+            failure = self._failed(call, Cancelled("the work was cancelled"))
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise failure from None
         except Exception as error:
             _LOG.error("unexpected", exc_info=error, method=call.method.full_name)
             raise self._failed(call, unexpected()) from None

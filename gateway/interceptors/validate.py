@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -32,11 +33,12 @@ class ValidateStep:
             InvalidArgument: MESSAGE_MALFORMED, FIELD_INVALID or VALUE_NOT_FINITE.
         """
         if call.payloads is None:
-            call.request = self._message(call, call.payload)
-            call.payload = None
+            payload = call.payload if call.read is None else await call.read()
+            call.request, call.payload = self._message(call, payload), None
+            await proceed(call)
         else:
-            call.requests = self._stream(call, call.payloads)
-        await proceed(call)
+            async with aclosing(self._stream(call, call.payloads)) as call.requests:
+                await proceed(call)
 
     def _message(self, call: Call, payload: Any) -> Message:
         try:
@@ -49,6 +51,6 @@ class ValidateStep:
         self._checks[call.method.full_name](message)
         return message
 
-    async def _stream(self, call: Call, payloads: AsyncIterator[Any]) -> AsyncIterator[Message]:
+    async def _stream(self, call: Call, payloads: AsyncIterator[Any]) -> AsyncGenerator[Message, None]:
         async for payload in payloads:
             yield self._message(call, payload)

@@ -1,0 +1,273 @@
+"""The gRPC door over ASGI: an HTTP/2 request in, the chain, frames and trailers out.
+
+The server beneath admits gRPC bodies without limit of size or time; this door enforces both. Bytes go to the
+chain as they came; nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from cohortlens.core import telemetry
+from cohortlens.core.errors import Unavailable, Unimplemented
+from gateway.grpc.framing import (
+    ENCODINGS,
+    MAX_REQUEST_BYTES,
+    MAX_RESPONSE_BYTES,
+    FrameReader,
+    frame,
+    single_message,
+    too_large,
+)
+from gateway.grpc.status import status_headers
+from gateway.interceptors.chain import Call, CallFailed, Chain, MethodInfo
+from gateway.interceptors.request_id import parse_grpc_timeout
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+SendEvent = Callable[[Event], Awaitable[None]]
+
+_CONTENT_TYPE = (b"content-type", b"application/grpc")
+_ACCEPT = (b"grpc-accept-encoding", ENCODINGS.encode())
+_OK_TRAILERS = [(b"grpc-status", b"0")]
+# Most calls are over before a watch for the caller's leaving would be worth its cost.
+_WATCH_AFTER_S = 0.01
+_PUMPED_CHUNKS = 16
+_PREFIX_BYTES = 5
+
+
+class GrpcDoor:
+    """An ASGI application that serves every method of the chain to gRPC clients.
+
+    Args:
+        chain: The chain.
+        max_request_bytes: Largest request message, also after inflating.
+        max_response_bytes: Largest reply message.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> None:
+        self._chain = chain
+        self._methods = chain.table.methods
+        self._max_request_bytes = max_request_bytes
+        self._max_response_bytes = max_response_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
+        """Serve one call."""
+        metadata = _metadata(scope["headers"])
+        refused = _refused(scope, metadata)
+        if refused is not None:
+            await _answer(send, refused, [(b"content-type", b"text/plain")])
+            return
+        method = self._methods.get(scope["path"])
+        if method is None:
+            fault = Unimplemented("no such method; see the reflection service for what there is")
+            telemetry.ERRORS.labels(fault.reason).inc()
+            await _answer(send, 200, [_CONTENT_TYPE, *status_headers(CallFailed(fault, ""))])
+            return
+        await self._serve(_call(scope, metadata, method), receive, send)
+
+    async def _serve(self, call: Call, receive: Receive, send: SendEvent) -> None:
+        exchange = _Exchange(call, receive, send, self._max_request_bytes, self._max_response_bytes)
+        try:
+            if call.method.client_streaming:
+                await self._streaming_in(call, exchange)
+            else:
+                await self._single_in(call, exchange)
+            await exchange.end(None)
+        except CallFailed as failure:
+            await exchange.end(failure)
+        except asyncio.CancelledError:
+            if exchange.caller_left():
+                return
+            # The server is stopping and its patience is over.
+            gone = Unavailable("the server is stopping; repeat the call", reason="SHUTTING_DOWN")
+            await exchange.end(CallFailed(gone, call.request_id))
+            raise
+        finally:
+            exchange.close()
+
+    async def _single_in(self, call: Call, exchange: _Exchange) -> None:
+        call.read = exchange.read
+        if call.method.server_streaming:
+            await self._chain.server_stream(call, None, exchange.send_message)
+        else:
+            call.encoder = exchange.encode
+            await self._chain.unary(call)
+            await exchange.send_bytes(call.encoded)
+
+    async def _streaming_in(self, call: Call, exchange: _Exchange) -> None:
+        payloads = exchange.stream()
+        if call.method.server_streaming:
+            await self._chain.bidi_stream(call, payloads, exchange.send_message)
+        else:
+            call.encoder = exchange.encode
+            await self._chain.client_stream(call, payloads)
+            await exchange.send_bytes(call.encoded)
+
+
+class _Exchange:
+    """The two directions of one call."""
+
+    def __init__(
+        self, call: Call, receive: Receive, send: SendEvent, max_request_bytes: int, max_response_bytes: int
+    ) -> None:
+        self._call = call
+        self._receive = receive
+        self._send = send
+        self._max_request_bytes = max_request_bytes
+        self._max_response_bytes = max_response_bytes
+        self._encoding = call.header("grpc-encoding") or ""
+        self._compress = self._encoding == "gzip" and "gzip" in (call.header("grpc-accept-encoding") or "")
+        self._task = asyncio.current_task()
+        self._reader: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._left = False
+        self._started = False
+
+    async def read(self) -> bytes:
+        """The one message of a unary request; from its end on, the caller's leaving cancels the call."""
+        event = await self._receive()
+        body: bytes = event.get("body", b"")
+        while event.get("more_body", False):
+            if len(body) > self._max_request_bytes + _PREFIX_BYTES:
+                raise too_large(self._max_request_bytes)
+            event = await self._receive()
+            body += event.get("body", b"")
+        if event["type"] == "http.disconnect":
+            self._left = True
+            raise asyncio.CancelledError
+        self._call.request_bytes = len(body)
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
+        return single_message(body, self._encoding, self._max_request_bytes)
+
+    def _start_watch(self) -> None:
+        self._reader = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        event = await self._receive()
+        while event["type"] != "http.disconnect":
+            event = await self._receive()
+        self._cancel()
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """The messages of a request stream; the caller's leaving is noticed while they are handled."""
+        chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_PUMPED_CHUNKS)
+        self._reader = asyncio.create_task(self._pump(chunks))
+        return self._messages(chunks)
+
+    async def _pump(self, chunks: asyncio.Queue[bytes | None]) -> None:
+        more = True
+        while more:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                self._cancel()
+                return
+            if body := event.get("body", b""):
+                await chunks.put(body)
+            more = event.get("more_body", False)
+        await chunks.put(None)
+        await self._watch()
+
+    async def _messages(self, chunks: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
+        reader = FrameReader(self._encoding, self._max_request_bytes)
+        while (chunk := await chunks.get()) is not None:
+            self._call.request_bytes += len(chunk)
+            for message in reader.feed(chunk):
+                yield message
+        reader.end()
+
+    def _cancel(self) -> None:
+        self._left = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def caller_left(self) -> bool:
+        """Whether the call was cancelled because its caller is gone; takes the cancellation back if so."""
+        if self._left and self._task is not None:
+            self._task.uncancel()
+        return self._left
+
+    def encode(self, reply: Message) -> bytes:
+        """A reply as a frame; raises ResourceExhausted when it is too large."""
+        return frame(reply.SerializeToString(), compress=self._compress, max_bytes=self._max_response_bytes)
+
+    async def send_message(self, reply: Message) -> None:
+        """Send one message of a reply stream, waiting while the caller does not read."""
+        data = self.encode(reply)
+        self._call.response_bytes += len(data)
+        await self.send_bytes(data)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send one frame, after the headers."""
+        if not self._started:
+            self._started = True
+            headers = [_CONTENT_TYPE, _ACCEPT, *_encoded(self._call.response_headers)]
+            if self._compress:
+                headers.append((b"grpc-encoding", b"gzip"))
+            await self._send(
+                {"type": "http.response.start", "status": 200, "headers": headers, "trailers": True}
+            )
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, failure: CallFailed | None) -> None:
+        """Send the status; trailers only when nothing was sent before a failure."""
+        trailers = _OK_TRAILERS if failure is None else status_headers(failure)
+        trailers = [*trailers, *_encoded(self._call.response_trailers)]
+        if not self._started:
+            headers = [_CONTENT_TYPE, _ACCEPT, *_encoded(self._call.response_headers), *trailers]
+            await _answer(self._send, 200, headers)
+            return
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._send({"type": "http.response.trailers", "headers": trailers})
+
+    def close(self) -> None:
+        """Stop watching and reading."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
+
+
+def _metadata(headers: list[tuple[bytes, bytes]]) -> dict[str, list[str]]:
+    metadata: dict[str, list[str]] = {}
+    for name, value in headers:
+        metadata.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    return metadata
+
+
+def _refused(scope: Scope, metadata: dict[str, list[str]]) -> int | None:
+    if scope["http_version"] != "2":
+        return 505
+    if scope["method"] != "POST":
+        return 405
+    content_type = metadata["content-type"][0].partition(";")[0].strip().lower()
+    return None if content_type in ("application/grpc", "application/grpc+proto") else 415
+
+
+def _call(scope: Scope, metadata: dict[str, list[str]], method: MethodInfo) -> Call:
+    timeout_s, fault = None, None
+    if "grpc-timeout" in metadata:
+        timeout_s, fault = parse_grpc_timeout(metadata["grpc-timeout"][0])
+    client = scope.get("client")
+    return Call(
+        "grpc", method, metadata, peer=client[0] if client else "", timeout_s=timeout_s, door_fault=fault
+    )
+
+
+def _encoded(pairs: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii", "replace")) for name, value in pairs]
+
+
+async def _answer(send: SendEvent, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
