@@ -1,4 +1,4 @@
-"""One stack for the whole layer, started by the command a user types, on free ports and in a folder of its own."""
+"""One stack for the whole layer, started by the command a user types, on free ports, in its own folder."""
 
 import json
 import os
