@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Features = NDArray[np.float32]
 Values = NDArray[np.float64]
 Scores = dict[str, Values]
-"""Named columns of shape (n,): ``value lower upper`` of a prediction, ``segment distance`` of a segmentation."""
+"""Named columns of shape (n,): ``value lower upper`` of predictions, ``segment distance`` of segments."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""Stored predictions: written in bulk, read one by one or newest first. Runs live in ``runs.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.analytics.models import Prediction, StoredPrediction, Task, created_at_of
+from cohortlens.core.ids import CustomerId, PredictionId
+
+_INSERT = """
+INSERT INTO predictions (tenant_id, created_at, id, customer_id, external_id, task, horizon_days, value,
+  lower, upper, level_ratio, unit, model_version, schema_hash, features_snapshot, snapshot_id, as_of, request_id)
+SELECT app.tid(), * FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int[],
+  $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::int[], $13::text[], $14::bytea[],
+  $15::text[], $16::date[], $17::text[])
+"""
+_COLUMNS = """
+id, customer_id, external_id, task, horizon_days, value, lower, upper, level_ratio, unit, model_version,
+snapshot_id, as_of, created_at, features_snapshot, schema_hash, request_id FROM predictions
+WHERE tenant_id = app.tid()
+"""
+
+
+class PredictionsRepository:
+    """SQL of stored predictions.
+
+    Args:
+        tx: A transaction of the tenant.
+    """
+
+    def __init__(self, tx: AsyncConnection) -> None:
+        self._tx = tx
+
+    async def insert(self, rows: Sequence[StoredPrediction]) -> None:
+        """Store all rows in one statement; each carries its identifiers."""
+        arrays: list[list[Any]] = [list(column) for column in zip(*map(_row, rows), strict=True)]
+        # Straight to the driver: it encodes whole arrays, SQLAlchemy would look at each value.
+        connection = (await self._tx.get_raw_connection()).driver_connection
+        assert connection is not None
+        await connection.execute(_INSERT, *arrays)
+
+    async def get(self, prediction_id: UUID) -> StoredPrediction | None:
+        """One prediction."""
+        rows = await self._tx.execute(
+            text(f"SELECT {_COLUMNS} AND created_at = :created_at AND id = :id"),
+            {"created_at": created_at_of(prediction_id), "id": prediction_id},
+        )
+        row = rows.one_or_none()
+        return None if row is None else _stored(row)
+
+    async def page(
+        self, *, customer_id: CustomerId | None, task: Task | None, before: UUID | None, limit: int
+    ) -> list[StoredPrediction]:
+        """Predictions made before ``before``, newest first, narrowed when a customer or task is given."""
+        conditions, arguments = "", {"limit": limit}
+        if customer_id is not None:
+            conditions += " AND customer_id = :customer_id"
+            arguments["customer_id"] = customer_id  # type: ignore[assignment]
+        if task is not None:
+            conditions += " AND task = :task"
+            arguments["task"] = task.value  # type: ignore[assignment]
+        if before is not None:
+            conditions += " AND (created_at, id) < (:created_at, :before)"
+            arguments |= {"created_at": created_at_of(before), "before": before}  # type: ignore[dict-item]
+        rows = await self._tx.execute(
+            text(f"SELECT {_COLUMNS} {conditions} ORDER BY created_at DESC, id DESC LIMIT :limit"), arguments
+        )
+        return [_stored(row) for row in rows]
+
+
+def _row(stored: StoredPrediction) -> tuple[Any, ...]:
+    one = stored.prediction
+    return (
+        one.created_at,
+        one.prediction_id,
+        one.customer_id,
+        one.external_id,
+        one.task.value,
+        one.horizon_days,
+        one.value,
+        one.lower,
+        one.upper,
+        one.level_ratio,
+        one.unit,
+        one.model_version,
+        stored.schema_hash,
+        stored.features,
+        one.snapshot_id,
+        one.as_of,
+        stored.request_id,
+    )
+
+
+def _stored(row: Any) -> StoredPrediction:
+    prediction = Prediction(
+        PredictionId(row.id),
+        CustomerId(row.customer_id),
+        row.external_id,
+        Task(row.task),
+        row.horizon_days,
+        row.value,
+        row.lower,
+        row.upper,
+        row.level_ratio,
+        row.unit,
+        row.model_version,
+        row.snapshot_id,
+        row.as_of,
+        row.created_at,
+    )
+    return StoredPrediction(prediction, bytes(row.features_snapshot), row.schema_hash, row.request_id)

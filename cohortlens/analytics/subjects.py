@@ -1,0 +1,79 @@
+"""From what a request names, customers or vectors, to checked feature rows; shared by predict, segment, explain."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from cohortlens.analytics.models import Rows, Subjects, SubjectsInvalid, VectorInvalid
+from cohortlens.analytics.ports import Features
+from cohortlens.contracts.features import SCHEMA, ContractFault
+from cohortlens.core.context import RequestContext
+from cohortlens.core.errors import InvalidArgument, Violation
+from cohortlens.customers.models import FeatureRows
+
+HORIZON = SCHEMA.index("horizon")
+_SINGLE_MAX = float(np.finfo(np.float32).max)
+
+
+class FeatureSource(Protocol):
+    """What the analytics slice reads of customers; ``CustomersService`` has it."""
+
+    async def features_by_name(self, ctx: RequestContext, names: list[str]) -> FeatureRows:
+        """Features of customers named by id or ``external:`` id, in the order given."""
+
+
+async def rows_of(ctx: RequestContext, subjects: Subjects, source: FeatureSource) -> Rows:
+    """The feature rows of a request, the horizon column still 0.
+
+    Raises:
+        SubjectsInvalid: Neither or both of customers and vectors.
+        VectorInvalid: A vector that does not keep to the schema.
+        InvalidArgument: ``FEATURE_SCHEMA_MISMATCH``: the vectors were built for another schema.
+        NotFound: An unknown customer.
+    """
+    if bool(subjects.customers) == bool(subjects.vectors):
+        raise SubjectsInvalid
+    if subjects.vectors:
+        if subjects.schema_hash and subjects.schema_hash != SCHEMA.hash:
+            raise InvalidArgument(
+                "schema_hash is not that of the present feature schema; read it from GetFeatureSchema",
+                reason="FEATURE_SCHEMA_MISMATCH",
+                metadata={"schema_hash": SCHEMA.hash},
+                violations=(Violation("schema_hash", f"must be {SCHEMA.hash}"),),
+            )
+        return Rows((), (), _matrix(subjects.vectors), None)
+    found = await source.features_by_name(ctx, list(subjects.customers))
+    return Rows(
+        found.customer_ids,
+        found.external_ids,
+        np.array(found.matrix, np.float32),
+        found.as_of,
+        found.currency,
+    )
+
+
+def _matrix(vectors: tuple[tuple[float, ...], ...]) -> Features:
+    width = len(SCHEMA.columns)
+    for row, vector in enumerate(vectors):
+        if len(vector) != width:
+            why = f"has {len(vector)} values, {SCHEMA.name} v{SCHEMA.version} has {width} columns"
+            raise VectorInvalid(row, None, "", "FEATURE_SCHEMA_MISMATCH", why)
+    wide = np.array(vectors, np.float64)
+    # A finite double beyond single precision would become infinite: it is out of range, not infinite.
+    matrix = np.where(np.isfinite(wide), np.clip(wide, -_SINGLE_MAX, _SINGLE_MAX), wide).astype(np.float32)
+    try:
+        SCHEMA.check(matrix)
+    except ContractFault as fault:
+        if not fault.column:
+            raise
+        position = SCHEMA.index(fault.column)
+        column, value = SCHEMA.columns[position], vectors[fault.row][position]
+        why = (
+            f"{value} is not finite"
+            if fault.reason == "VALUE_NOT_FINITE"
+            else f"{value:g} lies outside {column.minimum:g} to {column.maximum:g} ({column.unit})"
+        )
+        raise VectorInvalid(fault.row, position, fault.column, fault.reason, why) from None
+    return matrix

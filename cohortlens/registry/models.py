@@ -1,0 +1,129 @@
+"""Values and errors of the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cohortlens.contracts.manifest import ModelManifest
+from cohortlens.core.errors import FailedPrecondition, NotFound
+
+SEGMENTATION = "segmentation"
+PREDICTION = "prediction"
+MODELS = (SEGMENTATION, PREDICTION)
+
+READY = "READY"
+REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One immutable trained model.
+
+    Attributes:
+        model: ``segmentation`` or ``prediction``.
+        version: Version, from 1.
+        state: ``READY`` or ``REJECTED``.
+        artifact_digest: Digest of the manifest, hex.
+        manifest: What it is and how good.
+        created_at: When it was registered.
+        active_since: Since when it serves; None unless active.
+    """
+
+    model: str
+    version: int
+    state: str
+    artifact_digest: str
+    manifest: ModelManifest
+    created_at: datetime
+    active_since: datetime | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it serves now."""
+        return self.active_since is not None
+
+
+class NoActiveModel(FailedPrecondition):
+    """The tenant has no version of this model that serves."""
+
+    reason = "NO_ACTIVE_MODEL"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"no {model} model is active; import transactions of at least 30 customers or start a training",
+            metadata={"model": model},
+        )
+
+
+class VersionNotFound(NotFound):
+    """No such version of the tenant's model."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(f"model {model} has no version {version}", metadata={"field": "version"})
+
+
+class VersionNotReady(FailedPrecondition):
+    """The version failed its gate and cannot serve."""
+
+    reason = "VERSION_NOT_READY"
+
+    def __init__(self, model: str, version: int, failed: list[str]) -> None:
+        super().__init__(
+            f"version {version} of {model} failed its gate ({', '.join(failed)}); promote another version",
+            metadata={"model": model, "version": str(version)},
+        )
+
+
+class NoPreviousVersion(FailedPrecondition):
+    """Nothing was active before the version that serves now."""
+
+    reason = "NO_PREVIOUS_VERSION"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"no version of {model} was active before the present one", metadata={"model": model}
+        )
+
+
+def previous_version(history: list[tuple[str, int]]) -> int | None:
+    """The version to go back to.
+
+    Args:
+        history: Actions (``PROMOTED`` or ``ROLLED_BACK``) with the version they made active, oldest first.
+
+    Returns:
+        The version that was active before the present one was promoted; None when there was none.
+    """
+    stack: list[int] = []
+    for action, version in history:
+        if action == "PROMOTED":
+            stack.append(version)
+        else:
+            stack.pop()
+    return stack[-2] if len(stack) > 1 else None
+
+
+def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
+    """Whether a version that passed its gate replaces the one that serves.
+
+    A prediction must not lose to the champion's hold-out error, each relative to its own naive forecast, by
+    more than rounding; a segmentation must explain as much of later spend within .005 (design, section 14).
+    """
+    tolerance = 0.005 if candidate.model == SEGMENTATION else 1e-9
+    for name, higher_is_better in _COMPARED[candidate.model]:
+        new, old = candidate.metrics.get(name), champion.metrics.get(name)
+        if old is None:
+            continue
+        if new is None:
+            return False
+        gain = new - old if higher_is_better else old - new
+        if gain < -tolerance:
+            return False
+    return True
+
+
+_COMPARED: dict[str, tuple[tuple[str, bool], ...]] = {
+    SEGMENTATION: (("eta2", True),),
+    PREDICTION: (("purchases.rmse_ratio", False), ("spend.rmse_ratio", False)),
+}

@@ -1,0 +1,186 @@
+"""The tables of the registry: versions, which one is active, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.contracts.manifest import ModelManifest
+from cohortlens.core.ids import uuid7
+from cohortlens.registry.models import ModelVersion
+
+_COLUMNS = """
+v.model, v.version, v.state, v.artifact_digest, v.manifest::text AS manifest, v.created_at, a.since
+FROM model_versions v
+LEFT JOIN model_aliases a ON a.tenant_id = v.tenant_id AND a.model = v.model AND a.version = v.version
+WHERE v.tenant_id = app.tid() AND v.model = :model
+"""
+
+
+class RegistryRepository:
+    """SQL of the registry.
+
+    Args:
+        tx: A transaction of the tenant.
+    """
+
+    def __init__(self, tx: AsyncConnection) -> None:
+        self._tx = tx
+
+    async def lock(self, model: str) -> None:
+        """Serialise changes of the tenant's versions of ``model`` until the transaction ends."""
+        await self._tx.execute(
+            text(
+                "SELECT pg_advisory_xact_lock(hashtextextended('registry' || app.tid()::text || :model, 0))"
+            ),
+            {"model": model},
+        )
+
+    async def insert(
+        self,
+        manifest: ModelManifest,
+        *,
+        state: str,
+        artifact_digest: str,
+        training_run_id: UUID,
+        created_at: datetime,
+    ) -> int:
+        """Store a version under the next number, which it returns."""
+        row = await self._tx.execute(
+            text(
+                """
+                INSERT INTO model_versions (tenant_id, model, version, state, artifact_digest, schema_hash,
+                  data_sha256, code_version, seed, as_of, manifest, training_run_id, created_at)
+                SELECT app.tid(), :model, coalesce(max(version), 0) + 1, :state, :digest, :schema_hash,
+                  :data_sha256, :code_version, :seed, :as_of, CAST(:manifest AS jsonb), :run, :created_at
+                FROM model_versions WHERE tenant_id = app.tid() AND model = CAST(:model AS text)
+                RETURNING version
+                """
+            ),
+            {
+                "model": manifest.model,
+                "state": state,
+                "digest": artifact_digest,
+                "schema_hash": manifest.schema_hash,
+                "data_sha256": manifest.data_sha256,
+                "code_version": manifest.code_version,
+                "seed": manifest.seed,
+                "as_of": date.fromisoformat(manifest.as_of),
+                "manifest": manifest.to_json(),
+                "run": training_run_id,
+                "created_at": created_at,
+            },
+        )
+        return int(row.scalar_one())
+
+    async def by_training_run(self, training_run_id: UUID) -> tuple[str, int] | None:
+        """Model and version that a training run registered."""
+        row = await self._tx.execute(
+            text(
+                "SELECT model, version FROM model_versions "
+                "WHERE tenant_id = app.tid() AND training_run_id = :run"
+            ),
+            {"run": training_run_id},
+        )
+        found = row.one_or_none()
+        return None if found is None else (found.model, found.version)
+
+    async def get(self, model: str, version: int) -> ModelVersion | None:
+        """One version; the active one when ``version`` is 0."""
+        which = "AND v.version = :version" if version else "AND a.version IS NOT NULL"
+        arguments: dict[str, Any] = {"model": model, **({"version": version} if version else {})}
+        row = (await self._tx.execute(text(f"SELECT {_COLUMNS} {which}"), arguments)).one_or_none()
+        return None if row is None else _version(row)
+
+    async def page(self, model: str, below: int | None, limit: int) -> list[ModelVersion]:
+        """Versions under ``below``, newest first."""
+        rows = await self._tx.execute(
+            text(
+                f"SELECT {_COLUMNS} AND (CAST(:below AS integer) IS NULL OR v.version < :below) "
+                "ORDER BY v.version DESC LIMIT :limit"
+            ),
+            {"model": model, "below": below, "limit": limit},
+        )
+        return [_version(row) for row in rows]
+
+    async def activate(
+        self, model: str, version: int, *, action: str, actor: UUID | None, reason: str, at: datetime
+    ) -> None:
+        """Close the live interval, open one for ``version``, move the alias. Needs ``lock``."""
+        arguments = {
+            "model": model,
+            "version": version,
+            "id": uuid7(),
+            "action": action,
+            "actor": actor,
+            "reason": reason,
+            "at": at,
+        }
+        # A clock that stands still or goes back must not make an empty or overlapping interval.
+        started = await self._tx.execute(
+            text(
+                """
+                UPDATE model_alias_history
+                SET live = tstzrange(lower(live), greatest(:at, lower(live) + interval '1 microsecond'))
+                WHERE tenant_id = app.tid() AND model = :model AND alias = 'CHAMPION' AND upper_inf(live)
+                RETURNING upper(live)
+                """
+            ),
+            {"model": model, "at": at},
+        )
+        arguments["at"] = started.scalar_one_or_none() or at
+        await self._tx.execute(
+            text(
+                """
+                INSERT INTO model_alias_history
+                  (tenant_id, id, model, alias, version, live, action, actor, reason)
+                VALUES (app.tid(), :id, :model, 'CHAMPION', :version, tstzrange(:at, NULL), :action, :actor,
+                  :reason)
+                """
+            ),
+            arguments,
+        )
+        await self._tx.execute(
+            text(
+                """
+                INSERT INTO model_aliases (tenant_id, model, alias, version, since)
+                VALUES (app.tid(), :model, 'CHAMPION', :version, :at)
+                ON CONFLICT (tenant_id, model, alias) DO UPDATE SET version = :version, since = :at
+                """
+            ),
+            {"model": model, "version": version, "at": arguments["at"]},
+        )
+
+    async def history(self, model: str) -> list[tuple[str, int]]:
+        """Actions and the versions they made active, oldest first."""
+        rows = await self._tx.execute(
+            text(
+                "SELECT action, version FROM model_alias_history "
+                "WHERE tenant_id = app.tid() AND model = :model AND alias = 'CHAMPION' ORDER BY lower(live)"
+            ),
+            {"model": model},
+        )
+        return [(row.action, row.version) for row in rows]
+
+    async def has_versions(self, models: Sequence[str]) -> set[str]:
+        """Those of ``models`` that have any version."""
+        rows = await self._tx.execute(
+            text(
+                "SELECT DISTINCT model FROM model_versions "
+                "WHERE tenant_id = app.tid() AND model = ANY(CAST(:models AS text[]))"
+            ),
+            {"models": list(models)},
+        )
+        return {row.model for row in rows}
+
+
+def _version(row: Any) -> ModelVersion:
+    manifest = ModelManifest.from_json(row.manifest)
+    return ModelVersion(
+        row.model, row.version, row.state, row.artifact_digest, manifest, row.created_at, row.since
+    )

@@ -1,0 +1,187 @@
+"""Register, promote, roll back, and tell which version serves."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.contracts.manifest import ModelManifest
+from cohortlens.core.clock import Clock, now
+from cohortlens.core.context import RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.ids import TenantId
+from cohortlens.registry.models import (
+    MODELS,
+    READY,
+    REJECTED,
+    ModelVersion,
+    NoActiveModel,
+    NoPreviousVersion,
+    VersionNotFound,
+    VersionNotReady,
+    is_better,
+    previous_version,
+)
+from cohortlens.registry.repository import RegistryRepository
+
+ACTIVE_FOR_S = 2.0
+"""Seconds another process may go on with the version that was active before."""
+
+_CACHED_MOST = 20_000
+
+
+class RegistryService:
+    """Use cases of model versions.
+
+    Args:
+        db: The database.
+        clock: Gives the time of registrations and promotions.
+    """
+
+    def __init__(self, db: Database, clock: Clock = now) -> None:
+        self._db = db
+        self._clock = clock
+        self._active: dict[tuple[TenantId, str], tuple[float, ModelVersion]] = {}
+
+    async def active(self, tenant_id: TenantId, model: str) -> ModelVersion:
+        """The version that serves, at most two seconds old in other processes.
+
+        Raises:
+            NoActiveModel: The tenant has none.
+        """
+        cached = self._active.get((tenant_id, model))
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            version = await RegistryRepository(tx).get(model, 0)
+        if version is None:
+            raise NoActiveModel(model)
+        if len(self._active) >= _CACHED_MOST:
+            self._active.clear()
+        self._active[tenant_id, model] = (time.monotonic() + ACTIVE_FOR_S, version)
+        return version
+
+    def forget(self, tenant_id: TenantId) -> None:
+        """Ask the database again about the tenant's active versions."""
+        for model in MODELS:
+            self._active.pop((tenant_id, model), None)
+
+    async def get_version(self, ctx: RequestContext, model: str, version: int) -> ModelVersion:
+        """One version; the active one when ``version`` is 0.
+
+        Raises:
+            VersionNotFound: No such version, or none is active.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            found = await RegistryRepository(tx).get(model, version)
+        if found is None:
+            raise VersionNotFound(model, version)
+        return found
+
+    async def list_versions(
+        self, ctx: RequestContext, model: str, *, below: int | None, limit: int
+    ) -> list[ModelVersion]:
+        """Versions under ``below``, newest first."""
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await RegistryRepository(tx).page(model, below, limit)
+
+    async def promote(self, ctx: RequestContext, model: str, version: int, reason: str) -> ModelVersion:
+        """Make ``version`` the active one; the active one stays as it is.
+
+        Raises:
+            VersionNotFound: No such version.
+            VersionNotReady: It failed its gate.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            repository = RegistryRepository(tx)
+            await repository.lock(model)
+            found = await repository.get(model, version)
+            if found is None:
+                raise VersionNotFound(model, version)
+            if found.state != READY:
+                failed = [criterion.name for criterion in found.manifest.gate if not criterion.passed]
+                raise VersionNotReady(model, version, failed)
+            if not found.active:
+                await self._activate(repository, found, "PROMOTED", ctx.caller.user_id, reason)
+            promoted = await repository.get(model, version)
+        self.forget(ctx.tenant_id)
+        assert promoted is not None
+        return promoted
+
+    async def roll_back(self, ctx: RequestContext, model: str, reason: str) -> ModelVersion:
+        """Make the version active that was active before the present one was promoted.
+
+        Raises:
+            NoPreviousVersion: There was none.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            repository = RegistryRepository(tx)
+            await repository.lock(model)
+            version = previous_version(await repository.history(model))
+            found = None if version is None else await repository.get(model, version)
+            if found is None:
+                raise NoPreviousVersion(model)
+            await self._activate(repository, found, "ROLLED_BACK", ctx.caller.user_id, reason)
+            restored = await repository.get(model, found.version)
+        self.forget(ctx.tenant_id)
+        assert restored is not None
+        return restored
+
+    async def register(
+        self, tx: AsyncConnection, manifest: ModelManifest, artifact_digest: str, training_run_id: UUID
+    ) -> tuple[int, bool]:
+        """Store what a training made, and promote it when its gate and the champion allow it.
+
+        Runs in the caller's transaction, so that the run, its version and the promotion appear together. The
+        same training run registers once: the second time its version is returned and nothing changes.
+
+        Args:
+            tx: A transaction of the tenant.
+            manifest: Manifest of the version.
+            artifact_digest: Its digest, hex.
+            training_run_id: The run that made it.
+
+        Returns:
+            The version, and whether it was promoted now. Call ``forget`` after the commit if so.
+        """
+        repository = RegistryRepository(tx)
+        await repository.lock(manifest.model)
+        known = await repository.by_training_run(training_run_id)
+        if known is not None:
+            return known[1], False
+        champion = await repository.get(manifest.model, 0)
+        version = await repository.insert(
+            manifest,
+            state=READY if manifest.passed else REJECTED,
+            artifact_digest=artifact_digest,
+            training_run_id=training_run_id,
+            created_at=self._clock(),
+        )
+        if not manifest.passed or (champion is not None and not is_better(manifest, champion.manifest)):
+            return version, False
+        found = await repository.get(manifest.model, version)
+        assert found is not None
+        reason = "first version" if champion is None else f"not worse than version {champion.version}"
+        await self._activate(repository, found, "PROMOTED", None, reason)
+        return version, True
+
+    async def models_without_versions(self, tx: AsyncConnection) -> list[str]:
+        """Models that the tenant of ``tx`` has never trained successfully."""
+        known = await RegistryRepository(tx).has_versions(MODELS)
+        return [model for model in MODELS if model not in known]
+
+    async def _activate(
+        self,
+        repository: RegistryRepository,
+        version: ModelVersion,
+        action: str,
+        actor: UUID | None,
+        reason: str,
+    ) -> None:
+        at: datetime = self._clock()
+        await repository.activate(
+            version.model, version.version, action=action, actor=actor, reason=reason, at=at
+        )
