@@ -40,7 +40,8 @@ def _v1_file() -> FileDescriptor:
         proto.name, proto.package = _V1_FILE, "grpc.reflection.v1"
         for message in proto.message_type:
             for field in message.field:
-                field.type_name = _renamed(field.type_name)
+                if field.type_name:
+                    field.type_name = _renamed(field.type_name)
         for method in proto.service[0].method:
             method.input_type, method.output_type = _renamed(method.input_type), _renamed(method.output_type)
         return pool.AddSerializedFile(proto.SerializeToString())
