@@ -260,7 +260,7 @@ def _call(scope: Scope, metadata: dict[str, list[str]], method: MethodInfo) -> C
         timeout_s, fault = parse_grpc_timeout(metadata["grpc-timeout"][0])
     client = scope.get("client")
     return Call(
-        "grpc", method, metadata, peer=client[0] if client else "", timeout_s=timeout_s, door_fault=fault
+        "grpc", method, metadata, peer=client[0] if client else "", timeout_s=timeout_s, timeout_fault=fault
     )
 
 

@@ -44,8 +44,7 @@ class Call:
         metadata: Request metadata: lower-case name to its values, in order; ``-bin`` values stay base64.
         peer: Address of the connection's other end.
         timeout_s: Seconds the caller gives; None for the default of the method.
-        door_fault: Why the door could not read the call (a bad timeout, a broken frame); raised inside
-            the ``errors`` step, so that it is answered and logged like any other.
+        timeout_fault: Why the caller's timeout cannot be read; raised inside the ``errors`` step.
         decoder: Makes a request message of one payload; raises CohortLensError or DecodeError.
         payload: The raw request of a unary request.
         read: Reads the payload when the door has not yet; run within the deadline and after ``authn``,
@@ -77,7 +76,6 @@ class Call:
         "deadline",
         "decoder",
         "door",
-        "door_fault",
         "encoded",
         "encoder",
         "failure",
@@ -98,6 +96,7 @@ class Call:
         "response_trailers",
         "send",
         "started",
+        "timeout_fault",
         "timeout_s",
         "trace_id",
     )
@@ -110,7 +109,7 @@ class Call:
         *,
         peer: str = "",
         timeout_s: float | None = None,
-        door_fault: CohortLensError | None = None,
+        timeout_fault: CohortLensError | None = None,
         decoder: Decoder | None = None,
     ) -> None:
         self.door = door
@@ -118,7 +117,7 @@ class Call:
         self.metadata = metadata
         self.peer = peer
         self.timeout_s = timeout_s
-        self.door_fault = door_fault
+        self.timeout_fault = timeout_fault
         self.decoder: Decoder = decoder or method.input_class.FromString
         self.payload: Any = None
         self.read: Callable[[], Awaitable[Any]] | None = None

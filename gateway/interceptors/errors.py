@@ -103,8 +103,8 @@ class ErrorsStep:
             asyncio.CancelledError: The task was cancelled (the caller is gone); the code is CANCELLED too.
         """
         try:
-            if call.door_fault is not None:
-                raise call.door_fault
+            if call.timeout_fault is not None:
+                raise call.timeout_fault
             left_s = call.deadline - time.monotonic()
             if left_s <= 0:
                 raise _deadline_passed(call)
