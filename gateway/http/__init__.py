@@ -1,0 +1,1 @@
+"""The HTTP door: JSON and uploads in, the same interceptor chain as gRPC, JSON and NDJSON out."""

@@ -1,0 +1,215 @@
+"""One RPC over HTTP: its body read when the chain asks for it, its reply or stream of replies written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from cohortlens.core.errors import CohortLensError, Unavailable
+from gateway.http import body, faults, headers
+from gateway.http.binding import HTTP_BODY, RawRequest
+from gateway.http.body import ClientGone, Receive
+from gateway.http.headers import JSON, NDJSON
+from gateway.http.replies import HeaderList, Response, StatusSend, StreamWriter, failure
+from gateway.http.requests import Request
+from gateway.http.routes import Route, RouteTable
+from gateway.http.templates import Match
+from gateway.http.uploads import StreamBody
+from gateway.interceptors.chain import Call, CallFailed, Chain
+
+# Most calls are over before a watch for the caller's leaving would be worth its cost.
+_WATCH_AFTER_S: Final = 0.01
+
+
+class Exchange:
+    """One call.
+
+    Args:
+        chain: The chain.
+        routes: Codecs of requests and replies.
+        request: Request line and headers.
+        match: The route found.
+        receive: The ASGI ``receive``.
+        send: Where the answer goes.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        routes: RouteTable,
+        request: Request,
+        match: Match[Route],
+        receive: Receive,
+        send: StatusSend,
+    ) -> None:
+        self._chain, self._routes, self._request = chain, routes, request
+        self._route, self._values = match.target, match.values
+        self._receive, self._send = receive, send
+        self._lenient = headers.wants_lenient(request.head)
+        self._raw_reply = self._route.method.descriptor.output_type.full_name == HTTP_BODY
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._left = False
+        timeout_s, fault = headers.timeout(request.head)
+        self._call = Call(
+            "http",
+            self._route.method,
+            headers.metadata(request.head, request.peer),
+            peer=request.peer,
+            timeout_s=timeout_s,
+            door_fault=fault,
+            decoder=self._route.binding.decode,
+        )
+
+    async def run(self) -> None:
+        """Run the call and send its answer, whatever it is.
+
+        Raises:
+            ClientGone: Nobody is left to answer.
+        """
+        try:
+            await self._run()
+        except CallFailed as failed:
+            await self._failed(failed.error)
+        except asyncio.CancelledError:
+            if self._left and self._task is not None:
+                self._task.uncancel()
+                raise ClientGone from None
+            if not self._send.status:
+                # The server is stopping and its patience is over.
+                stopping = Unavailable("the server is stopping; repeat the call", reason="SHUTTING_DOWN")
+                await self._failed(stopping)
+            raise
+        finally:
+            self._close()
+
+    async def _run(self) -> None:
+        method = self._route.method
+        if method.server_streaming:
+            await self._server_stream()
+            return
+        self._call.encoder = self._encode
+        if method.client_streaming:
+            stream = self._stream_body()
+            reply = await self._chain.client_stream(self._call, self._requests(stream))
+        else:
+            self._call.read = self._read
+            reply = await self._chain.unary(self._call)
+        await self._reply(reply)
+
+    async def _failed(self, error: CohortLensError) -> None:
+        answer = failure(
+            error,
+            self._call.request_id,
+            problem=headers.wants_problem(self._request.head),
+            headers=self._headers(),
+        )
+        self._call.response_bytes = len(answer.body)
+        await answer.write(self._send, head_only=self._request.verb == "HEAD")
+
+    async def _read(self) -> RawRequest:
+        """The request, once the caller is known; raises the fault of its headers or its body."""
+        content_type = self._request.head.get("content-type")
+        self._check_types(content_type)
+        text = await body.whole(self._receive, self._request.head)
+        self._call.request_bytes = len(text)
+        self._watch_later()
+        return RawRequest(self._values, self._request.query, text, content_type, self._lenient)
+
+    def _check_types(self, content_type: str) -> None:
+        if content_type and self._route.rule.body and not self._route.binding.raw_body:
+            media, parameters = headers.media_type(content_type)
+            if media != JSON or parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+                raise faults.unsupported_media(f"Content-Type {JSON}")
+        self._accepted()
+
+    def _accepted(self) -> str:
+        """Media type of the reply; raises NOT_ACCEPTABLE."""
+        if self._raw_reply:
+            return ""
+        offers = [NDJSON, JSON] if self._route.method.server_streaming else [JSON]
+        chosen = headers.accepts(self._request.head, offers)
+        if chosen is None:
+            raise faults.not_acceptable(offers)
+        return chosen
+
+    def _stream_body(self) -> StreamBody:
+        fault: CohortLensError | None = None
+        try:
+            self._accepted()
+        except CohortLensError as error:
+            fault = error
+        codecs = self._routes.lenient if self._lenient else self._routes.strict
+        stream = StreamBody(self._route, self._request.head, self._request.query, codecs, fault)
+        self._call.decoder = stream.decode
+        return stream
+
+    async def _requests(self, stream: StreamBody) -> AsyncIterator[Any]:
+        async for payload in stream.requests(self._receive):
+            self._call.request_bytes = stream.received
+            yield payload
+        self._watch_later()
+
+    async def _server_stream(self) -> None:
+        try:
+            media = self._accepted()
+        except CohortLensError as fault:
+            self._call.door_fault, media = self._call.door_fault or fault, JSON
+        writer = StreamWriter(self._send, self._routes.strict, media, self._headers, raw=self._raw_reply)
+        try:
+            if self._route.method.client_streaming:
+                # The whole body is read before the first reply: HTTP/1.1 clients cannot do both at once.
+                stream = self._stream_body()
+                await self._chain.bidi_stream(self._call, self._requests(stream), writer.message)
+            else:
+                self._call.read = self._read
+                await self._chain.server_stream(self._call, None, writer.message)
+            await writer.finish()
+        except CallFailed as failed:
+            if not writer.started:
+                raise
+            await writer.fail(failed.error, failed.request_id)
+        finally:
+            self._call.response_bytes = writer.sent_bytes
+
+    def _encode(self, reply: Any) -> bytes:
+        if self._raw_reply:
+            return bytes(reply.data)
+        field = self._route.rule.response_body
+        if field:
+            return self._routes.strict.print_field(reply, field)
+        return self._routes.strict.print(reply)
+
+    async def _reply(self, reply: Any) -> None:
+        extra = self._headers()
+        extra.append((b"cache-control", b"no-store" if self._route.sensitive else b"private, no-cache"))
+        content_type = (reply.content_type or "application/octet-stream") if self._raw_reply else JSON
+        answer = Response(200, content_type, self._call.encoded, extra)
+        await answer.write(self._send, head_only=self._request.verb == "HEAD")
+
+    def _headers(self) -> HeaderList:
+        extra = headers.reply_headers(self._call.response_headers)
+        if self._lenient:
+            extra.append((b"preference-applied", b"handling=lenient"))
+        return extra
+
+    def _watch_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
+
+    def _start_watch(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()

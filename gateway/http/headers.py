@@ -1,0 +1,186 @@
+"""HTTP headers: what of a request becomes metadata and deadline, and what every answer carries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from cohortlens.core.errors import CohortLensError, InvalidArgument
+from gateway.interceptors.request_id import parse_grpc_timeout
+
+MAX_TARGET_BYTES: Final = 16 * 1024
+MAX_HEADER_BYTES: Final = 32 * 1024
+MAX_HEADERS: Final = 100
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+NDJSON: Final = "application/x-ndjson"
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+_METADATA_PREFIX = "grpc-metadata-"
+# Passed on under their own names: the chain reads them.
+_OWN_NAMES = frozenset(
+    {"authorization", "x-request-id", "traceparent", "tracestate", "user-agent", "accept-language"}
+)
+_REFUSED = re.compile(r"grpc-|:|x-forwarded-|x-cohortlens-|(?:authorization|cookie|host)\Z")
+_METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
+_SECONDS = re.compile(r"[0-9]{1,8}(?:\.[0-9]{1,9})?")
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PARAMETER = re.compile(r';\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
+
+SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+JSON_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+@dataclass(slots=True)
+class Head:
+    """The headers of a request.
+
+    Attributes:
+        values: All values by lower-case name, in order.
+    """
+
+    values: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, raw: RawHeaders) -> Head:
+        """Decode the headers of an ASGI scope."""
+        head = cls()
+        for name, value in raw:
+            head.values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        return head
+
+    def get(self, name: str) -> str:
+        """The values of a header, joined by commas; empty when absent."""
+        return ", ".join(self.values.get(name, ()))
+
+    def length(self) -> int | None:
+        """The declared length of the body in bytes; None when it is not declared."""
+        text = self.get("content-length")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def metadata(head: Head, peer: str) -> dict[str, list[str]]:
+    """Metadata of the call: ``Grpc-Metadata-X`` as ``x``, the headers the chain reads, the forwarding trail.
+
+    Names that would pass for the transport's or for another caller's are left out.
+    """
+    found: dict[str, list[str]] = {}
+    for name, values in head.values.items():
+        if name in _OWN_NAMES:
+            found.setdefault(name, []).extend(values)
+        elif name.startswith(_METADATA_PREFIX):
+            short = name[len(_METADATA_PREFIX) :]
+            if _METADATA_NAME.fullmatch(short) and not _REFUSED.match(short):
+                found.setdefault(short, []).extend(values)
+    trail = [*head.values.get("x-forwarded-for", ()), *([peer] if peer else ())]
+    if trail:
+        found["x-forwarded-for"] = [", ".join(trail)]
+    host = head.get("x-forwarded-host") or head.get("host")
+    if host:
+        found["x-forwarded-host"] = [host]
+    return found
+
+
+def timeout(head: Head) -> tuple[float | None, CohortLensError | None]:
+    """Seconds the caller gives, the smallest of all it names; or the fault DEADLINE_INVALID."""
+    found: list[float] = []
+    for text in head.values.get("grpc-timeout", ()):
+        seconds, fault = parse_grpc_timeout(text)
+        if seconds is None:
+            return None, fault
+        found.append(seconds)
+    for text in head.values.get("x-request-timeout", ()):
+        if not _SECONDS.fullmatch(text) or float(text) == 0:
+            fault = InvalidArgument(
+                "X-Request-Timeout must be seconds above zero, such as 2.5", reason="DEADLINE_INVALID"
+            )
+            return None, fault
+        found.append(float(text))
+    return (min(found) if found else None), None
+
+
+def media_type(text: str) -> tuple[str, dict[str, str]]:
+    """Media type in lower case and its parameters; an empty type when ``text`` is none."""
+    match = _MEDIA_TYPE.match(text.strip())
+    if match is None:
+        return "", {}
+    parameters = {
+        item[1].lower(): re.sub(r"\\(.)", r"\1", item[2]) if item[2] is not None else item[3]
+        for item in _PARAMETER.finditer(text)
+    }
+    return match[0].lower(), parameters
+
+
+def accepts(head: Head, offered: Iterable[str]) -> str | None:
+    """The offered media type the caller likes best; the first one without an Accept; None when none will do.
+
+    ``application/problem+json`` asks for another form of errors only, so it stands for JSON here.
+    """
+    offers, text = list(offered), head.get("accept")
+    if not text.strip():
+        return offers[0]
+    best: tuple[float, int, str] | None = None
+    for item in text.split(","):
+        name, parameters = media_type(item)
+        quality = _quality(parameters.get("q", "1"))
+        for rank, offer in enumerate(offers):
+            if quality > 0 and _covers(name, offer) and (best is None or (quality, -rank) > best[:2]):
+                best = (quality, -rank, offer)
+    return best[2] if best else None
+
+
+def _covers(name: str, offer: str) -> bool:
+    if name in {offer, "*/*", f"{offer.partition('/')[0]}/*"}:
+        return True
+    return name == PROBLEM and offer == JSON
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text) if re.fullmatch(r"[01](?:\.[0-9]{0,3})?", text) else 0.0
+    except ValueError:
+        return 0.0
+
+
+def wants_problem(head: Head) -> bool:
+    """Whether errors are to be RFC 9457 problem details."""
+    return any(media_type(item)[0] == PROBLEM for item in head.get("accept").split(","))
+
+
+def wants_lenient(head: Head) -> bool:
+    """Whether unknown names are to be dropped: ``Prefer: handling=lenient``."""
+    preferences = [item.strip().lower() for item in head.get("prefer").split(",")]
+    return "handling=lenient" in preferences
+
+
+def reply_headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Initial metadata of an answer as headers: HTTP's own names, others as ``Grpc-Metadata-*``."""
+    found = []
+    for name, value in pairs:
+        shown = name if name in _REPLY_OWN else f"grpc-metadata-{name}"
+        found.append((shown.encode("latin-1"), value.encode("latin-1", "replace")))
+    return found
+
+
+_REPLY_OWN: Final = frozenset(
+    {
+        "x-request-id",
+        "x-deadline-clamped",
+        "www-authenticate",
+        "retry-after",
+        "ratelimit",
+        "ratelimit-policy",
+        "idempotent-replayed",
+        "deprecation",
+        "sunset",
+        "link",
+        "location",
+    }
+)

@@ -1,0 +1,77 @@
+"""JSON text to Python values, strictly: UTF-8 only, no duplicate keys, no NaN, a bounded depth."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from gateway.http.scalars import JsonFault
+
+MAX_DEPTH: Final = 100
+MALFORMED: Final = "MALFORMED_JSON"
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise JsonFault(f"the key {printable(twice)} is given twice", "DUPLICATE_FIELD")
+    return members
+
+
+def _constant(name: str) -> Any:
+    raise JsonFault(f"{name} is not JSON; write it as the text {name!r}", MALFORMED)
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
+
+
+def load(body: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        JsonFault: With reason MALFORMED_JSON or DUPLICATE_FIELD.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise JsonFault(f"the body is not UTF-8 at byte {error.start}", MALFORMED) from None
+    return load_text(text)
+
+
+def load_text(text: str) -> Any:
+    """The value of a JSON text that is decoded already; raises like ``load``."""
+    if text.startswith("\ufeff"):
+        raise JsonFault("the body begins with a byte order mark", MALFORMED)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise JsonFault(f"the body is not JSON at {where}", MALFORMED) from None
+    except RecursionError:
+        raise JsonFault(f"the body is nested deeper than {MAX_DEPTH} levels", MALFORMED) from None
+    except ValueError:
+        raise JsonFault("a number of the body has too many digits", MALFORMED) from None
+    if text.count("{") + text.count("[") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise JsonFault(f"the body is nested deeper than {MAX_DEPTH} levels", MALFORMED)
+    return value
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    """Whether lists and objects are nested deeper than ``limit``, level by level, without recursion."""
+    level = [value] if type(value) in {dict, list} else []
+    for _ in range(limit):
+        inner: list[Any] = []
+        for container in level:
+            members = container.values() if type(container) is dict else container
+            inner += [member for member in members if type(member) is dict or type(member) is list]
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def printable(name: str) -> str:
+    """A name from the caller as it may stand in an error text: quoted, ASCII, at most 80 characters."""
+    return ascii(name[:80])

@@ -1,0 +1,56 @@
+"""The head of an HTTP request, as an ASGI scope gives it."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from cohortlens.core.errors import InvalidArgument
+from gateway.http import headers
+from gateway.http.headers import Head
+
+Scope = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request line and its headers.
+
+    Attributes:
+        verb: HTTP method.
+        path: Raw path, still percent-encoded.
+        query: Raw query string.
+        head: Headers.
+        peer: Address of the connection's other end.
+    """
+
+    verb: str
+    path: str
+    query: str
+    head: Head
+    peer: str
+
+    @classmethod
+    def read(cls, scope: Scope) -> Request:
+        """The request of an ASGI scope."""
+        raw = scope.get("raw_path") or scope["path"].encode("utf-8")
+        client = scope.get("client")
+        return cls(
+            scope["method"],
+            raw.partition(b"?")[0].decode("latin-1"),
+            scope.get("query_string", b"").decode("latin-1"),
+            Head.read(scope["headers"]),
+            client[0] if client else "",
+        )
+
+
+def check_head(scope: Scope, request: Request) -> None:
+    """Raise InvalidArgument (URI_TOO_LONG, HEADERS_TOO_LARGE) for a head beyond its limits."""
+    if len(request.path) + len(request.query) > headers.MAX_TARGET_BYTES:
+        raise InvalidArgument("the path and query are longer than 16 KiB", reason="URI_TOO_LONG")
+    raw = scope["headers"]
+    if len(raw) > headers.MAX_HEADERS:
+        raise InvalidArgument("more than 100 headers", reason="HEADERS_TOO_LARGE")
+    if sum(len(name) + len(value) for name, value in raw) > headers.MAX_HEADER_BYTES:
+        raise InvalidArgument("the headers are larger than 32 KiB", reason="HEADERS_TOO_LARGE")

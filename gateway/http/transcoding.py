@@ -1,0 +1,101 @@
+"""The HTTP door: a request line finds its RPC, the chain runs it, the reply goes out as JSON.
+
+Only what has no route is answered here; every other fault is raised inside the chain, so that it is logged
+and counted like any other and nobody without a token learns of it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from cohortlens.core.errors import CohortLensError, InvalidArgument
+from cohortlens.core.ids import uuid7
+from gateway.http import faults, headers
+from gateway.http.body import ClientGone, Receive
+from gateway.http.exchange import Exchange
+from gateway.http.metrics import observe
+from gateway.http.replies import HeaderList, Response, SendEvent, StatusSend, failure
+from gateway.http.requests import Request, Scope, check_head
+from gateway.http.routes import Route, RouteTable
+from gateway.http.templates import Match, PathUndecodable
+from gateway.interceptors.chain import Chain
+
+Handler = Callable[["Request"], Awaitable[Response]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+
+
+class HttpDoor:
+    """An ASGI application for ``http`` scopes.
+
+    Args:
+        chain: The chain every door runs.
+        routes: The route table.
+        pages: Answers beside the RPCs by path (health, metrics, reference); they take GET and HEAD.
+    """
+
+    def __init__(self, chain: Chain, routes: RouteTable, pages: Mapping[str, Handler]) -> None:
+        self._chain, self._routes, self._pages = chain, routes, dict(pages)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
+        """Answer one request."""
+        request, started = Request.read(scope), time.monotonic()
+        seen = StatusSend(send)
+        route = "unmatched"
+        try:
+            route = await self._answer(scope, request, receive, seen)
+        except ClientGone:
+            seen.status = seen.status or 499
+        except CohortLensError as error:
+            await self._refuse(request, error, seen)
+        finally:
+            observe(route, request.verb, seen.status or 499, time.monotonic() - started)
+
+    async def _refuse(self, request: Request, error: CohortLensError, send: StatusSend) -> None:
+        given = request.head.get("x-request-id")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+        extra: HeaderList = [(b"x-request-id", request_id.encode())]
+        if error.reason == "METHOD_NOT_ALLOWED":
+            extra.append((b"allow", ", ".join(self._allowed(request.path)).encode()))
+        answer = failure(error, request_id, problem=headers.wants_problem(request.head), headers=extra)
+        await answer.write(send, head_only=request.verb == "HEAD")
+
+    async def _answer(self, scope: Scope, request: Request, receive: Receive, send: StatusSend) -> str:
+        """Answer a request; returns the template of its route."""
+        check_head(scope, request)
+        page = self._pages.get(request.path)
+        if page is not None and request.verb in {"GET", "HEAD"}:
+            response = await page(request)
+            await response.write(send, head_only=request.verb == "HEAD")
+            return request.path
+        match = self._match(request)
+        if match is not None:
+            await Exchange(self._chain, self._routes, request, match, receive, send).run()
+            return match.template.text
+        allowed = self._allowed(request.path)
+        if not allowed:
+            raise faults.route_not_found()
+        if request.verb != "OPTIONS":
+            raise faults.method_not_allowed(allowed)
+        await Response(204, "", b"", [(b"allow", ", ".join(allowed).encode())]).write(send)
+        return "options"
+
+    def _match(self, request: Request) -> Match[Route] | None:
+        router = self._routes.router
+        try:
+            found = router.match(request.verb, request.path)
+            if found is None and request.verb == "HEAD":
+                found = router.match("GET", request.path)
+        except PathUndecodable:
+            raise InvalidArgument(
+                "the path is not percent-encoded UTF-8", reason="PATH_ENCODING_INVALID"
+            ) from None
+        return found
+
+    def _allowed(self, path: str) -> list[str]:
+        verbs = set(self._routes.router.methods(path)) | ({"GET"} if path in self._pages else set())
+        if "GET" in verbs:
+            verbs.add("HEAD")
+        return sorted(verbs | {"OPTIONS"}) if verbs else []
