@@ -1,0 +1,195 @@
+"""Trains one model version from a snapshot: fit, judge, export, hold the export against its source, store.
+
+Called in a process of its own; numeric libraries are held to one thread: equal inputs give equal artifacts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from cohortlens.contracts.artifacts import LocalArtifactStore
+from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.manifest import GateCriterion, ModelManifest
+from workers.runtime.bundle import SEGMENTATION_FILE, graph_file, trees_file
+from workers.runtime.sessions import Session
+from workers.runtime.shap_explainer import ShapExplainer
+from workers.training import boosting, export, segmentation
+from workers.training.datasets import Snapshot, horizons_of, read_snapshot, rows_at, training_rows
+from workers.training.evaluation import evaluate
+from workers.training.faults import TrainingFault
+
+Progress = Callable[[str, float], None]
+"""Takes the stage (snapshot, features, fit, export, parity, store) and the share of the work done."""
+
+_EPOCH = date(1970, 1, 1)
+_ADDITIVITY = 1e-5
+_EXPLAINED_ROWS = 200
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """A stored model version.
+
+    Attributes:
+        artifact_digest: Digest of its manifest in the store.
+        manifest: Its manifest.
+    """
+
+    artifact_digest: str
+    manifest: ModelManifest
+
+
+@dataclass(frozen=True)
+class _Order:
+    snapshot: Snapshot
+    manifest: ModelManifest
+    store: LocalArtifactStore
+    progress: Progress
+
+
+def train(
+    model: str,
+    snapshot_path: Path,
+    as_of: str,
+    currency: str,
+    seed: int,
+    store: LocalArtifactStore,
+    progress: Progress,
+) -> TrainOutcome:
+    """Train a model version and store it.
+
+    Args:
+        model: ``segmentation`` or ``prediction``.
+        snapshot_path: Parquet of purchase-days.
+        as_of: Last day of the data, YYYY-MM-DD.
+        currency: ISO 4217 code of its money columns.
+        seed: Seed of everything random.
+        store: Where the files and the manifest go.
+        progress: Told of each stage.
+
+    Returns:
+        The stored version; its gate tells whether it may serve.
+
+    Raises:
+        TrainingFault: The data cannot teach a model, or the export differs from what was trained.
+        DiskFull: The store has no room.
+    """
+    trainer = _TRAINERS.get(model)
+    if trainer is None:
+        raise TrainingFault(
+            "MODEL_UNKNOWN", f"There is no model {model[:40]!r}; expected {', '.join(_TRAINERS)}."
+        )
+    with threadpool_limits(limits=1):
+        progress("snapshot", 0.0)
+        snapshot = read_snapshot(snapshot_path, (date.fromisoformat(as_of) - _EPOCH).days)
+        manifest = ModelManifest(
+            model=model,
+            schema_hash=SCHEMA.hash,
+            data_sha256=_sha256(snapshot_path),
+            as_of=as_of,
+            currency=currency,
+            seed=seed,
+            code_version=version("cohortlens"),
+        )
+        finished = trainer(_Order(snapshot, manifest, store, progress))
+    digest = store.put_bytes(finished.to_json().encode())
+    progress("store", 1.0)
+    return TrainOutcome(digest, finished)
+
+
+def _train_prediction(order: _Order) -> ModelManifest:
+    snapshot, seed = order.snapshot, order.manifest.seed
+    horizons = horizons_of(snapshot.history_days)
+    order.progress("fit", 0.05)
+    evaluation = evaluate(snapshot, horizons, seed)
+    order.progress("features", 0.45)
+    rng = np.random.default_rng(seed)
+    rows = training_rows(snapshot, horizons, snapshot.as_of, rng)
+    files, worst = {}, 0.0
+    for index, target in enumerate(boosting.TARGETS):
+        share = 0.5 + 0.25 * index
+        order.progress("fit", share)
+        fitted = boosting.fit(rows, target, seed)
+        order.progress("export", share + 0.1)
+        trees = boosting.tree_arrays(fitted)
+        graph = export.trees_graph(trees)
+        order.progress("parity", share + 0.15)
+        probes = export.parity_rows(trees, rows.features, rng)
+        worst = max(worst, export.check_parity(graph, fitted.predict, probes))
+        _check_additivity(
+            graph, ShapExplainer(trees), probes[rng.integers(len(probes), size=_EXPLAINED_ROWS)]
+        )
+        files[graph_file(target)] = order.store.put_bytes(graph)
+        files[trees_file(target)] = order.store.put_bytes(trees.to_npz())
+    parity = GateCriterion("parity", worst, export.PARITY_RATIO, passed=True)
+    return replace(
+        order.manifest,
+        targets=boosting.TARGETS,
+        horizons_days=horizons,
+        metrics=evaluation.metrics | {"training_rows": float(len(rows)), "parity": worst},
+        gate=(parity, *evaluation.gate),
+        files=files,
+        calibration=evaluation.calibration,
+        notes=tuple(evaluation.notes),
+    )
+
+
+def _train_segmentation(order: _Order) -> ModelManifest:
+    snapshot = order.snapshot
+    order.progress("fit", 0.1)
+    fitted = segmentation.segment(snapshot, order.manifest.currency, order.manifest.seed)
+    order.progress("export", 0.8)
+    graph = export.segmentation_graph(
+        segmentation.COLUMNS, fitted.scaler.mean, fitted.scaler.sd, fitted.centroids
+    )
+    order.progress("parity", 0.9)
+    features = rows_at(snapshot.days, snapshot.customers, snapshot.as_of, (0,))[0].features
+    worst = export.check_parity(
+        graph, lambda rows: fitted.assign(rows)[1], features, output="distance", floor=1.0
+    )
+    if (Session(graph).run(features)["segment"] != fitted.assign(features)[0]).any():
+        raise TrainingFault("PARITY_FAILED", "The exported segmentation assigns customers to other segments.")
+    chosen = fitted.chosen
+    metrics = {
+        "k": float(chosen.k),
+        "customers": float(len(features)),
+        "ari": chosen.ari,
+        "smallest_ratio": chosen.smallest_ratio,
+        "eta2": chosen.eta2,
+        "silhouette": chosen.silhouette,
+        "parity": worst,
+    }
+    for candidate in fitted.candidates:
+        metrics |= {f"ari.k{candidate.k}": candidate.ari, f"eta2.k{candidate.k}": candidate.eta2}
+    return replace(
+        order.manifest,
+        metrics=metrics,
+        gate=(GateCriterion("parity", worst, export.PARITY_RATIO, passed=True),),
+        files={SEGMENTATION_FILE: order.store.put_bytes(graph)},
+        segments=fitted.profiles,
+        notes=() if chosen.stable else ("unstable: no number of segments was found again in refits",),
+    )
+
+
+def _check_additivity(graph: bytes, explainer: ShapExplainer, rows: NDArray[np.float32]) -> None:
+    logs = np.log(Session(graph).run(rows)["value"])
+    residual = np.abs(logs - explainer.base_value - explainer.contributions(rows).sum(axis=1))
+    if not float(residual.max()) <= _ADDITIVITY:
+        raise TrainingFault("PARITY_FAILED", "The explanations do not add up to the predictions.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as reader:
+        return hashlib.file_digest(reader, "sha256").hexdigest()
+
+
+_TRAINERS = {"prediction": _train_prediction, "segmentation": _train_segmentation}
