@@ -27,6 +27,7 @@ from cohortlens.internal.v1 import inference_pb2_grpc as rpc
 
 TRAINING = "training"
 EXPLANATION = "explanation"
+_PASSING_FAILURES = {"TRAINING_CRASHED"}
 _MARGIN_S = 0.02
 _TRAINING_WAIT_S = 60.0
 _TRAINING_LIMIT_S = 1800.0
@@ -204,7 +205,8 @@ def translate(error: grpc.aio.AioRpcError, deployment: str) -> CohortLensError:
 
 def _progress(message: pb.TrainResponse) -> TrainingProgress:
     if message.HasField("failure"):
-        raise FailedPrecondition(message.failure.message, reason=message.failure.reason)
+        kind = Unavailable if message.failure.reason in _PASSING_FAILURES else FailedPrecondition
+        raise kind(message.failure.message, reason=message.failure.reason)
     result = None
     if message.HasField("result"):
         result = TrainingResult(

@@ -9,7 +9,7 @@ import numpy as np
 from cohortlens.analytics.models import Attribution, Explanation, Subjects, Task
 from cohortlens.analytics.ports import Features, InferenceClient, Values
 from cohortlens.analytics.predictions import set_horizon, unit_of
-from cohortlens.analytics.subjects import FeatureSource, rows_of
+from cohortlens.analytics.subjects import CustomerData, rows_of
 from cohortlens.contracts.features import SCHEMA, snapshot_id
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import Internal
@@ -28,7 +28,7 @@ class ExplanationsService:
         client: Explains its predictions.
     """
 
-    def __init__(self, customers: FeatureSource, registry: RegistryService, client: InferenceClient) -> None:
+    def __init__(self, customers: CustomerData, registry: RegistryService, client: InferenceClient) -> None:
         self._customers = customers
         self._registry = registry
         self._client = client

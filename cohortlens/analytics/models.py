@@ -355,6 +355,18 @@ class TrainingInProgress(FailedPrecondition):
         )
 
 
+class HistoryTooShort(FailedPrecondition):
+    """Too few customers to train on."""
+
+    reason = "HISTORY_TOO_SHORT"
+
+    def __init__(self, customers: int, needed: int) -> None:
+        super().__init__(
+            f"a training needs {needed} customers with purchases, there are {customers}; import more",
+            metadata={"customers": str(customers), "needed": str(needed)},
+        )
+
+
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 

@@ -1,4 +1,4 @@
-"""Predict: rows in, values with intervals out; predictions of customers are stored before the answer leaves."""
+"""Predict: rows in, values with intervals out; those of customers are stored before the answer leaves."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cohortlens.analytics.models import (
     Task,
     created_at_of,
 )
-from cohortlens.analytics.ports import InferenceClient
+from cohortlens.analytics.ports import InferenceClient, Scores
 from cohortlens.analytics.repository import PredictionsRepository
-from cohortlens.analytics.subjects import HORIZON, FeatureSource, rows_of
+from cohortlens.analytics.subjects import HORIZON, CustomerData, rows_of
 from cohortlens.contracts.features import SCHEMA, snapshot_id
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.errors import FailedPrecondition
+from cohortlens.core.errors import FailedPrecondition, Internal
 from cohortlens.core.ids import CustomerId, PredictionId, TenantId, uuid7
 from cohortlens.registry.models import PREDICTION, ModelVersion
 from cohortlens.registry.service import RegistryService
@@ -42,7 +42,7 @@ class PredictionsService:
     """
 
     def __init__(
-        self, db: Database, customers: FeatureSource, registry: RegistryService, client: InferenceClient
+        self, db: Database, customers: CustomerData, registry: RegistryService, client: InferenceClient
     ) -> None:
         self._db = db
         self._customers = customers
@@ -164,7 +164,7 @@ class PredictionWriter:
         group: list[tuple[Sequence[StoredPrediction], asyncio.Future[None]]],
         error: Exception,
     ) -> None:
-        """One call's rows may be at fault, such as those of a customer deleted meanwhile: spare the others."""
+        """One call's rows may be at fault, such as those of a deleted customer: spare the others."""
         for rows, done in group:
             if len(group) > 1:
                 try:
@@ -217,10 +217,12 @@ def _predictions(
     rows: Rows,
     version: ModelVersion,
     horizon: int,
-    scores: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]],
+    scores: Scores,
 ) -> list[StoredPrediction]:
     manifest = version.manifest
     level, unit = manifest.calibration[task.target].level_ratio, unit_of(task, version)
+    if not all(np.isfinite(column).all() for column in scores.values()):
+        raise Internal("a worker answered a value that is not finite", reason="WORKER_FAULT")
     values, lower, upper = (scores[name].tolist() for name in ("value", "lower", "upper"))
     made, stored = [], bool(rows.customer_ids)
     at = created_at_of(uuid7())

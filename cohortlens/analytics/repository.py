@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.analytics.models import Prediction, StoredPrediction, Task, created_at_of
+from cohortlens.analytics.models import Prediction, ResourceMissing, StoredPrediction, Task, created_at_of
 from cohortlens.core.ids import CustomerId, PredictionId
 
 _INSERT = """
 INSERT INTO predictions (tenant_id, created_at, id, customer_id, external_id, task, horizon_days, value,
-  lower, upper, level_ratio, unit, model_version, schema_hash, features_snapshot, snapshot_id, as_of, request_id)
+  lower, upper, level_ratio, unit, model_version, schema_hash, features_snapshot, snapshot_id, as_of,
+  request_id)
 SELECT app.tid(), * FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int[],
   $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::int[], $13::text[], $14::bytea[],
   $15::text[], $16::date[], $17::text[])
@@ -37,12 +39,19 @@ class PredictionsRepository:
         self._tx = tx
 
     async def insert(self, rows: Sequence[StoredPrediction]) -> None:
-        """Store all rows in one statement; each carries its identifiers."""
+        """Store all rows in one statement; each carries its identifiers.
+
+        Raises:
+            ResourceMissing: A customer was deleted meanwhile.
+        """
         arrays: list[list[Any]] = [list(column) for column in zip(*map(_row, rows), strict=True)]
         # Straight to the driver: it encodes whole arrays, SQLAlchemy would look at each value.
         connection = (await self._tx.get_raw_connection()).driver_connection
         assert connection is not None
-        await connection.execute(_INSERT, *arrays)
+        try:
+            await connection.execute(_INSERT, *arrays)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise ResourceMissing("customers") from error
 
     async def get(self, prediction_id: UUID) -> StoredPrediction | None:
         """One prediction."""

@@ -33,7 +33,8 @@ _INSERT_SEGMENTS = """
 INSERT INTO segments (tenant_id, created_at, run_id, customer_id, external_id, segment_key, distance,
   days_since, purchase_days, spend_minor, model_version, features_snapshot, snapshot_id)
 SELECT app.tid(), $1::timestamptz, $2::uuid, given.*
-FROM unnest($3::uuid[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::int[], $9::bigint[], $10::int[], $11::bytea[], $12::text[]) AS given
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::float8[], $7::float8[],
+  $8::int[], $9::bigint[], $10::int[], $11::bytea[], $12::text[]) AS given
 ON CONFLICT (tenant_id, created_at, run_id, customer_id) DO NOTHING
 """
 _PROFILES = """

@@ -1,30 +1,48 @@
-"""From what a request names, customers or vectors, to checked feature rows; shared by predict, segment, explain."""
+"""From customers or vectors of a request to checked feature rows; shared by predict, segment and explain."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from cohortlens.analytics.models import Rows, Subjects, SubjectsInvalid, VectorInvalid
 from cohortlens.analytics.ports import Features
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import InvalidArgument, Violation
+from cohortlens.core.ids import CustomerId, TenantId
 from cohortlens.customers.models import FeatureRows
 
 HORIZON = SCHEMA.index("horizon")
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 
 
-class FeatureSource(Protocol):
+class CustomerData(Protocol):
     """What the analytics slice reads of customers; ``CustomersService`` has it."""
 
     async def features_by_name(self, ctx: RequestContext, names: list[str]) -> FeatureRows:
-        """Features of customers named by id or ``external:`` id, in the order given."""
+        """Features of customers named by id or ``external:`` id, in the order given.
+
+        Raises:
+            NotFound: An unknown customer, naming the field.
+        """
+
+    async def features_after(
+        self, tenant_id: TenantId, after: CustomerId | None, limit: int
+    ) -> FeatureRows | None:
+        """Features of the customers behind ``after``, by identifier; None when there are no more."""
+
+    async def count_customers(self, tenant_id: TenantId) -> int:
+        """Customers that have features."""
+
+    async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
+        """Purchase-days of all customers without identifiers, the last day of data, the currency."""
 
 
-async def rows_of(ctx: RequestContext, subjects: Subjects, source: FeatureSource) -> Rows:
+async def rows_of(ctx: RequestContext, subjects: Subjects, source: CustomerData) -> Rows:
     """The feature rows of a request, the horizon column still 0.
 
     Raises:

@@ -107,23 +107,19 @@ def previous_version(history: list[tuple[str, int]]) -> int | None:
 def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
     """Whether a version that passed its gate replaces the one that serves.
 
-    A prediction must not lose to the champion's hold-out error, each relative to its own naive forecast, by
-    more than rounding; a segmentation must explain as much of later spend within .005 (design, section 14).
+    A prediction must not lose to the champion in any of its losses, each measured against the naive forecast on
+    its own hold-out; a segmentation must explain as much of later spend, within .005 (design, section 14).
     """
-    tolerance = 0.005 if candidate.model == SEGMENTATION else 1e-9
-    for name, higher_is_better in _COMPARED[candidate.model]:
-        new, old = candidate.metrics.get(name), champion.metrics.get(name)
-        if old is None:
-            continue
-        if new is None:
-            return False
-        gain = new - old if higher_is_better else old - new
-        if gain < -tolerance:
-            return False
-    return True
+    if candidate.model == SEGMENTATION:
+        return candidate.metrics.get("eta2", 0.0) >= champion.metrics.get("eta2", 0.0) - _ETA2_SLACK
+    new, old = _losses(candidate), _losses(champion)
+    return all(name in new and new[name] <= value + _ROUNDING for name, value in old.items())
 
 
-_COMPARED: dict[str, tuple[tuple[str, bool], ...]] = {
-    SEGMENTATION: (("eta2", True),),
-    PREDICTION: (("purchases.rmse_ratio", False), ("spend.rmse_ratio", False)),
-}
+def _losses(manifest: ModelManifest) -> dict[str, float]:
+    return {one.name: one.value for one in manifest.gate if one.name.endswith(_RELATIVE_LOSS)}
+
+
+_RELATIVE_LOSS = "_vs_population_mean"
+_ETA2_SLACK = 0.005
+_ROUNDING = 1e-9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -167,14 +166,10 @@ class RegistryRepository:
         )
         return [(row.action, row.version) for row in rows]
 
-    async def has_versions(self, models: Sequence[str]) -> set[str]:
-        """Those of ``models`` that have any version."""
+    async def active_models(self) -> set[str]:
+        """Models of the tenant that have an active version."""
         rows = await self._tx.execute(
-            text(
-                "SELECT DISTINCT model FROM model_versions "
-                "WHERE tenant_id = app.tid() AND model = ANY(CAST(:models AS text[]))"
-            ),
-            {"models": list(models)},
+            text("SELECT model FROM model_aliases WHERE tenant_id = app.tid() AND alias = 'CHAMPION'")
         )
         return {row.model for row in rows}
 

@@ -64,6 +64,18 @@ class RegistryService:
         self._active[tenant_id, model] = (time.monotonic() + ACTIVE_FOR_S, version)
         return version
 
+    async def version(self, tenant_id: TenantId, model: str, version: int) -> ModelVersion:
+        """One version, for work that started with it.
+
+        Raises:
+            VersionNotFound: No such version.
+        """
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            found = await RegistryRepository(tx).get(model, version)
+        if found is None:
+            raise VersionNotFound(model, version)
+        return found
+
     def forget(self, tenant_id: TenantId) -> None:
         """Ask the database again about the tenant's active versions."""
         for model in MODELS:
@@ -75,11 +87,7 @@ class RegistryService:
         Raises:
             VersionNotFound: No such version, or none is active.
         """
-        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            found = await RegistryRepository(tx).get(model, version)
-        if found is None:
-            raise VersionNotFound(model, version)
-        return found
+        return await self.version(ctx.tenant_id, model, version)
 
     async def list_versions(
         self, ctx: RequestContext, model: str, *, below: int | None, limit: int
@@ -168,9 +176,9 @@ class RegistryService:
         await self._activate(repository, found, "PROMOTED", None, reason)
         return version, True
 
-    async def models_without_versions(self, tx: AsyncConnection) -> list[str]:
-        """Models that the tenant of ``tx`` has never trained successfully."""
-        known = await RegistryRepository(tx).has_versions(MODELS)
+    async def inactive_models(self, tx: AsyncConnection) -> list[str]:
+        """Models of which no version of the tenant of ``tx`` serves."""
+        known = await RegistryRepository(tx).active_models()
         return [model for model in MODELS if model not in known]
 
     async def _activate(

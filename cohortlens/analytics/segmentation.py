@@ -1,0 +1,220 @@
+"""Segment: single rows at once, or all customers as a run that is published when it is complete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.analytics.models import (
+    SEGMENTATION_REQUESTED,
+    Assignment,
+    Rows,
+    SegmentationRun,
+    StoredSegment,
+    Subjects,
+    WorkState,
+)
+from cohortlens.analytics.ports import InferenceClient
+from cohortlens.analytics.predictions import check_schema
+from cohortlens.analytics.runs import SegmentationRepository
+from cohortlens.analytics.subjects import CustomerData, rows_of
+from cohortlens.analytics.work import run_to_end
+from cohortlens.contracts.currency import minor_digits
+from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.core.clock import Clock, now
+from cohortlens.core.context import RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.errors import CohortLensError, Internal
+from cohortlens.core.ids import CustomerId, SegmentationRunId, TenantId, uuid7
+from cohortlens.core.outbox import Outbox
+from cohortlens.core.telemetry import get_logger
+from cohortlens.customers.models import FeatureRows
+from cohortlens.registry.models import SEGMENTATION, ModelVersion
+from cohortlens.registry.service import RegistryService
+
+CHUNK_ROWS = 8192
+_CHUNK_LIMIT_S = 60.0
+_SINCE, _REPEATS, _SUM = (SCHEMA.index(name) for name in ("since", "x", "sum"))
+_log = get_logger(__name__)
+
+
+class SegmentationService:
+    """Use cases of segments.
+
+    Args:
+        db: The database.
+        customers: Gives features of customers.
+        registry: Gives the active version.
+        client: Runs it.
+        clock: The time.
+        chunk_rows: Customers of one step of a run.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        customers: CustomerData,
+        registry: RegistryService,
+        client: InferenceClient,
+        *,
+        clock: Clock = now,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> None:
+        self._db = db
+        self._customers = customers
+        self._registry = registry
+        self._client = client
+        self._clock = clock
+        self._chunk_rows = chunk_rows
+
+    async def segment(self, ctx: RequestContext, subjects: Subjects) -> list[Assignment]:
+        """The segment of each subject by the active version, in the order given; nothing is stored.
+
+        Raises:
+            As ``PredictionsService.predict``.
+        """
+        rows = await rows_of(ctx, subjects, self._customers)
+        version = await self._registry.active(ctx.tenant_id, SEGMENTATION)
+        check_schema(version)
+        return await self._assign(ctx.tenant_id, version, rows, ctx.deadline)
+
+    async def start(self, ctx: RequestContext) -> SegmentationRun:
+        """Store a run over all customers; a job does the work.
+
+        Raises:
+            NoActiveModel: No segmentation model is active.
+        """
+        version = await self._registry.active(ctx.tenant_id, SEGMENTATION)
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            run_id = await self.request(tx, version.version)
+            run = await SegmentationRepository(tx).get(run_id)
+        assert run is not None
+        return run
+
+    async def request(self, tx: AsyncConnection, model_version: int) -> SegmentationRunId:
+        """Store a run and its event in the caller's transaction."""
+        run_id = SegmentationRunId(uuid7())
+        await SegmentationRepository(tx).insert(run_id, model_version, self._clock())
+        await Outbox(tx).record(SEGMENTATION_REQUESTED, "segmentation", {"run_id": str(run_id)})
+        return run_id
+
+    async def run(self, tenant_id: TenantId, run_id: UUID, *, last_attempt: bool = False) -> None:
+        """Do or resume a run; one that has ended, or is not there, is left alone.
+
+        Args:
+            tenant_id: Tenant of the run.
+            run_id: The run.
+            last_attempt: Whether a passing fault ends the run too.
+
+        Raises:
+            CohortLensError: A passing fault (no worker, no database); call again later.
+        """
+
+        async def give_up(fault: CohortLensError) -> None:
+            async with self._db.tenant_transaction(tenant_id) as tx:
+                await SegmentationRepository(tx).fail(run_id, fault.reason, fault.message, self._clock())
+
+        await run_to_end(self._run(tenant_id, run_id), give_up, last_attempt=last_attempt)
+
+    async def _run(self, tenant_id: TenantId, run_id: UUID) -> None:
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            run = await SegmentationRepository(tx).get(run_id)
+        if run is None or run.state in {WorkState.SUCCEEDED, WorkState.FAILED}:
+            return
+        version = await self._registry.version(tenant_id, SEGMENTATION, run.model_version)
+        check_schema(version)
+        total = await self._customers.count_customers(tenant_id)
+        while True:
+            chunk = await self._customers.features_after(
+                tenant_id, None if run.cursor is None else CustomerId(run.cursor), self._chunk_rows
+            )
+            if chunk is None:
+                break
+            following = await self._step(tenant_id, run, version, chunk, total)
+            if following is None:
+                return
+            run = following
+        await self._publish(tenant_id, run, version)
+
+    async def _step(
+        self,
+        tenant_id: TenantId,
+        run: SegmentationRun,
+        version: ModelVersion,
+        chunk: FeatureRows,
+        total: int,
+    ) -> SegmentationRun | None:
+        """Assign one chunk and commit it with the cursor; None when the run has ended meanwhile."""
+        rows = Rows(chunk.customer_ids, chunk.external_ids, chunk.matrix, chunk.as_of, chunk.currency)
+        assignments = await self._assign(tenant_id, version, rows, time.monotonic() + _CHUNK_LIMIT_S)
+        stored = _stored(assignments, chunk, 10 ** minor_digits(chunk.currency))
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            repository = SegmentationRepository(tx)
+            present = await repository.get(run.run_id, lock=True)
+            if present is None or present.state in {WorkState.SUCCEEDED, WorkState.FAILED}:
+                return None
+            if present.cursor != run.cursor:
+                # Another worker took the run over and is further: go on from there.
+                return present
+            await repository.advance(run, stored, total=total, as_of=chunk.as_of, currency=chunk.currency)
+            return await repository.get(run.run_id)
+
+    async def _publish(self, tenant_id: TenantId, run: SegmentationRun, version: ModelVersion) -> None:
+        segments = [(one.key, one.name, one.sentence) for one in version.manifest.segments]
+        units = 10 ** minor_digits(run.currency or version.manifest.currency)
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            repository = SegmentationRepository(tx)
+            present = await repository.get(run.run_id, lock=True)
+            if present is not None and present.state in {WorkState.PENDING, WorkState.RUNNING}:
+                await repository.publish(present, segments, minor_units=units, at=self._clock())
+        _log.info("segmentation published", run_id=str(run.run_id), customers=run.customers)
+
+    async def _assign(
+        self, tenant_id: TenantId, version: ModelVersion, rows: Rows, deadline: float
+    ) -> list[Assignment]:
+        manifest = version.manifest
+        scores = await self._client.score(
+            SEGMENTATION,
+            version.artifact_digest,
+            manifest.schema_hash,
+            "",
+            rows.matrix,
+            deadline=deadline,
+            tenant=str(tenant_id),
+        )
+        indexes = scores["segment"].astype(np.int64)
+        if ((indexes < 0) | (indexes >= len(manifest.segments))).any():
+            raise Internal("a worker answered a segment that the model does not have", reason="WORKER_FAULT")
+        return [
+            Assignment(
+                customer_id=rows.customer_ids[row] if rows.customer_ids else None,
+                external_id=rows.external_ids[row] if rows.external_ids else "",
+                segment_key=manifest.segments[index].key,
+                name=manifest.segments[index].name,
+                distance=distance,
+                model_version=version.version,
+                snapshot_id=snapshot_id(manifest.schema_hash, rows.matrix[row]),
+            )
+            for row, (index, distance) in enumerate(
+                zip(indexes.tolist(), scores["distance"].tolist(), strict=True)
+            )
+        ]
+
+
+def _stored(assignments: Sequence[Assignment], chunk: FeatureRows, minor_units: int) -> list[StoredSegment]:
+    matrix = np.ascontiguousarray(chunk.matrix, "<f4")
+    since, repeats, spend = (matrix[:, at].astype(np.float64) for at in (_SINCE, _REPEATS, _SUM))
+    return [
+        StoredSegment(
+            assignment,
+            matrix[row].tobytes(),
+            float(since[row]),
+            int(repeats[row]) + 1,
+            round(float(spend[row]) * minor_units),
+        )
+        for row, assignment in enumerate(assignments)
+    ]
