@@ -1,0 +1,28 @@
+"""The gateway's own settings, beside those that every process shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cohortlens.core.config import Duration, setting
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    """Where the gateway listens and how it stops."""
+
+    bind: str = setting("BIND", "127.0.0.1", "address the gateway listens on")
+    grpc_port: int = setting("GRPC_PORT", 50051, "port of the gRPC listener; 0 for any free one")
+    http_port: int = setting("HTTP_PORT", 8080, "port of the HTTP listener; 0 for any free one")
+    grpc_server: str = setting(
+        "GRPC_SERVER", "h2corn", "server of the gRPC port", choices=("h2corn", "grpcio")
+    )
+    reflection: bool | None = setting(
+        "REFLECTION", None, "whether gRPC reflection is served; on unless in production when unset"
+    )
+    drain_delay: Duration = setting(
+        "DRAIN_DELAY", Duration(0), "time between not ready and not accepting when the gateway stops"
+    )
+    drain_timeout: Duration = setting(
+        "DRAIN_TIMEOUT", Duration(20), "time calls under way have to finish when the gateway stops"
+    )

@@ -1,0 +1,232 @@
+"""The listeners of the gateway: two ports, one ASGI application, and how they stop.
+
+The ports answer before PostgreSQL is reached: ``/livez`` at once, everything else UNAVAILABLE (STARTING)
+until ``open_doors``. gRPC is told by its content type, on either port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+import h2corn
+
+from cohortlens.core.errors import CohortLensError, Unavailable
+from cohortlens.core.telemetry import get_logger
+from gateway.config import GatewayConfig
+from gateway.grpc.aio import AioDoor
+from gateway.grpc.asgi import GrpcDoor
+from gateway.grpc.status import status_headers
+from gateway.interceptors.chain import CallFailed, Chain
+from gateway.servicers.health import HealthBoard
+
+Scope = MutableMapping[str, Any]
+AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
+
+_LOG = get_logger(__name__)
+_MAX_HEADER_BYTES = 16 * 1024
+_MAX_STREAMS = 1000
+_MAX_CONNECTIONS = 2000
+_IDLE_S = 75.0
+
+
+class PortInUseError(Exception):
+    """A port of the gateway is taken by another process.
+
+    Attributes:
+        reason: PORT_IN_USE.
+    """
+
+    reason = "PORT_IN_USE"
+
+    def __init__(self, host: str, port: int, setting_name: str) -> None:
+        super().__init__(
+            f"PORT_IN_USE: {host}:{port} is taken; stop the process that listens there "
+            f"or set {setting_name} to another port"
+        )
+
+
+def listen(host: str, port: int, setting_name: str) -> socket.socket:
+    """A listening socket.
+
+    Args:
+        host: Address of this machine.
+        port: Port, 0 for any free one.
+        setting_name: The setting to name in the fault.
+
+    Raises:
+        PortInUseError: The port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(host, port, setting_name) from error
+        raise
+
+
+class Router:
+    """The one ASGI application: gRPC by content type, everything else to the HTTP door.
+
+    Attributes:
+        grpc: The gRPC door; answers STARTING until the services are open.
+        http: The HTTP door; answers ``/livez`` until the services are open.
+    """
+
+    def __init__(self) -> None:
+        self.grpc: AsgiApp = _grpc_starting
+        self.http: AsgiApp = _http_starting
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            await (self.grpc if _is_grpc(scope) else self.http)(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+
+
+def _is_grpc(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            lower = value.lower()
+            return lower.startswith(b"application/grpc") and not lower.startswith(b"application/grpc-web")
+    return False
+
+
+def asgi_server(application: AsgiApp, sockets: list[socket.socket], drain_timeout_s: float) -> h2corn.Server:
+    """A server of ``application`` on listening sockets, with the limits of the design."""
+    config = h2corn.Config(
+        bind=tuple(f"fd://{one.fileno()}" for one in sockets),
+        grpc=True,
+        lifespan="off",
+        access_log=False,
+        log_format="json",
+        max_concurrent_streams=_MAX_STREAMS,
+        limit_connections=_MAX_CONNECTIONS,
+        limit_request_head_size=2 * _MAX_HEADER_BYTES,
+        limit_request_field_size=_MAX_HEADER_BYTES,
+        h2_max_header_list_size=_MAX_HEADER_BYTES,
+        h2_max_header_block_size=_MAX_HEADER_BYTES,
+        timeout_request_header=10.0,
+        timeout_request_body_idle=15.0,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=float(drain_timeout_s),
+    )
+    return h2corn.Server(application, config)
+
+
+class Gateway:
+    """The listeners of one process and how they stop.
+
+    Args:
+        config: The gateway's settings.
+    """
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._router = Router()
+        self._board: HealthBoard | None = None
+        self._aio: AioDoor | None = None
+        self._sockets: list[socket.socket] = []
+        self._server: h2corn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.http_port = 0
+        self.grpc_port = 0
+
+    async def start(self) -> None:
+        """Listen on both ports; with the grpc.aio door, its port opens in ``open_doors``.
+
+        Raises:
+            PortInUseError: A port is taken; nothing listens then.
+        """
+        config = self._config
+        try:
+            self._sockets.append(listen(config.bind, config.http_port, "COHORTLENS_HTTP_PORT"))
+            self._sockets.append(listen(config.bind, config.grpc_port, "COHORTLENS_GRPC_PORT"))
+        except PortInUseError:
+            self._close_sockets()
+            raise
+        self.http_port, self.grpc_port = (one.getsockname()[1] for one in self._sockets)
+        if config.grpc_server == "grpcio":
+            self._sockets.pop().close()
+        self._server = asgi_server(self._router, self._sockets, config.drain_timeout)
+        self._serving = asyncio.create_task(self._server.serve())
+        await self._server.wait_started()
+        _LOG.info("listening", bind=config.bind, http_port=self.http_port, grpc_port=self.grpc_port)
+
+    async def open_doors(self, chain: Chain, http_app: AsgiApp, board: HealthBoard) -> None:
+        """Let calls in; readiness follows ``board``."""
+        self._board = board
+        if self._config.grpc_server == "grpcio":
+            self._aio = AioDoor(chain)
+            await self._aio.start(self._config.bind, self.grpc_port)
+        self._router.grpc = GrpcDoor(chain)
+        self._router.http = http_app
+        board.set_ready(True)
+        _LOG.info("ready", services=chain.table.services())
+
+    async def stop(self) -> None:
+        """Not ready at once; then stop accepting, let calls finish, cancel what is left."""
+        if self._board is not None:
+            self._board.set_ready(False)
+        _LOG.info("draining")
+        await asyncio.sleep(self._config.drain_delay)
+        waits: list[Awaitable[None]] = []
+        if self._aio is not None:
+            waits.append(self._aio.stop(self._config.drain_timeout))
+        if self._server is not None and self._serving is not None:
+            self._server.shutdown()
+            waits.append(self._served(self._serving))
+        await asyncio.gather(*waits)
+        self._close_sockets()
+
+    async def wait_failed(self) -> None:
+        """Return when the server ends by itself, which it never should."""
+        if self._serving is not None:
+            await asyncio.wait({self._serving})
+
+    async def _served(self, serving: asyncio.Task[None]) -> None:
+        try:
+            await serving
+        except RuntimeError as error:
+            _LOG.warning("drain_incomplete", exc_info=error)
+
+    def _close_sockets(self) -> None:
+        for one in self._sockets:
+            with suppress(OSError):
+                one.close()
+        self._sockets.clear()
+
+
+async def _grpc_starting(_scope: Scope, _receive: Any, send: Any) -> None:
+    headers = [(b"content-type", b"application/grpc"), *status_headers(CallFailed(_starting(), ""))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _http_starting(scope: Scope, _receive: Any, send: Any) -> None:
+    alive = scope["path"] == "/livez"
+    fault: CohortLensError = _starting()
+    body = b'{"status":"ok"}' if alive else _problem(fault)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if not alive:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": 200 if alive else 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _starting() -> Unavailable:
+    return Unavailable("the gateway is starting; try again soon", reason="STARTING", retry_delay_s=1)
+
+
+def _problem(fault: CohortLensError) -> bytes:
+    details = (
+        '[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"STARTING",'
+        '"domain":"cohortlens","metadata":{}}]'
+    )
+    return f'{{"code":{int(fault.code)},"message":"{fault.message}","details":{details}}}'.encode()
