@@ -149,8 +149,25 @@ docs: setup-dev ## The documentation site, warnings are errors
 load: setup-dev ## Locust smoke against a running stack; HOST=http://127.0.0.1:8080
 	$(MAIN)/python -m load.smoke
 
+.PHONY: bench-serving
+bench-serving: setup-dev $(STATE)/bench-fastapi $(STATE)/bench-kserve $(STATE)/bench-mlserver ## Predict beside the usual servers, against a running stack
+	@command -v h2load > /dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq nghttp2-client > /dev/null; \
+	  else echo "error TOOL_MISSING: h2load; next: apt-get install -y nghttp2-client" >&2; exit 1; fi
+	$(MAIN)/python -m load.bench.serving
+
+.PHONY: bench-import
+bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and time it
+	$(MAIN)/python -m load.bench.importing $(DATA)
+
+$(STATE)/bench-%: $(LOCKS)/bench-%.lock | $(STATE)/python
+	@echo "setup: the reference environment $* (.venv-bench-$*)"
+	@test -x .venv-bench-$*/bin/python || $(PYTHON) -m venv .venv-bench-$*
+	@.venv-bench-$*/bin/python $(PIP) install --no-deps --requirement $<
+	@touch $@
+
 ## ---- clean ----
 
 .PHONY: clean
 clean: ## Remove environments and everything generated; the data folder stays
-	rm -rf .venv .venv-workers .state build docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-* .state build docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,97 @@
+"""Drives one endpoint with h2load and reads what each request took.
+
+h2load counts a gRPC error as a success, so callers check answers by a real client before and after.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a body is posted.
+
+    Attributes:
+        url: Address.
+        body: What each request carries.
+        headers: ``name: value`` lines.
+        http1: Whether it speaks HTTP/1.1 only.
+    """
+
+    url: str
+    body: bytes
+    headers: tuple[str, ...]
+    http1: bool = False
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one run saw.
+
+    Attributes:
+        requests: Requests finished.
+        per_second: Requests finished per second.
+        p50_ms: Median time of a request.
+        p95_ms: 95th percentile.
+        p99_ms: 99th percentile.
+        failed: Requests that failed on the transport or with a status of 4xx or 5xx.
+    """
+
+    requests: int
+    per_second: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    failed: int
+
+
+def grpc_endpoint(port: int, path: str, message: bytes, token: str = "") -> Endpoint:
+    """A unary gRPC call as h2load posts it: one length-prefixed message."""
+    headers = ("content-type: application/grpc", "te: trailers")
+    if token:
+        headers += (f"authorization: Bearer {token}",)
+    return Endpoint(
+        f"http://127.0.0.1:{port}{path}", b"\0" + len(message).to_bytes(4, "big") + message, headers
+    )
+
+
+def require_h2load() -> None:
+    """Raise SystemExit with the command that installs h2load, unless it is there."""
+    if shutil.which("h2load") is None:
+        raise SystemExit(
+            "error TOOL_MISSING: h2load is not installed\nnext: apt-get install -y nghttp2-client"
+        )
+
+
+def drive(endpoint: Endpoint, clients: int, seconds: int, warm_up_s: int = 1) -> Figures:
+    """Post ``endpoint.body`` from ``clients`` connections for ``seconds``, after a warm-up that is not counted."""
+    with TemporaryDirectory() as folder:
+        body, log = Path(folder, "body"), Path(folder, "log")
+        body.write_bytes(endpoint.body)
+        command = [
+            "h2load", "--clients", str(clients), "--threads", "1", "--max-concurrent-streams", "1",
+            "--duration", str(seconds), "--warm-up-time", str(warm_up_s), "--data", str(body), "--log-file", str(log),
+        ]  # fmt: skip
+        command += ["--h1"] if endpoint.http1 else []
+        command += [part for header in endpoint.headers for part in ("--header", header)]
+        done = subprocess.run([*command, endpoint.url], capture_output=True, text=True, check=True)
+        times_us = np.loadtxt(log, usecols=2, ndmin=1)
+    return _figures(done.stdout, times_us / 1000.0, seconds)
+
+
+def _figures(text: str, times_ms: np.ndarray, seconds: int) -> Figures:
+    failed = int(re.search(r"(\d+) failed", text)[1])  # type: ignore[index]
+    statuses = re.search(r"status codes: \d+ 2xx, \d+ 3xx, (\d+) 4xx, (\d+) 5xx", text)
+    failed += int(statuses[1]) + int(statuses[2]) if statuses else 0
+    if not times_ms.size:
+        return Figures(0, 0.0, 0.0, 0.0, 0.0, failed)
+    p50, p95, p99 = np.percentile(times_ms, [50, 95, 99])
+    return Figures(times_ms.size, times_ms.size / seconds, p50, p95, p99, failed)

@@ -1,0 +1,85 @@
+"""Starts reference servers and counts what a tree of processes costs: CPU seconds and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+READY_S = 90.0
+
+
+def free_port() -> int:
+    """A port of loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, environ: dict[str, str], cwd: Path) -> Iterator[psutil.Process]:
+    """A server that listens on ``port`` while the block runs; everything it started is stopped afterwards.
+
+    Raises:
+        SystemExit: It ended or did not listen in time; the end of what it printed is in the message.
+    """
+    with subprocess.Popen(
+        command,
+        env=environ,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as child:
+        process = psutil.Process(child.pid)
+        try:
+            _wait(child, port)
+            yield process
+        finally:
+            for part in tree(process):
+                with contextlib.suppress(psutil.Error):
+                    part.kill()
+
+
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    """The process and everything below it."""
+    with contextlib.suppress(psutil.Error):
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """User and system seconds spent so far by ``processes``."""
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def pss_mib(processes: list[psutil.Process]) -> float:
+    """Proportional set size of ``processes`` in MiB: shared pages are divided among their users."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_full_info().pss
+    return total / 2**20
+
+
+def _wait(child: subprocess.Popen[bytes], port: int) -> None:
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end:
+        if child.poll() is not None:
+            break
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    child.kill()
+    output = child.stdout.read().decode(errors="replace") if child.stdout else ""
+    raise SystemExit(f"error REFERENCE_NOT_READY: {' '.join(child.args)}\n{output[-2000:]}")  # type: ignore[arg-type]
