@@ -1,4 +1,4 @@
-"""An ``InferenceClient`` that gathers rows of concurrent calls into batches; the gateway wraps its own with it.
+"""An ``InferenceClient`` that gathers rows of concurrent calls into batches; the gateway wraps its own in it.
 
 No timer: a call leaves at once while a replica is free; what arrives while all are busy is the next batch.
 So the batch grows with the load and a lone call never waits.

@@ -20,7 +20,6 @@ from workers.deployments.loopback import confine
 from workers.deployments.prediction import PredictionReplica
 from workers.deployments.segmentation import SegmentationReplica
 from workers.deployments.service import Model
-from workers.runtime.bundle import Bundle
 
 DEPLOYMENTS: tuple[type[Replica], ...] = (SegmentationReplica, PredictionReplica, ExplanationReplica)
 
@@ -44,13 +43,16 @@ class Served:
     """
 
     def __init__(self, kind: type[Replica], config: WorkerConfig) -> None:
+        # The supervisor imports this module too and must not pay for the numeric libraries.
+        from workers.runtime.bundle import Bundle  # noqa: PLC0415
+
         confine()
         configure_logging(config.log_level, config.log_format)
         store = LocalArtifactStore(config.artifacts)
 
         def load(digest: str) -> Model:
             bundle = Bundle.load(store, digest)
-            bundle.warm()
+            bundle.warm(explain="explain" in kind.methods)
             return bundle
 
         tag = serve.get_replica_context().replica_id.unique_id
@@ -82,7 +84,7 @@ def targets(config: WorkerConfig) -> list[RunTarget]:
 
 
 def _target(kind: type[Replica], config: WorkerConfig) -> RunTarget:
-    deployment = serve.deployment(Served).options(
+    deployment = serve.deployment(
         name=kind.deployment,
         num_replicas=config.replicas,
         user_config={"models": []},
@@ -91,5 +93,5 @@ def _target(kind: type[Replica], config: WorkerConfig) -> RunTarget:
         health_check_timeout_s=6.0,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=LEAVE_S + GRACE_S + 1.5,
-    )
+    )(Served)
     return RunTarget(target=deployment.bind(kind, config), name=kind.deployment, route_prefix=None)

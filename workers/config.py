@@ -20,7 +20,9 @@ _LONGEST_RAY_SOCKET = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasm
 class WorkerConfig:
     """Where models lie, how to reach Redis, and how much a replica may use."""
 
-    data_dir: Path = setting("DATA_DIR", Path(".cohortlens"), "folder of the embedded stack's data, mode 0700")
+    data_dir: Path = setting(
+        "DATA_DIR", Path(".cohortlens"), "folder of the embedded stack's data, mode 0700"
+    )
     artifact_dir: Path | None = setting(
         "ARTIFACT_DIR", None, "artifact store; `artifacts` in the data folder when unset"
     )
@@ -43,7 +45,7 @@ class WorkerConfig:
 
     @property
     def ray_dir(self) -> Path:
-        """Folder of Ray's sessions: in the data folder, or under the temporary folder when sockets would not fit."""
+        """Folder of Ray's sessions: in the data folder, or in a temporary one when its sockets do not fit."""
         return self._short("ray", _LONGEST_RAY_SOCKET)
 
     @property
@@ -62,7 +64,9 @@ class WorkerConfig:
         """What cannot work, one sentence each; empty when all is well."""
         found = []
         if not self.redis_url:
-            found.append("COHORTLENS_REDIS_URL='': expected the URL of Redis, such as redis://127.0.0.1:6379/0")
+            found.append(
+                "COHORTLENS_REDIS_URL='': expected the URL of Redis, such as redis://127.0.0.1:6379/0"
+            )
         for name, value, least in (
             ("REPLICAS", self.replicas, 1),
             ("WORKER_MODEL_MEMORY", self.model_memory, 2**20),

@@ -9,6 +9,7 @@ import shutil
 import stat
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -42,8 +43,9 @@ class ClusterFault(Exception):
 
 
 class RayCluster:
-    """Ray and the Serve applications on it. Used from the main thread: Ray's processes die with the thread
-    that started them.
+    """Ray and the Serve applications on it.
+
+    Used from the main thread: Ray's processes die with the thread that started them.
 
     Args:
         config: Settings.
@@ -69,6 +71,8 @@ class RayCluster:
             logger.warning("ended processes that an earlier start left behind: %s", left)
         remove_sessions(config.ray_dir, keep=KEPT_SESSIONS)
         ray_trims.trim()
+        # Ray tells at each start that a later release drops pydantic 1; the lock file pins this one.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         ray.init(
             address="local",
             num_cpus=config.training_slots,
@@ -133,7 +137,7 @@ def locked(path: Path, wait_s: float) -> IO[str]:
                 file.close()
                 raise ClusterFault(
                     "WORKERS_RUNNING",
-                    f"process {holder or 'unknown'} already runs the workers of this data folder; stop it first",
+                    f"process {holder or 'unknown'} already runs the workers of this folder; stop it first",
                 ) from None
             time.sleep(0.1)
         else:

@@ -1,8 +1,8 @@
 """What a local Ray does not need here: fewer processes, and the state of those that stay.
 
-Ray starts an autoscaler, a log tailer and a dashboard head in each local cluster and offers no setting against
-it. They cost 180 MB and five seconds of the start, and we use none of them (our own metrics and logs replace
-them). Names of Ray 2.54 that are not public are used in this file only; the pin in the lock file holds them.
+Ray starts an autoscaler, a log tailer and a dashboard head in each local cluster and offers no setting
+against it. They cost 180 MB and five seconds of the start, and we use none of them (our own metrics and logs
+replace them). Names of Ray 2.54 that are not public stay in this file; the pin in the lock file holds them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds and ends the Ray processes that an earlier life left behind.
 
-When a supervisor is killed with SIGKILL, Ray's agents outlive it. They rename themselves, so they are known by
-the files they hold open in the folder of our own Ray sessions. Standard library only.
+When a supervisor is killed with SIGKILL, Ray's agents outlive it. They rename themselves, so they are known
+by the files they hold open in the folder of our own Ray sessions. Standard library only.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _works_in(pid: int, marks: set[str]) -> bool:
         command = folder.joinpath("cmdline").read_bytes().decode(errors="surrogateescape")
         if any(mark in command for mark in marks):
             return True
-        links = [os.readlink(fd) for fd in folder.joinpath("fd").iterdir()]
+        links = [str(fd.readlink()) for fd in folder.joinpath("fd").iterdir()]
     except OSError:
         return False
     return any(link.startswith(mark) for link in links for mark in marks)

@@ -1,4 +1,4 @@
-"""The probe for Rust: reads the files mapped executable into a process and looks for the Rust runtime's marks.
+"""The probe for Rust: reads the files mapped executable into a process and looks for Rust's marks.
 
 The workers promise to load no Rust extension; this is how a live replica proves it. Standard library only.
 """

@@ -103,7 +103,9 @@ class Supervisor:
             except TimeoutError:
                 dead = self._cluster.dead()
                 if dead:
-                    logger.error("Ray's %s died; stopping so that the launcher starts all anew", ", ".join(dead))
+                    logger.error(
+                        "Ray's %s died; stopping so that the launcher starts all anew", ", ".join(dead)
+                    )
                     return 1
             else:
                 return 0

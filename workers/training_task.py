@@ -94,7 +94,9 @@ class RayTraining:
             Progress, then ``Trained`` or ``Failed`` (``TRAINING_CRASHED`` when its process died).
         """
         yield Progress("queued", 0.0)
-        stream = self._task.options(name=f"train:{order.model}").remote(self._train, self._artifact_dir, order)
+        stream = self._task.options(name=f"train:{order.model}").remote(
+            self._train, self._artifact_dir, order
+        )
         ended = False
         try:
             async for reference in stream:

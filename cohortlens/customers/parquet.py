@@ -22,7 +22,6 @@ from cohortlens.customers.models import (
     ImportTooLarge,
 )
 
-
 _BATCH_ROWS = 65_536
 _FREE_EXPANSION_BYTES = 64 << 20
 _TEXT_BYTES = 4_096

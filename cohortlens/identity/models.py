@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from cohortlens.core.errors import InvalidArgument, ResourceExhausted, Unauthenticated, Violation
 from cohortlens.core.ids import SessionId, TenantId, UserId
@@ -206,6 +205,3 @@ def field_fault(field: str, description: str, *, reason: str = "FIELD_INVALID") 
     )
 
 
-def session_id(value: UUID) -> SessionId:
-    """A session identifier out of the database's UUID."""
-    return SessionId(UUID(int=value.int))

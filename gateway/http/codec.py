@@ -125,7 +125,7 @@ class MessageCodec:
             if field is None:
                 if self._lenient:
                     continue
-                raise JsonFault(f"no such field: {jsontext.printable(key)}", "UNKNOWN_FIELD")
+                raise JsonFault(f"no such field: {scalars.printable(key)}", "UNKNOWN_FIELD")
             try:
                 self._load_field(message, field, key, item, value)
             except JsonFault as fault:
@@ -211,7 +211,7 @@ class MessageCodec:
                         raise JsonFault("the key is given twice", "DUPLICATE_FIELD")
                     put(entries, key, item)
                 except JsonFault as fault:
-                    raise fault.under(f"[{jsontext.printable(text)}]") from None
+                    raise fault.under(f"[{scalars.printable(text)}]") from None
                 except Dropped:
                     assert len(entries) == before
                     continue
@@ -381,4 +381,4 @@ class Codecs:
         try:
             return self.of(self._pool.FindMessageTypeByName(url.rpartition("/")[2]))
         except KeyError:
-            raise JsonFault(f"unknown type {jsontext.printable(url)}") from None
+            raise JsonFault(f"unknown type {scalars.printable(url)}") from None

@@ -59,7 +59,7 @@ class Exchange:
             headers.metadata(request.head, request.peer),
             peer=request.peer,
             timeout_s=timeout_s,
-            door_fault=fault,
+            timeout_fault=fault,
             decoder=self._route.binding.decode,
         )
 
@@ -156,7 +156,7 @@ class Exchange:
         try:
             media = self._accepted()
         except CohortLensError as fault:
-            self._call.door_fault, media = self._call.door_fault or fault, JSON
+            self._call.timeout_fault, media = self._call.timeout_fault or fault, JSON
         writer = StreamWriter(self._send, self._routes.strict, media, self._headers, raw=self._raw_reply)
         try:
             if self._route.method.client_streaming:

@@ -28,6 +28,7 @@ _OWN_NAMES = frozenset(
 _REFUSED = re.compile(r"grpc-|:|x-forwarded-|x-cohortlens-|(?:authorization|cookie|host)\Z")
 _METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
 _SECONDS = re.compile(r"[0-9]{1,8}(?:\.[0-9]{1,9})?")
+_LONG_NANOS = re.compile(r"([1-9][0-9]{8,9})n")
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PARAMETER = re.compile(r';\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
 
@@ -92,7 +93,9 @@ def timeout(head: Head) -> tuple[float | None, CohortLensError | None]:
     """Seconds the caller gives, the smallest of all it names; or the fault DEADLINE_INVALID."""
     found: list[float] = []
     for text in head.values.get("grpc-timeout", ()):
-        seconds, fault = parse_grpc_timeout(text)
+        # Up to ten digits of nanoseconds, not eight as in gRPC: other transcoders take them.
+        long_nanos = _LONG_NANOS.fullmatch(text)
+        seconds, fault = (int(long_nanos[1]) * 1e-9, None) if long_nanos else parse_grpc_timeout(text)
         if seconds is None:
             return None, fault
         found.append(seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from gateway.http.scalars import JsonFault
+from gateway.http.scalars import JsonFault, printable
 
 MAX_DEPTH: Final = 100
 MALFORMED: Final = "MALFORMED_JSON"
@@ -70,8 +70,3 @@ def _deeper_than(value: Any, limit: int) -> bool:
             return False
         level = inner
     return True
-
-
-def printable(name: str) -> str:
-    """A name from the caller as it may stand in an error text: quoted, ASCII, at most 80 characters."""
-    return ascii(name[:80])

@@ -64,7 +64,7 @@ class TextBinder:
         for index, name in enumerate(names):
             field = codec.fields.get(name)
             if field is None:
-                raise JsonFault(f"no such field: {jsontext.printable(name)}", "UNKNOWN_PARAMETER")
+                raise JsonFault(f"no such field: {scalars.printable(name)}", "UNKNOWN_PARAMETER")
             found.append(field.descriptor)
             if index < len(names) - 1:
                 codec = self._inside(field.descriptor)
@@ -187,4 +187,4 @@ def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 def shown(name: str) -> str:
     """A parameter's name as it may stand in an error."""
-    return name if name.isidentifier() or name.replace(".", "_").isidentifier() else jsontext.printable(name)
+    return name if name.isidentifier() or name.replace(".", "_").isidentifier() else scalars.printable(name)

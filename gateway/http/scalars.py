@@ -56,6 +56,11 @@ class JsonFault(Exception):
         return text
 
 
+def printable(name: str) -> str:
+    """A name from the caller as it may stand in an error text: quoted, ASCII, at most 80 characters."""
+    return ascii(name[:80])
+
+
 class Dropped(Exception):
     """An unknown enum name in lenient mode: the value is left out."""
 
@@ -166,6 +171,7 @@ def enum(descriptor: EnumDescriptor, *, lenient: bool) -> Convert:
     numbers = {value.name: value.number for value in descriptor.values}
     whole = integer(-(2**31), 2**31 - 1)
     names = ", ".join(list(numbers)[:12])
+    takes_null = descriptor.full_name == "google.protobuf.NullValue"
 
     def convert(value: Any) -> int:
         if type(value) is str:
@@ -177,6 +183,8 @@ def enum(descriptor: EnumDescriptor, *, lenient: bool) -> Convert:
             return int(number)
         if type(value) in {int, float}:
             return int(whole(value))
+        if value is None and takes_null:
+            return 0
         raise JsonFault(f"expected one of {names}")
 
     return convert

@@ -4,6 +4,8 @@ Names: ``""`` and ``readiness`` follow readiness, ``liveness`` serves while the 
 serves while the process is ready and what that service needs is there.
 """
 
+# ruff: noqa: N802 - the methods of a servicer are named like its RPCs
+
 from __future__ import annotations
 
 import asyncio
@@ -89,21 +91,21 @@ class HealthServicer:
         self._names = names
         self._watches = 0
 
-    async def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> Any:  # noqa: N802, ARG002
+    async def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> Any:  # noqa: ARG002
         """The status of one name; NotFound for an unknown one, as the protocol wants."""
         status = self._status(request.service)
         if status == _Status.SERVICE_UNKNOWN:
             raise NotFound("no such service", reason="SERVICE_UNKNOWN")
         return _Status(status=status)
 
-    async def List(self, request: health_pb2.HealthListRequest, call: Call) -> Any:  # noqa: N802, ARG002
+    async def List(self, request: health_pb2.HealthListRequest, call: Call) -> Any:  # noqa: ARG002
         """The status of every name."""
         names = ("", "liveness", "readiness", *self._names())
         return health_pb2.HealthListResponse(
             statuses={name: _Status(status=self._status(name)) for name in names}
         )
 
-    async def Watch(  # noqa: N802
+    async def Watch(
         self,
         request: health_pb2.HealthCheckRequest,
         call: Call,  # noqa: ARG002

@@ -1,1 +1,1 @@
-"""``make bench-serving``: the product beside the servers a team would use instead, in one run on one machine."""
+"""``make bench-serving``: the product beside the servers a team would use instead, in one run."""

@@ -55,7 +55,7 @@ class Figures:
 
 def grpc_endpoint(port: int, path: str, message: bytes, token: str = "") -> Endpoint:
     """A unary gRPC call as h2load posts it: one length-prefixed message."""
-    headers = ("content-type: application/grpc", "te: trailers")
+    headers: tuple[str, ...] = ("content-type: application/grpc", "te: trailers")
     if token:
         headers += (f"authorization: Bearer {token}",)
     return Endpoint(
@@ -72,13 +72,14 @@ def require_h2load() -> None:
 
 
 def drive(endpoint: Endpoint, clients: int, seconds: int, warm_up_s: int = 1) -> Figures:
-    """Post ``endpoint.body`` from ``clients`` connections for ``seconds``, after a warm-up that is not counted."""
+    """Post ``endpoint.body`` from ``clients`` connections for ``seconds``; a warm-up before is not counted."""
     with TemporaryDirectory() as folder:
         body, log = Path(folder, "body"), Path(folder, "log")
         body.write_bytes(endpoint.body)
         command = [
             "h2load", "--clients", str(clients), "--threads", "1", "--max-concurrent-streams", "1",
-            "--duration", str(seconds), "--warm-up-time", str(warm_up_s), "--data", str(body), "--log-file", str(log),
+            "--duration", str(seconds), "--warm-up-time", str(warm_up_s),
+            "--data", str(body), "--log-file", str(log),
         ]  # fmt: skip
         command += ["--h1"] if endpoint.http1 else []
         command += [part for header in endpoint.headers for part in ("--header", header)]

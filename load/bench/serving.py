@@ -1,4 +1,4 @@
-"""``make bench-serving``: the table. Needs a running stack with the demo tenant (``cohortlens up --detach``)."""
+"""``make bench-serving``: the tables. Needs a running stack with the demo tenant."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def main() -> None:
         for entry in _entries(workload, where.grpc, where.http, token, ours, single=count == 1):
             with entry() as contestant:
                 _check(contestant, golden)
-                printed += [_measure(contestant, count, n) for n in clients]
+                printed += [_measure(contestant, n) for n in clients]
                 _check(contestant, golden)
         sys.stdout.write(
             f"\nrequests of {count:,} row{'s' if count > 1 else ''}, {SECONDS} s each\n{_shown(printed)}\n"
@@ -60,7 +60,7 @@ def _entries(
     workload: Workload, target: str, http: str, token: str, ours: list[psutil.Process], *, single: bool
 ) -> Iterator[Callable[[], AbstractContextManager[Contestant]]]:
     for contestant in contestants.product(workload, target, http, token, ours):
-        yield partial(contextlib.nullcontext, contestant)
+        yield partial(_as_it_is, contestant)
     if single:
         yield partial(contestants.echo, "bare grpc.aio echo", "grpc_echo.py")
         yield partial(contestants.echo, "bare ASGI gRPC echo", "asgi_echo.py")
@@ -71,7 +71,12 @@ def _entries(
     yield partial(contestants.mlserver, workload)
 
 
-def _measure(contestant: Contestant, rows: int, clients: int) -> Row:
+@contextlib.contextmanager
+def _as_it_is(contestant: Contestant) -> Iterator[Contestant]:
+    yield contestant
+
+
+def _measure(contestant: Contestant, clients: int) -> Row:
     before = cpu_seconds(contestant.processes)
     figures = drive(contestant.endpoint, clients, SECONDS)
     spent = cpu_seconds(contestant.processes) - before

@@ -1,4 +1,4 @@
-"""Between the messages of ``internal.v1`` and numpy: no copy of a matrix on the way in, one on the way out."""
+"""Between the messages of ``internal.v1`` and numpy: no copy of a matrix on the way in, one going out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def features(matrix: pb.Matrix) -> NDArray[np.float32]:
     """
     rows, columns = matrix.rows, matrix.columns
     if not 1 <= rows <= MAX_ROWS:
-        raise InvalidArgument(
-            f"features.rows is {rows}; expected 1 to {MAX_ROWS}", reason="MATRIX_INVALID"
-        )
+        raise InvalidArgument(f"features.rows is {rows}; expected 1 to {MAX_ROWS}", reason="MATRIX_INVALID")
     if columns < 1:
         raise InvalidArgument("features.columns is 0; expected at least 1", reason="MATRIX_INVALID")
     expected = rows * columns * FEATURE.itemsize

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+
 from workers.deployments.base import Replica
 
 
 class ExplanationReplica(Replica):
-    """Explains rows with prediction models, and scores them, so that a caller may check additivity in one place."""
+    """Explains rows with prediction models, and scores them, so that one place can check additivity."""
 
     deployment = "explanation"
     kind = "prediction"
     methods = frozenset({"score", "explain"})
+
+    def warm(self) -> None:
+        """Import the explainer, which takes seconds."""
+        importlib.import_module("shap")

@@ -18,7 +18,7 @@ def confined(address: str) -> str:
     """The address with a wildcard host replaced by loopback."""
     for wildcard in _WILDCARDS:
         if address.startswith(wildcard):
-            return f"{LOOPBACK}:{address[len(wildcard):]}"
+            return f"{LOOPBACK}:{address[len(wildcard) :]}"
     return address
 
 

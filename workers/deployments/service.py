@@ -1,4 +1,4 @@
-"""``InferenceService`` of a replica: checks a call, finds its model, scores or explains, reports on itself."""
+"""``InferenceService`` of a replica: checks a call, finds its model, scores or explains, tells its state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -29,9 +29,9 @@ INLINE_EXPLAIN_ROWS = 8
 """The same for explanations, which cost some fifty times as much a row."""
 
 ResultT = TypeVar("ResultT")
-Context = grpc.aio.ServicerContext[Any, Any]
-Rows = NDArray[np.float32]
-Values = NDArray[np.float64]
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+Rows: TypeAlias = NDArray[np.float32]
+Values: TypeAlias = NDArray[np.float64]
 
 
 class Attributions(Protocol):
@@ -127,7 +127,9 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             rows = codec.features(request.features)
             async with self._models.use(request.artifact_digest) as model:
                 self._check(model, request.schema_hash, request.target)
-                found = await self._run(rows, INLINE_EXPLAIN_ROWS, lambda: model.explain(request.target, rows))
+                found = await self._run(
+                    rows, INLINE_EXPLAIN_ROWS, lambda: model.explain(request.target, rows)
+                )
             return pb.ExplainResponse(
                 base_value=found.base_value,
                 contributions=codec.packed(found.contributions),
@@ -176,7 +178,9 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     def _require(self, method: str) -> None:
         if method not in self._methods:
-            raise Unimplemented(f"deployment {self._deployment} does not {method}", reason="METHOD_UNSUPPORTED")
+            raise Unimplemented(
+                f"deployment {self._deployment} does not {method}", reason="METHOD_UNSUPPORTED"
+            )
 
     def _check_kind(self, model: Model) -> None:
         if model.manifest.model != self._kind:

@@ -60,7 +60,9 @@ def message_of(event: TrainingEvent) -> pb.TrainResponse:
             artifact_digest=event.artifact_digest, manifest_json=event.manifest_json, cpu_s=event.cpu_s
         )
         return pb.TrainResponse(stage="done", progress_ratio=1.0, result=result)
-    return pb.TrainResponse(stage="failed", failure=pb.TrainFailure(reason=event.reason, message=event.message))
+    return pb.TrainResponse(
+        stage="failed", failure=pb.TrainFailure(reason=event.reason, message=event.message)
+    )
 
 
 class TrainingService(pb_grpc.TrainingServiceServicer):

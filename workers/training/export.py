@@ -25,6 +25,10 @@ _OPSETS = [("", 21), ("ai.onnx.ml", 3)]
 _IR_VERSION = 10
 _RANDOM_ROWS = 1_000
 
+_PARTIAL_SUMS = 16
+"""onnxruntime adds leaves in float32. Sixteen short sums, added in float64, are ten times as exact as one long
+sum (8e-8 against 1e-6 over 150 trees), and cost 1 us a call."""
+
 FloatArray = NDArray[np.float64]
 
 
@@ -37,6 +41,7 @@ def trees_graph(trees: TreeArrays, *, link: bool = True) -> bytes:
     """
     sizes = np.diff(trees.starts)
     leaf = trees.left < 0
+    sums = min(_PARTIAL_SUMS, len(sizes))
     tree_ids = np.repeat(np.arange(len(sizes)), sizes)
     node_ids = np.arange(len(trees.value)) - np.repeat(trees.starts[:-1], sizes)
     # The ONNX helper takes plain Python numbers only.
@@ -45,7 +50,7 @@ def trees_graph(trees: TreeArrays, *, link: bool = True) -> bytes:
         [INPUT],
         ["leaves"],
         domain="ai.onnx.ml",
-        n_targets=1,
+        n_targets=sums,
         aggregate_function="SUM",
         post_transform="NONE",
         nodes_treeids=tree_ids.tolist(),
@@ -58,18 +63,20 @@ def trees_graph(trees: TreeArrays, *, link: bool = True) -> bytes:
         nodes_missing_value_tracks_true=(~leaf & (trees.default == trees.left)).astype(int).tolist(),
         target_treeids=tree_ids[leaf].tolist(),
         target_nodeids=node_ids[leaf].tolist(),
-        target_ids=[0] * int(leaf.sum()),
+        target_ids=(tree_ids[leaf] % sums).tolist(),
         target_weights=trees.value[leaf].tolist(),
     )
     nodes = [
         ensemble,
-        helper.make_node("Cast", ["leaves"], ["sum"], to=TensorProto.DOUBLE),
+        helper.make_node("Cast", ["leaves"], ["partial_sums"], to=TensorProto.DOUBLE),
+        helper.make_node("ReduceSum", ["partial_sums", "columns"], ["sum"], keepdims=1),
         helper.make_node("Add", ["sum", "base"], ["log_value" if link else "value"]),
     ]
     if link:
         nodes.append(helper.make_node("Exp", ["log_value"], ["value"]))
     output = helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])
-    return _serialise("trees", nodes, [output], {"base": np.reshape(trees.base, (1, 1))})
+    constants = {"base": np.reshape(trees.base, (1, 1)), "columns": np.array([1], np.int64)}
+    return _serialise("trees", nodes, [output], constants)
 
 
 def segmentation_graph(columns: list[int], mean: FloatArray, sd: FloatArray, centroids: FloatArray) -> bytes:

@@ -1,1 +1,1 @@
-"""The servers beside which the product is measured; each is a script that runs in an environment of its own."""
+"""The servers beside which the product is measured; each runs in an environment of its own."""

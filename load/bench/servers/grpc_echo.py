@@ -10,13 +10,13 @@ import uvloop
 async def main(port: int) -> None:
     """Serve until killed."""
 
-    async def echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: ARG001
+    async def echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         return request
 
     class Handler(grpc.GenericRpcHandler):
         """Answers every method."""
 
-        def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:  # noqa: ARG002
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
             """One handler for all."""
             return grpc.unary_unary_rpc_method_handler(echo)
 

@@ -13,14 +13,14 @@ async def main(port: int, columns: int) -> None:
     """Serve until killed."""
     model = session()
 
-    async def predict(request: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: ARG001
+    async def predict(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         rows = np.frombuffer(request, dtype="<f4").reshape(-1, columns)
         return score(model, rows).tobytes()
 
     class Handler(grpc.GenericRpcHandler):
         """Answers every method."""
 
-        def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:  # noqa: ARG002
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
             """One handler for all."""
             return grpc.unary_unary_rpc_method_handler(predict)
 

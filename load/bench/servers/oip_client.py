@@ -1,7 +1,7 @@
 """Open Inference Protocol v2 from KServe's own stubs: prints a request's bytes, or calls a server once.
 
-``oip_client.py body COLUMNS < rows`` writes the request; ``oip_client.py call PORT COLUMNS < rows`` prints values.
-Rows are raw little-endian float32 on standard input.
+``oip_client.py body COLUMNS < rows`` writes the request; ``oip_client.py call PORT COLUMNS < rows`` prints
+values. Rows are raw little-endian float32 on standard input.
 """
 
 import json
