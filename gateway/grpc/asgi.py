@@ -144,8 +144,8 @@ class _Exchange:
             event = await self._receive()
             body += event.get("body", b"")
         if event["type"] == "http.disconnect":
-            self._left = True
-            raise asyncio.CancelledError
+            self._cancel()
+            await asyncio.sleep(0)
         self._call.request_bytes = len(body)
         self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
         return single_message(body, self._encoding, self._max_request_bytes)
