@@ -1,1 +1,1 @@
-"""Stand-ins for a machine with nothing installed: PostgreSQL, Valkey and a supervisor; never in production."""
+"""Stand-ins for a machine with nothing installed: PostgreSQL, Valkey, a supervisor; never in production."""

@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+from cohortlens.embedded.faults import Fault
 from cohortlens.embedded.processes import program_of
 
 LOOPBACK = "127.0.0.1"
@@ -47,6 +48,17 @@ def holder(port: int) -> str:
         if entry.isdigit() and _holds(int(entry), inodes):
             return f"pid {entry} ({program_of(int(entry))})"
     return "a program of another user" if inodes else "an unknown program"
+
+
+def port_in_use(service: str, port: int) -> Fault:
+    """The fault of a service whose port another program holds."""
+    return Fault(
+        reason="PORT_IN_USE",
+        message=f"{service} cannot listen on {LOOPBACK}:{port}",
+        found=holder(port),
+        cause="another program holds the port",
+        next="COHORTLENS_PORT_OFFSET=100 make run",
+    )
 
 
 def _listening_inodes(port: int) -> set[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib.util
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 from cohortlens.core.config import Url
 from cohortlens.embedded import secrets
 from cohortlens.embedded.faults import Fault, StackFailed
-from cohortlens.embedded.ports import LOOPBACK, free_port, holder, is_free
+from cohortlens.embedded.ports import LOOPBACK, free_port, is_free, port_in_use
 from cohortlens.embedded.server_process import ServerProcess
 
 _PROGRAM = "valkey-server"
@@ -26,16 +27,17 @@ class EmbeddedRedis:
 
     Args:
         data_dir: Folder of ours; secrets and log lie in it.
-        port: TCP port; 0 lets the kernel choose at each start.
+        port: TCP port; 0 lets the kernel choose at the first start.
+        environ: Variables that mark the server as one of a stack.
 
     Example:
         ``with EmbeddedRedis(folder, 0) as url: connect(url)``
     """
 
-    def __init__(self, data_dir: Path, port: int) -> None:
+    def __init__(self, data_dir: Path, port: int, *, environ: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port
-        self._requested_port = port
+        self._environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **(environ or {})}
         self.server = ServerProcess(
             "redis", self.data_dir / "logs" / "redis.log", self.data_dir / "redis.process.json"
         )
@@ -57,23 +59,16 @@ class EmbeddedRedis:
         Raises:
             StackFailed: ``PORT_IN_USE`` or ``SERVICE_NOT_READY``.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = secrets.load_or_create(self.data_dir).redis.reveal()
         self.server.stop_orphan(_PROGRAM)
-        self.port = self._requested_port or free_port()
+        # Chosen once: a restart keeps the address that clients know.
+        self.port = self.port or free_port()
         if not is_free(self.port):
-            raise StackFailed(
-                Fault(
-                    reason="PORT_IN_USE",
-                    message=f"redis cannot listen on {LOOPBACK}:{self.port}",
-                    found=holder(self.port),
-                    cause="another program holds the port",
-                    next="COHORTLENS_PORT_OFFSET=100 make run",
-                )
-            )
+            raise StackFailed(port_in_use("redis", self.port))
         self.server.start(
             [_binary(), "-"],
-            environ={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            environ=self._environ,
             cwd=Path("/"),
             stdin=self._configuration(password).encode(),
         )
@@ -99,7 +94,6 @@ class EmbeddedRedis:
             'save ""',
             "appendonly no",
             "maxmemory 96mb",
-            # Keys without expiry (none today) are never dropped; all of ours carry one.
             "maxmemory-policy volatile-lru",
             "maxclients 512",
             "io-threads 1",

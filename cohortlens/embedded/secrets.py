@@ -36,8 +36,13 @@ class StackSecrets:
     @classmethod
     def generate(cls) -> StackSecrets:
         """Fresh random secrets; passwords hold only characters that a URL needs no escape for."""
-        passwords = [Secret(secrets.token_urlsafe(24)) for _ in range(4)]
-        return cls(*passwords, kek=Secret(base64.b64encode(secrets.token_bytes(32)).decode("ascii")))
+        return cls(
+            postgres_superuser=_password(),
+            postgres_owner=_password(),
+            postgres_runtime=_password(),
+            redis=_password(),
+            kek=Secret(base64.b64encode(secrets.token_bytes(32)).decode("ascii")),
+        )
 
 
 def load_or_create(data_dir: Path) -> StackSecrets:
@@ -62,6 +67,10 @@ def load_or_create(data_dir: Path) -> StackSecrets:
 def exists(data_dir: Path) -> bool:
     """Whether the folder has secrets."""
     return (data_dir / FILE_NAME).exists()
+
+
+def _password() -> Secret:
+    return Secret(secrets.token_urlsafe(24))
 
 
 def _write_new(path: Path, values: StackSecrets) -> None:

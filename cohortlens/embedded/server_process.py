@@ -40,13 +40,14 @@ class ServerProcess:
         user: RunUser | None = None,
         cwd: Path | None = None,
         stdin: bytes | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Start the server in a session of its own, so that a terminal's Ctrl-C does not reach it."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         output = os.open(self.log, flags, 0o600)
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
                 env=dict(environ),
                 cwd=cwd,
@@ -54,6 +55,7 @@ class ServerProcess:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=pass_fds,
                 **(user.drop() if user is not None else {}),
             )
         finally:
@@ -109,7 +111,8 @@ class ServerProcess:
         self.record.unlink(missing_ok=True)
 
     def _feed(self, data: bytes) -> None:
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(data)
             self._process.stdin.close()

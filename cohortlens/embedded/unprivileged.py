@@ -1,8 +1,9 @@
-"""The user that PostgreSQL runs as, and folders that this user can enter.
+"""The user that PostgreSQL runs as, and a copy of its binaries where this user can reach them.
 
 PostgreSQL refuses to run as root. When we are root it runs as an unprivileged user, which may be unable to
-enter the folder of the binaries or of the data: then a private folder elsewhere stands in. Permissions are
-changed only on folders that this module made.
+enter the folder of the binaries (a checkout under /root, say): then a private copy elsewhere stands in.
+Permissions are changed only on folders that this module made. The data needs no copy: its folder is handed
+over as an open directory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import TypedDict
 from cohortlens.embedded.faults import Fault, StackFailed
 
 _USERS = ("cohortlens", "nobody")
-_LASTING = Path("/var/lib/cohortlens")
 
 
 class Drop(TypedDict, total=False):
@@ -53,19 +53,11 @@ class RunUser:
     def can_run(self, program: Path) -> bool:
         """Whether this user can start the program, tried for real (access lists and mounts count too)."""
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - our own program
                 [program, "--version"], capture_output=True, cwd="/", timeout=10, check=False, **self.drop()
             )
         except (OSError, subprocess.SubprocessError):
             return False
-        return done.returncode == 0
-
-    def can_enter(self, folder: Path) -> bool:
-        """Whether this user can make the folder its working folder, tried for real."""
-        if not self.dropped:
-            return os.access(folder, os.X_OK)
-        command = ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)]
-        done = subprocess.run(command, capture_output=True, cwd="/", timeout=10, check=False, **self.drop())
         return done.returncode == 0
 
 
@@ -82,21 +74,6 @@ def run_user() -> RunUser:
             return RunUser(entry.pw_uid, entry.pw_gid, dropped=True)
     # The kernel's own overflow id: exists without an entry in the user table.
     return RunUser(65534, 65534, dropped=True)
-
-
-def enterable_parent(wanted: Path, user: RunUser) -> Path:
-    """A folder for the user's data: ``wanted`` if the user can enter it, else a private stand-in elsewhere.
-
-    The stand-in is always the same for the same ``wanted``, so data is found again.
-
-    Args:
-        wanted: Existing folder of ours.
-        user: Who must enter it.
-    """
-    if user.can_enter(wanted):
-        return wanted
-    key = hashlib.sha256(str(wanted.resolve()).encode()).hexdigest()[:12]
-    return owned_folder(_stand_in_base(wanted) / f"data-{key}")
 
 
 def enterable_install(install: Path, program: str, user: RunUser) -> Path:
@@ -151,7 +128,7 @@ def owned_folder(path: Path) -> Path:
                 message=f"{path} cannot be trusted",
                 found=f"owner {found.st_uid}, mode {stat.filemode(found.st_mode)}",
                 cause="another user made it or may change it",
-                next=f"remove {path}, or set COHORTLENS_DATA_DIR to a folder that user 'nobody' can enter",
+                next=f"remove {path}, or run as another user than root",
             )
         )
     return path
@@ -159,12 +136,6 @@ def owned_folder(path: Path) -> Path:
 
 def _temporary_base() -> Path:
     return Path(tempfile.gettempdir()) / f"cohortlens-{os.geteuid()}"
-
-
-def _stand_in_base(wanted: Path) -> Path:
-    # Temporary folders are swept by the system, so lasting data goes there only if it came from there.
-    temporary = Path(tempfile.gettempdir()).resolve()
-    return _temporary_base() if wanted.resolve().is_relative_to(temporary) else _LASTING
 
 
 def _parts(install: Path) -> list[Path]:
