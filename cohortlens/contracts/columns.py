@@ -1,4 +1,4 @@
-"""Which column of a file means what: one header rule for the import, for training tools and for the benchmarks."""
+"""Which column of a file means what: one header rule for the import, training tools and benchmarks."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def recognise(header: Sequence[str], explicit: Mapping[str, str]) -> ColumnMap:
         explicit: Column name by field, as the caller states; wins over recognition.
 
     Raises:
-        HeaderFault: Two columns of one name (HEADER_AMBIGUOUS); a required field without a column, or an explicit
-            column that the file does not have (HEADER_MISSING).
+        HeaderFault: Two columns of one name (HEADER_AMBIGUOUS); a required field without a column, or an
+            explicit column that the file does not have (HEADER_MISSING).
         InvalidArgument: ``explicit`` names a field that does not exist, or one column for two fields.
     """
     names = [normalise(name) for name in header]

@@ -165,7 +165,8 @@ def _line_breaks(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 
 def _sample(stream: CsvStream) -> tuple[bytes, bool]:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while size < SAMPLE_BYTES:
         part = stream.read(SAMPLE_BYTES - size)
         if not part:
@@ -186,7 +187,8 @@ def _csv_fault(error: Exception, line: int) -> FileFault:
     text = str(error)
     if "straddling" in text:
         return FileFault(
-            f"line {line} or one soon after it is longer than {_BLOCK_BYTES >> 20} MiB, or a quote is never closed",
+            f"line {line} or one soon after it is longer than {_BLOCK_BYTES >> 20} MiB, "
+            "or a quote is never closed",
             reason="LINE_TOO_LONG",
             metadata={"line": str(line)},
         )

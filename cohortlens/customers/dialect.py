@@ -38,7 +38,8 @@ def find_dialect(sample: bytes, *, whole: bool, delimiter: str = "") -> Dialect:
         delimiter: The delimiter if the caller stated it.
 
     Raises:
-        FileFault: FILE_EMPTY, ENCODING_INVALID in the header, HEADER_MISSING when it does not end in the sample.
+        FileFault: FILE_EMPTY, ENCODING_INVALID in the header, HEADER_MISSING when it does not end in
+            the sample.
         InvalidArgument: ``delimiter`` cannot delimit.
     """
     if delimiter and (delimiter in '"\r\n\0' or ord(delimiter) > 127):
@@ -52,7 +53,7 @@ def find_dialect(sample: bytes, *, whole: bool, delimiter: str = "") -> Dialect:
         end = max(sample.rfind(b"\n"), sample.rfind(b"\r"))
         if end < 0:
             raise FileFault(
-                f"the first line does not end within {SAMPLE_BYTES} bytes; the first line must name the columns",
+                f"the first line does not end within {SAMPLE_BYTES} bytes; it must name the columns",
                 reason="HEADER_MISSING",
             )
         sample = sample[: end + 1]

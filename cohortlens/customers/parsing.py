@@ -86,7 +86,8 @@ def instants(column: pa.Array, *, day_first: bool | None) -> tuple[NDArray[np.in
     """Microseconds since 1970-01-01 UTC, and where the column holds no time that can be read.
 
     Args:
-        column: Text (ISO 8601, ``YYYYMMDD``, day/month/year in either order), timestamps, dates, ``YYYYMMDD`` integers.
+        column: Text (ISO 8601, ``YYYYMMDD``, day/month/year in either order), timestamps, dates, or
+            integers ``YYYYMMDD``.
         day_first: Order of slashed dates; None refuses them. No zone means UTC.
     """
     kind = column.type
@@ -204,4 +205,4 @@ def _offset_s(parts: pa.StructArray) -> NDArray[np.int64]:
     text = pc.fill_null(pc.struct_field(parts, "z"), "")
     zone = pc.extract_regex(text, r"^(?P<s>[+-])(?P<h>\d{2}):?(?P<m>\d{2})?$")
     sign = np.where(mask(pc.equal(pc.struct_field(zone, "s"), "-")), -1, 1)
-    return sign * (_number(zone, "h") * 3600 + _number(zone, "m") * 60)
+    return np.asarray(sign * (_number(zone, "h") * 3600 + _number(zone, "m") * 60), np.int64)

@@ -53,7 +53,7 @@ class CsvStream(io.RawIOBase):
         encoding: Canonical name of its text encoding.
 
     Raises:
-        FileFault: COMPRESSION_UNSUPPORTED for other packings; ENCODING_INVALID for UTF-16 that was not declared.
+        FileFault: COMPRESSION_UNSUPPORTED for other packings; ENCODING_INVALID for undeclared UTF-16.
     """
 
     def __init__(self, path: Path, encoding: str) -> None:

@@ -39,7 +39,7 @@ class Survey:
         """Order of the slashed dates of a column, None where it has none.
 
         Raises:
-            FileFault: DATE_AMBIGUOUS: nothing in the file settles the order, or its rows contradict one another.
+            FileFault: DATE_AMBIGUOUS: nothing in the file settles the order, or its rows contradict.
         """
         if not (pa.types.is_binary(column.type) or pa.types.is_string(column.type)):
             return None

@@ -42,7 +42,7 @@ ACCEPTED_SCHEMA = pa.schema(
         ("source_key", pa.binary(16)),
     ]
 )
-"""Accepted rows on their way to the database; a null quantity is unknown, ``source_key`` lacks its ordinal."""
+"""Accepted rows on their way to the database; a null quantity is unknown, the key lacks its ordinal."""
 
 
 @dataclass

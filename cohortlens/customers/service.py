@@ -1,0 +1,340 @@
+"""The use cases of customers: import, list, read, erase; features and the training snapshot for analytics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow as pa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.contracts.columns import ACCEPTED
+from cohortlens.contracts.currency import minor_digits
+from cohortlens.contracts.features import SCHEMA
+from cohortlens.core import clock
+from cohortlens.core.context import RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violation
+from cohortlens.core.ids import CustomerId, ImportId, TenantId, parse_uuid, uuid7
+from cohortlens.core.outbox import Outbox
+from cohortlens.core.paging import PageTokens, page_size
+from cohortlens.customers import features as feature_store
+from cohortlens.customers.imports import ImportsRepository
+from cohortlens.customers.models import (
+    EXTERNAL_PREFIX,
+    IMPORT_REQUESTED,
+    Customer,
+    CustomerNotFound,
+    FeatureRows,
+    Import,
+    ImportOptions,
+    Page,
+)
+from cohortlens.customers.repository import CustomersRepository
+from cohortlens.customers.spool import Spool
+from cohortlens.customers.streams import check_encoding
+from cohortlens.customers.work import ImportWork
+
+SegmentNames = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[dict[UUID, str]]]
+_CURSOR_CHARACTERS = 40
+
+
+class CustomersService:
+    """What a tenant can do with its customers.
+
+    Args:
+        db: Database as the runtime role.
+        spool_dir: Folder of uploads that wait for their import.
+        page_tokens: Seals the tokens of lists.
+        now: Current time.
+        segment_names: Names of the published segments by customer, asked in the transaction of the read.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        spool_dir: Path,
+        page_tokens: PageTokens,
+        now: clock.Clock = clock.now,
+        segment_names: SegmentNames | None = None,
+    ) -> None:
+        self._db = db
+        self._tokens = page_tokens
+        self._now = now
+        self._segment_names = segment_names
+        self.spool = Spool(spool_dir)
+        self.work = ImportWork(db, self.spool, now)
+
+    async def start_import(
+        self, ctx: RequestContext, options: ImportOptions, chunks: AsyncIterator[bytes]
+    ) -> Import:
+        """Store an upload and ask for its import.
+
+        Raises:
+            InvalidArgument: An option is wrong, or the file is empty or too large.
+            DiskFull: The upload cannot be stored.
+        """
+        check_options(options)
+        tenant_id, import_id = ctx.tenant_id, ImportId(uuid7())
+        file = await self.spool.receive(tenant_id, import_id, chunks)
+        # If this transaction fails, its outcome may be unknown: the file stays, maintenance sweeps it later.
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            imports = ImportsRepository(tx)
+            await imports.add(import_id, options, file.size_bytes, file.sha256, self._now())
+            await Outbox(tx).record(IMPORT_REQUESTED, "imports", {"import_id": str(import_id)})
+            return await imports.get(import_id)
+
+    async def run_import(self, tenant_id: TenantId, import_id: UUID) -> None:
+        """Do the work of an import; see ``ImportWork.run``."""
+        await self.work.run(tenant_id, import_id)
+
+    async def get_import(self, ctx: RequestContext, import_id: UUID) -> Import:
+        """One import.
+
+        Raises:
+            ImportNotFound: No such import of this tenant.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await ImportsRepository(tx).get(import_id)
+
+    async def list_imports(self, ctx: RequestContext, size: int, token: str) -> Page:
+        """A page of imports, newest first.
+
+        Raises:
+            InvalidArgument: PAGE_TOKEN_INVALID.
+        """
+        limit, cursor = page_size(size), None
+        if token:
+            cursor = UUID(self._tokens.decode_token(ctx.tenant_id, "ListImports", {}, token))
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            found = await ImportsRepository(tx).page(cursor, limit + 1)
+        following = ""
+        if len(found) > limit:
+            last = str(found[limit - 1].import_id)
+            following = self._tokens.encode_token(ctx.tenant_id, "ListImports", {}, last)
+        return Page(found[:limit], following)
+
+    async def list_import_faults(self, ctx: RequestContext, import_id: UUID, size: int, token: str) -> Page:
+        """A page of the refused rows of an import, in file order.
+
+        Raises:
+            ImportNotFound: No such import of this tenant.
+            InvalidArgument: PAGE_TOKEN_INVALID.
+        """
+        limit, filters, after = page_size(size), {"import": str(import_id)}, 0
+        if token:
+            after = int(self._tokens.decode_token(ctx.tenant_id, "ListImportFaults", filters, token))
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            await ImportsRepository(tx).get(import_id)
+            found = await ImportsRepository(tx).faults(import_id, after, limit + 1)
+        following = ""
+        if len(found) > limit:
+            last = found[limit - 1][0]
+            following = self._tokens.encode_token(ctx.tenant_id, "ListImportFaults", filters, last)
+        return Page([fault for _, fault in found[:limit]], following)
+
+    async def get_customer(self, ctx: RequestContext, name: str) -> Customer:
+        """One customer by identifier or ``external:`` identifier.
+
+        Raises:
+            CustomerNotFound: No such customer of this tenant.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            ((customer_id, _),) = await _resolved(tx, [name], ["customer"])
+            customer = await CustomersRepository(tx).get(customer_id)
+            if customer is None:
+                raise CustomerNotFound("customer")
+            return (await self._with_segments(tx, [customer]))[0]
+
+    async def list_customers(self, ctx: RequestContext, size: int, token: str) -> Page:
+        """A page of customers by external id, with their number.
+
+        Raises:
+            InvalidArgument: PAGE_TOKEN_INVALID.
+        """
+        limit, after_id, after = page_size(size), None, ""
+        if token:
+            identifier, after = self._tokens.decode_token(ctx.tenant_id, "ListCustomers", {}, token)
+            after_id = UUID(identifier)
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            customers = CustomersRepository(tx)
+            found = await customers.page(after_id, after, limit + 1)
+            shown = await self._with_segments(tx, found[:limit])
+            total = await customers.count()
+        following = ""
+        if len(found) > limit:
+            # A whole external id could outgrow a token; its start serves if the customer is erased meanwhile.
+            cursor = [str(shown[-1].customer_id), shown[-1].external_id[:_CURSOR_CHARACTERS]]
+            following = self._tokens.encode_token(ctx.tenant_id, "ListCustomers", {}, cursor)
+        return Page(shown, following, total)
+
+    async def delete_customer(self, ctx: RequestContext, name: str) -> None:
+        """Erase a customer with all rows that hang on them.
+
+        Raises:
+            CustomerNotFound: No such customer of this tenant.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            ((customer_id, _),) = await _resolved(tx, [name], ["customer"])
+            if not await CustomersRepository(tx).delete(customer_id):
+                raise CustomerNotFound("customer")
+
+    async def resolve(
+        self, ctx: RequestContext, names: Sequence[str], fields: Sequence[str] | None = None
+    ) -> list[tuple[CustomerId, str]]:
+        """(identifier, external id) of customers named by identifier or ``external:`` identifier.
+
+        Args:
+            ctx: The request.
+            names: Customers as the request names them.
+            fields: Path of each in the request; ``customers[i]`` when omitted.
+
+        Raises:
+            CustomerNotFound: The first that does not exist, or belongs to another tenant.
+            InvalidArgument: The first that is neither form.
+        """
+        paths = fields or [f"customers[{index}]" for index in range(len(names))]
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await _resolved(tx, names, paths)
+
+    async def features(self, ctx: RequestContext, customer_ids: Sequence[UUID]) -> FeatureRows:
+        """Stored features of customers, in the order asked for.
+
+        Raises:
+            CustomerNotFound: The first that does not exist, or belongs to another tenant.
+            FailedPrecondition: FEATURES_MISSING: the first without a purchase that was not reversed.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            await _refresh_features(tx)
+            found = await CustomersRepository(tx).features_of(customer_ids)
+            have = set(found.customer_ids) if found else set()
+            if found is None or len(have) < len(set(customer_ids)):
+                known = await CustomersRepository(tx).by_ids(customer_ids)
+                _explain_missing(customer_ids, have, set(known))
+        if found is None:
+            raise InvalidArgument(
+                "customers: name at least one", violations=(Violation("customers", "is empty"),)
+            )
+        at = {customer: row for row, customer in enumerate(found.customer_ids)}
+        order = [at[CustomerId(UUID(int=customer.int))] for customer in customer_ids]
+        return replace(
+            found,
+            customer_ids=tuple(found.customer_ids[row] for row in order),
+            external_ids=tuple(found.external_ids[row] for row in order),
+            matrix=found.matrix[order],
+        )
+
+    async def all_features(self, tenant_id: TenantId, batch: int = 5000) -> AsyncIterator[FeatureRows]:
+        """Stored features of all customers by identifier, in batches; each is one short transaction."""
+        after: UUID | None = None
+        while True:
+            async with self._db.tenant_transaction(tenant_id) as tx:
+                if after is None:
+                    await _refresh_features(tx)
+                rows = await CustomersRepository(tx).features_after(after, batch)
+            if rows is None:
+                return
+            yield rows
+            after = rows.customer_ids[-1]
+
+    async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
+        """Purchase-days of all customers without identifiers, the last day of data, the currency.
+
+        Raises:
+            FailedPrecondition: DATA_MISSING: nothing was imported yet.
+        """
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            state = await CustomersRepository(tx).data_state()
+            if state is None:
+                raise FailedPrecondition(
+                    "there are no transactions yet; import some first", reason="DATA_MISSING"
+                )
+            days = await feature_store.tenant_days(tx, state[0])
+        return feature_store.snapshot(days), state[1], state[0]
+
+    async def _with_segments(self, tx: AsyncConnection, customers: list[Customer]) -> list[Customer]:
+        if self._segment_names is None or not customers:
+            return customers
+        names = await self._segment_names(tx, [customer.customer_id for customer in customers])
+        return [replace(one, segment_name=names.get(one.customer_id, "")) for one in customers]
+
+
+def check_options(options: ImportOptions) -> None:
+    """Refuse options that no file can satisfy.
+
+    Raises:
+        InvalidArgument: Unknown field, currency or encoding, or a delimiter that cannot delimit.
+    """
+    for field in options.columns:
+        if field not in ACCEPTED:
+            path = f"options.columns[{field[:40]}]"
+            known = ", ".join(ACCEPTED)
+            raise InvalidArgument(
+                f"{path}: no such field; one of {known}", violations=(Violation(path, "no such field"),)
+            )
+    if options.currency:
+        minor_digits(options.currency)
+    check_encoding(options.encoding)
+    mark = options.delimiter
+    if mark and (len(mark) != 1 or ord(mark) > 127 or mark in '"\r\n\0'):
+        raise InvalidArgument(
+            "options.delimiter: expected one ASCII character other than a quote or a line end",
+            violations=(Violation("options.delimiter", "cannot delimit columns"),),
+        )
+
+
+async def _resolved(
+    tx: AsyncConnection, names: Sequence[str], fields: Sequence[str]
+) -> list[tuple[CustomerId, str]]:
+    ids, externals = [], []
+    for name, field in zip(names, fields, strict=True):
+        identifier = parse_uuid(name)
+        if name.startswith(EXTERNAL_PREFIX):
+            externals.append(name.removeprefix(EXTERNAL_PREFIX))
+        elif identifier is not None:
+            ids.append(identifier)
+        else:
+            fault = (
+                f"expected a customer identifier, or {EXTERNAL_PREFIX} and the identifier in your own data"
+            )
+            raise InvalidArgument(f"{field}: {fault}", violations=(Violation(field, fault),))
+    repository = CustomersRepository(tx)
+    by_id = await repository.by_ids(ids) if ids else {}
+    # PostgreSQL cannot hold a NUL in a text, so no customer has one.
+    searched = [name for name in externals if "\0" not in name]
+    by_external = await repository.by_external_ids(searched) if searched else {}
+    result = []
+    for name, field in zip(names, fields, strict=True):
+        external = name.removeprefix(EXTERNAL_PREFIX) if name.startswith(EXTERNAL_PREFIX) else None
+        found = by_external.get(external) if external is not None else parse_uuid(name)
+        own = external if external is not None else by_id.get(found) if found else None
+        if found is None or own is None:
+            raise CustomerNotFound(field)
+        result.append((CustomerId(found), own))
+    return result
+
+
+async def _refresh_features(tx: AsyncConnection) -> None:
+    # After an upgrade the stored rows may be of an older schema; they are a cache and can be made again.
+    repository = CustomersRepository(tx)
+    if await repository.has_stale_features(SCHEMA.hash):
+        state = await repository.data_state()
+        assert state is not None
+        await feature_store.rebuild_features(tx, *state)
+
+
+def _explain_missing(asked: Sequence[UUID], have: set[CustomerId], known: set[UUID]) -> None:
+    for index, customer in enumerate(asked):
+        if customer in have:
+            continue
+        field = f"customers[{index}]"
+        if customer not in known:
+            raise CustomerNotFound(field)
+        raise FailedPrecondition(
+            f"{field}: this customer has no purchase that was not reversed; there is nothing to predict from",
+            reason="FEATURES_MISSING",
+            metadata={"field": field},
+        )

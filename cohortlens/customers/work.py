@@ -1,0 +1,141 @@
+"""The work of one import, from the stored upload to committed rows; run by jobs, safe to repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.core import clock
+from cohortlens.core.db import Database, retried
+from cohortlens.core.errors import InvalidArgument
+from cohortlens.core.ids import TenantId
+from cohortlens.core.outbox import Outbox
+from cohortlens.customers import features, loading
+from cohortlens.customers.importer import Reading, accepted_batches, read_file
+from cohortlens.customers.imports import ImportsRepository
+from cohortlens.customers.models import TRANSACTIONS_IMPORTED, Import, ImportRows
+from cohortlens.customers.repository import CustomersRepository
+from cohortlens.customers.spool import Spool
+
+_READING_SHARE = 0.5
+_PROGRESS_S = 0.5
+
+
+class ImportWork:
+    """Runs imports.
+
+    Args:
+        db: Database as the runtime role.
+        spool: Where the uploads lie.
+        now: Current time.
+    """
+
+    def __init__(self, db: Database, spool: Spool, now: clock.Clock = clock.now) -> None:
+        self._db = db
+        self._spool = spool
+        self._now = now
+
+    async def run(self, tenant_id: TenantId, import_id: UUID) -> None:
+        """Bring an import to its final state; does nothing when it has one.
+
+        A fault of the file ends the import as FAILED. Anything else (a lost database, a stop) is raised and
+        leaves every table as it was, so that the same call can be made again.
+
+        Raises:
+            CohortLensError: The work could not be done now.
+        """
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            if not await ImportsRepository(tx).begin(import_id):
+                return
+            stored = await ImportsRepository(tx).get(import_id)
+            state = await CustomersRepository(tx).data_state()
+        reading = Reading()
+        try:
+            await self._read(tenant_id, stored, state[0] if state else "", reading)
+            await retried(lambda: self._write(tenant_id, stored, reading))
+        except InvalidArgument as fault:
+            await self.end_failed(tenant_id, import_id, fault.reason, fault.message, reading)
+        self._spool.discard(tenant_id, import_id)
+
+    async def end_failed(
+        self, tenant_id: TenantId, import_id: UUID, reason: str, message: str, reading: Reading | None = None
+    ) -> None:
+        """Mark an import FAILED with what was found until then; does nothing when it is final."""
+        found = reading or Reading()
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            imports = ImportsRepository(tx)
+            if not await imports.lock(import_id):
+                return
+            await imports.replace_faults(import_id, found.faults.kept)
+            await imports.finish(
+                import_id,
+                rows=ImportRows(read=found.rows_read, rejected=found.faults.total),
+                new_customers=0,
+                columns_used=found.columns_used,
+                columns_unused=found.columns_unused,
+                rejected_by_reason=dict(found.faults.by_reason),
+                now=self._now(),
+                error_reason=reason,
+                error_message=message,
+            )
+        self._spool.discard(tenant_id, import_id)
+
+    async def _read(self, tenant_id: TenantId, stored: Import, currency: str, reading: Reading) -> None:
+        path = self._spool.path(tenant_id, stored.import_id)
+        accepted = self._spool.work_path(tenant_id, stored.import_id)
+        task = asyncio.create_task(
+            asyncio.to_thread(read_file, path, accepted, stored.options, currency, self._now(), reading)
+        )
+        try:
+            while not (await asyncio.wait({task}, timeout=_PROGRESS_S))[0]:
+                async with self._db.tenant_transaction(tenant_id) as tx:
+                    ratio = reading.ratio * _READING_SHARE
+                    await ImportsRepository(tx).progress(stored.import_id, ratio, reading.rows_read)
+            await task
+        finally:
+            # The thread cannot be cancelled: it is told to stop, and awaited, so that it outlives nothing.
+            reading.stop.set()
+            if not task.done():
+                with contextlib.suppress(Exception):
+                    await asyncio.shield(task)
+
+    async def _write(self, tenant_id: TenantId, stored: Import, reading: Reading) -> None:
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            await ImportsRepository(tx).progress(stored.import_id, _READING_SHARE, reading.rows_read)
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            await loading.prepare(tx)
+            imports = ImportsRepository(tx)
+            if not await imports.lock(stored.import_id):
+                return
+            accepted = self._spool.work_path(tenant_id, stored.import_id)
+            staged = await loading.stage(tx, accepted_batches(accepted, reading))
+            if stored.options.dry_run:
+                loaded = await loading.count_only(tx, staged)
+            else:
+                loaded = await self._load(tx, stored, reading, staged)
+            await imports.replace_faults(stored.import_id, reading.faults.kept)
+            await imports.finish(
+                stored.import_id,
+                rows=ImportRows(reading.rows_read, loaded.accepted, reading.faults.total, loaded.duplicate),
+                new_customers=loaded.new_customers,
+                columns_used=reading.columns_used,
+                columns_unused=reading.columns_unused,
+                rejected_by_reason=dict(reading.faults.by_reason),
+                now=self._now(),
+            )
+
+    async def _load(
+        self, tx: AsyncConnection, stored: Import, reading: Reading, staged: int
+    ) -> loading.Loaded:
+        loaded = await loading.load(tx, staged, stored.import_id, reading.currency, self._now())
+        if loaded.accepted:
+            as_of, revision = await loading.settle_data(tx, reading.currency)
+            await features.rebuild_days(tx, reading.currency)
+            await features.rebuild_features(tx, reading.currency, as_of, revision)
+            await Outbox(tx).record(
+                TRANSACTIONS_IMPORTED, "transactions", {"import_id": str(stored.import_id)}
+            )
+        return loaded
