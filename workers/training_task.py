@@ -30,7 +30,17 @@ def pipeline(store: LocalArtifactStore, order: TrainingOrder, report: Report) ->
     """Run ``workers.training.pipeline``, imported here: the supervisor itself must not load torch."""
     from workers.training.pipeline import train  # noqa: PLC0415
 
-    raise RuntimeError((train, store, order, report))
+    store.open_verified(order.snapshot_digest).close()
+    outcome = train(
+        order.model,
+        store.path(order.snapshot_digest),
+        order.as_of,
+        order.currency,
+        order.seed,
+        store,
+        report,
+    )
+    return outcome.artifact_digest, outcome.manifest.to_json()
 
 
 def events(train: Train, artifact_dir: Path, order: TrainingOrder) -> Iterator[TrainingEvent]:

@@ -1,0 +1,59 @@
+"""Settings of the workers, and paths that fit the kernel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cohortlens.core.config import SettingsInvalid, read
+from workers.config import SOCKET_PATH_LIMIT, WorkerConfig
+
+
+def config(**environ: str) -> WorkerConfig:
+    return read(WorkerConfig, {f"COHORTLENS_{name}": value for name, value in environ.items()})
+
+
+def test_the_artifact_store_lies_in_the_data_folder_unless_set_apart(tmp_path):
+    assert config(DATA_DIR=str(tmp_path)).artifacts == tmp_path / "artifacts"
+    assert config(DATA_DIR=str(tmp_path), ARTIFACT_DIR="/models").artifacts == Path("/models")
+
+
+@pytest.mark.parametrize("depth", [1, 4, 20])
+def test_socket_paths_fit_the_kernel_however_deep_the_data_folder_lies(depth):
+    made = config(DATA_DIR="/" + "/".join(["a-rather-long-name"] * depth))
+
+    for folder, name in (
+        (made.ray_dir, "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"),
+        (made.socket_dir, "s-4194304.sock"),
+    ):
+        assert len(os.fsencode(str(folder / name))) <= SOCKET_PATH_LIMIT
+
+
+def test_two_deep_data_folders_never_share_a_folder_for_sockets():
+    one, other = (config(DATA_DIR="/deep" * 30 + name) for name in ("/one", "/other"))
+
+    assert one.ray_dir != other.ray_dir
+    assert one.socket_dir != other.socket_dir
+
+
+def test_a_shallow_data_folder_keeps_everything_inside():
+    made = config(DATA_DIR="/srv/cl")
+
+    assert made.ray_dir == Path("/srv/cl/ray")
+    assert made.socket_dir == Path("/srv/cl/replicas")
+
+
+def test_every_unusable_setting_is_named_in_one_go():
+    faults = config(REPLICAS="0", WORKER_MODEL_MEMORY="5", TRAINING_SLOTS="-1").faults()
+
+    assert [fault.partition("=")[0] for fault in faults] == [
+        "COHORTLENS_REDIS_URL", "COHORTLENS_REPLICAS", "COHORTLENS_WORKER_MODEL_MEMORY", "COHORTLENS_TRAINING_SLOTS",
+    ]  # fmt: skip
+    assert config(REDIS_URL="redis://127.0.0.1:6379/0").faults() == []
+
+
+def test_a_setting_of_another_type_is_refused():
+    with pytest.raises(SettingsInvalid, match="COHORTLENS_REPLICAS='two'"):
+        config(REPLICAS="two")
