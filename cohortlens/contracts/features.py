@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cohortlens.core.errors import InvalidArgument
 
 _DAYS_MAX = 40_000.0
-_MONEY_MAX = 1e15
+_MONEY_MAX = 1e18
 _COUNT_MAX = 1e9
 TREND_MAX = 100.0
 """Largest population trend that is told apart: beyond it, the 90 days before were practically empty."""

@@ -19,6 +19,9 @@ IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+DAY_MONEY_MAX = 1e15
+"""Money of one customer and day at most, major units; a thousand such days still fit the feature schema."""
+
 
 class PurchaseDaysInvalid(InvalidArgument):
     """Columns of unequal length, missing columns, or values that no purchase-day can have."""
@@ -79,7 +82,7 @@ class PurchaseDays:
 
         Raises:
             PurchaseDaysInvalid: A column is missing or of another length, a customer and day stand twice,
-                or a value is out of bounds.
+                or a value is not finite or out of bounds.
         """
         missing = [f.name for f in fields(PurchaseDays) if f.name != "known" and f.name not in columns]
         if missing:
@@ -233,10 +236,9 @@ def _sorted(rows: PurchaseDays) -> PurchaseDays:
                 "A customer has two rows of one day; fold orders with purchase_days first."
             )
     money = np.concatenate([rows.amount, rows.returns])
-    if count and (
-        rows.customer[0] < 0 or rows.orders.min() < 0 or not (np.isfinite(money) & (money >= 0)).all()
-    ):
+    sound = (money >= 0) & (money <= DAY_MONEY_MAX)
+    if count and (rows.customer[0] < 0 or rows.orders.min() < 0 or not sound.all()):
         raise PurchaseDaysInvalid(
-            "Customer numbers, orders, amounts and returns must be finite and not negative."
+            f"Customer numbers and orders must be >= 0, amounts and returns within 0 to {DAY_MONEY_MAX:g}."
         )
     return rows

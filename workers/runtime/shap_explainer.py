@@ -6,6 +6,7 @@ Nature Machine Intelligence 2 (2020).
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,7 @@ class ShapExplainer:
     """
 
     def __init__(self, trees: TreeArrays) -> None:
-        # The import takes seconds and hundreds of megabytes; only a replica that explains pays for it.
-        from shap import TreeExplainer  # noqa: PLC0415
-
-        self._explainer: Any = TreeExplainer(
+        self._explainer: Any = _tree_explainer()(
             {
                 "trees": [_tree(trees, nodes) for nodes in trees.trees],
                 "base_offset": float(trees.base),
@@ -52,6 +50,15 @@ class ShapExplainer:
         """
         rows = np.ascontiguousarray(features, np.float64)
         return np.asarray(self._explainer.shap_values(rows, check_additivity=False), np.float64)
+
+
+def _tree_explainer() -> Any:
+    """shap's class; the import takes seconds and hundreds of megabytes, so only who explains pays for it."""
+    with warnings.catch_warnings():
+        # Its plots, which are imported along, call what matplotlib is about to deprecate.
+        warnings.simplefilter("ignore")
+        from shap import TreeExplainer  # noqa: PLC0415
+    return TreeExplainer
 
 
 def _tree(trees: TreeArrays, nodes: slice) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,8 @@ from cohortlens.contracts.manifest import GateCriterion, IntervalCalibration
 from workers.runtime.bundle import calibration_key
 from workers.training import intervals
 from workers.training.boosting import TARGETS, Boosted, fit
-from workers.training.datasets import Rows, Snapshot, rows_at, training_rows
+from workers.training.datasets import MIN_CUSTOMERS, Rows, Snapshot, rows_at, training_rows
+from workers.training.faults import TrainingFault
 from workers.training.metrics import measure
 
 FloatArray = NDArray[np.float64]
@@ -47,7 +48,7 @@ def evaluate(snapshot: Snapshot, horizons_days: tuple[int, ...], seed: int) -> E
         seed: Seed of everything random.
 
     Raises:
-        TrainingFault: ``NOTHING_TO_LEARN``.
+        TrainingFault: ``NOTHING_TO_LEARN``, or ``TOO_FEW_CUSTOMERS`` at the earlier day.
     """
     cut = snapshot.as_of - max(horizons_days)
     rng = np.random.default_rng(seed)
@@ -56,6 +57,12 @@ def evaluate(snapshot: Snapshot, horizons_days: tuple[int, ...], seed: int) -> E
     after = rows_at(snapshot.days, snapshot.customers, cut, horizons_days)
     # Features of the hold-out come from what was known at the cut, as they will when the model serves.
     seen = rows_at(known, snapshot.customers, cut, horizons_days)
+    if len(seen[0]) < MIN_CUSTOMERS:
+        raise TrainingFault(
+            "TOO_FEW_CUSTOMERS",
+            f"{len(seen[0])} customers had bought {max(horizons_days)} days before the end of the data; at "
+            f"least {MIN_CUSTOMERS} are needed to judge predictions. Import older transactions.",
+        )
     held_out = {
         horizon: Rows(past.features, future.targets)
         for horizon, past, future in zip(horizons_days, seen, after, strict=True)

@@ -26,8 +26,8 @@ _IR_VERSION = 10
 _RANDOM_ROWS = 1_000
 
 _PARTIAL_SUMS = 16
-"""onnxruntime adds leaves in float32. Sixteen short sums, added in float64, are ten times as exact as one long
-sum (8e-8 against 1e-6 over 150 trees), and cost 1 us a call."""
+"""onnxruntime adds leaves in float32. Sixteen short sums, added in float64, are ten times as exact as one
+long sum (8e-8 against 1e-6 over 150 trees), and cost 1 us a call."""
 
 FloatArray = NDArray[np.float64]
 
@@ -75,7 +75,10 @@ def trees_graph(trees: TreeArrays, *, link: bool = True) -> bytes:
     if link:
         nodes.append(helper.make_node("Exp", ["log_value"], ["value"]))
     output = helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])
-    constants = {"base": np.reshape(trees.base, (1, 1)), "columns": np.array([1], np.int64)}
+    constants: dict[str, NDArray[np.generic]] = {
+        "base": np.reshape(trees.base, (1, 1)),
+        "columns": np.array([1], np.int64),
+    }
     return _serialise("trees", nodes, [output], constants)
 
 

@@ -76,8 +76,7 @@ def sentences(size: int, share_ratio: float, centroid: Mapping[str, float], curr
 def _rule_centroids(z: FloatArray) -> FloatArray:
     """Centre of each rule segment, shape (10, 3); of the quantiles it stands for when nobody is in it."""
     recency = 6 - _scores(z[:, 0])
-    worth = np.maximum(_scores(z[:, 1]), 1) + _scores(z[:, 2])
-    frequency_money = (worth + 1) // 2
+    frequency_money = (_scores(z[:, 1]) + _scores(z[:, 2]) + 1) // 2
     rule = np.array([[NAMES.index(name) for name in row] for row in RULES])
     member = rule[5 - recency, frequency_money - 1]
     centres = np.empty((len(NAMES), z.shape[1]))

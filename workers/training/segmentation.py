@@ -131,7 +131,7 @@ def segment(snapshot: Snapshot, currency: str, seed: int) -> Segmentation:
     features = rows_at(snapshot.days, snapshot.customers, snapshot.as_of, (0,))[0].features
     scaler = Scaler.fit(features)
     z = scaler.apply(features)
-    kinds = len(np.unique(z, axis=0))
+    kinds = _kinds(z)
     if kinds < _KS.start:
         raise TrainingFault(
             "NOTHING_TO_LEARN",
@@ -189,7 +189,7 @@ def _judge(z: FloatArray, k: int, later: Rows | None, rng: np.random.Generator, 
     agreements = []
     for refit in range(_REFITS):
         drawn = sample[rng.integers(len(sample), size=len(sample))]
-        if len(np.unique(drawn, axis=0)) < k:
+        if _kinds(drawn) < k:
             agreements.append(0.0)
             continue
         agreements.append(adjusted_rand_score(whole, nearest(sample, _fit(drawn, k, seed + refit + 1))[0]))
@@ -213,9 +213,14 @@ def _told(later: Rows | None, k: int, seed: int) -> float:
     if later is None:
         return 0.0
     z = Scaler.fit(later.features).apply(later.features)
-    if len(np.unique(z, axis=0)) < k:
+    if _kinds(z) < k:
         return 0.0
     return explained_share(np.log1p(later.targets["spend"]), nearest(z, _fit(z, k, seed))[0])
+
+
+def _kinds(z: FloatArray) -> int:
+    """Rows that differ by more than rounding; k-means cannot find more segments than that."""
+    return len(np.unique(np.round(z, 9), axis=0))
 
 
 def _fit(z: FloatArray, k: int, seed: int) -> FloatArray:
