@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-MARKS = (b"/rustc/", b"rust_panic", b"rust_begin_unwind", b"__rust_alloc")
-"""Texts that the Rust compiler leaves in every library with its runtime."""
+MARKS = (b"rustc version ", b"/rustc/", b"rust_panic", b"rust_begin_unwind", b"__rust_alloc")
+"""Texts that the Rust compiler leaves: its name in the comment section (all that a stripped library without
+panics keeps, orjson's for one), and paths and symbols of its runtime."""
 
 
 @dataclass(frozen=True)
