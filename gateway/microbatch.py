@@ -10,8 +10,9 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
@@ -114,6 +115,10 @@ class _Batch:
     parts: list[_Part]
     wanted: int
     task: asyncio.Task[None] | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
 
 
 @dataclass(eq=False)
@@ -222,29 +227,29 @@ class _Lane:
             for part in parts:
                 part.batch = batch
             self._running.add(batch)
+            self._inflight_metric.inc(batch.rows)
             batch.task = asyncio.create_task(self._run(batch))
+            # Not a finally of the task: one that is cancelled before its first step never runs.
+            batch.task.add_done_callback(partial(self._finished, batch))
         self._queued_metric.set(self._queue.rows)
 
     def _slots(self) -> int:
         return max(1, self._inner.replica_count(self._deployment)) * self._limits.batches_per_replica
 
     async def _run(self, batch: _Batch) -> None:
-        rows = sum(part.rows for part in batch.parts)
         started = time.monotonic()
-        self._rows_metric.observe(rows)
-        self._inflight_metric.inc(rows)
+        self._rows_metric.observe(batch.rows)
         for part in batch.parts:
             self._wait_metric.observe(started - part.queued_at)
-        try:
-            await self._answer(batch.parts)
-            self._batch_seconds += _TREND_WEIGHT * (time.monotonic() - started - self._batch_seconds)
-        finally:
-            self._inflight_metric.dec(rows)
-            self._running.discard(batch)
-            for part in batch.parts:
-                if not part.future.done():
-                    part.future.cancel()
-            self.pump()
+        await self._answer(batch.parts)
+        self._batch_seconds += _TREND_WEIGHT * (time.monotonic() - started - self._batch_seconds)
+
+    def _finished(self, batch: _Batch, _: asyncio.Task[None]) -> None:
+        self._inflight_metric.dec(batch.rows)
+        self._running.discard(batch)
+        for part in batch.parts:
+            part.future.cancel()
+        self.pump()
 
     async def _answer(self, parts: list[_Part]) -> None:
         try:
@@ -324,10 +329,10 @@ class MicroBatcher:
         if deadline <= now:
             raise DeadlineExceeded("the deadline passed before the rows were sent")
         lane.admit(len(features), deadline)
-        loop = asyncio.get_running_loop()
+        loop, most = asyncio.get_running_loop(), self._limits.batch_rows
         parts = [
-            _Part(key, tenant, piece, deadline, now, loop.create_future())
-            for piece in _pieces(features, self._limits.batch_rows)
+            _Part(key, tenant, features[start : start + most], deadline, now, loop.create_future())
+            for start in range(0, len(features), most)
         ]
         for part in parts:
             lane.put(part)
@@ -384,11 +389,6 @@ def _fail(parts: list[_Part], error: Exception) -> None:
     for part in parts:
         if not part.future.done():
             part.future.set_exception(error)
-
-
-def _pieces(features: Features, most_rows: int) -> Iterator[Features]:
-    for start in range(0, len(features), most_rows):
-        yield features[start : start + most_rows]
 
 
 def _refuse_poison(features: Features) -> None:

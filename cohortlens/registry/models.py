@@ -107,7 +107,7 @@ def previous_version(history: list[tuple[str, int]]) -> int | None:
 def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
     """Whether a version that passed its gate replaces the one that serves.
 
-    A prediction must not lose to the champion in any of its losses, each measured against the naive forecast on
+    A prediction must not lose to the champion in any loss, each measured against the naive forecast on
     its own hold-out; a segmentation must explain as much of later spend, within .005 (design, section 14).
     """
     if candidate.model == SEGMENTATION:

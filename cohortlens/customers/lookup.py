@@ -1,0 +1,118 @@
+"""Stored features for analytics: of named customers in one round trip, of all customers chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from datetime import date
+from typing import cast
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import text
+
+from cohortlens.contracts.features import SCHEMA
+from cohortlens.core.context import RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.ids import CustomerId, TenantId, parse_uuid
+from cohortlens.customers.models import EXTERNAL_PREFIX, FeatureRows
+from cohortlens.customers.repository import CustomersRepository
+from cohortlens.customers.service import CustomersService
+
+_BY_NAME = """
+SELECT c.id, c.external_id, f.as_of, f.data_revision, f.vector, d.currency
+  FROM customers c
+  JOIN customer_features f ON f.tenant_id = c.tenant_id AND f.customer_id = c.id
+  JOIN customer_data d ON d.tenant_id = c.tenant_id
+ WHERE c.tenant_id = app.tid() AND f.schema_hash = $1
+   AND (c.id = ANY($2::uuid[]) OR c.external_id = ANY($3::text[]))
+"""
+
+
+class FeatureLookup:
+    """Reads features for the analytics slice.
+
+    Args:
+        db: Database as the runtime role.
+        customers: Answers what the short way cannot: it names what is missing and renews what is out of date.
+    """
+
+    def __init__(self, db: Database, customers: CustomersService) -> None:
+        self._db = db
+        self._customers = customers
+
+    async def features_by_name(self, ctx: RequestContext, names: Sequence[str]) -> FeatureRows:
+        """Features of customers named by identifier or ``external:`` identifier, in the order given.
+
+        Raises:
+            CustomerNotFound: The first that does not exist, or belongs to another tenant.
+            InvalidArgument: The first that is neither form.
+            FailedPrecondition: FEATURES_MISSING: the first without a purchase.
+        """
+        found = await self._short(ctx.tenant_id, names)
+        if found is not None:
+            return found
+        resolved = await self._customers.resolve(ctx, names)
+        return await self._customers.features(ctx, [customer_id for customer_id, _ in resolved])
+
+    async def features_after(
+        self, tenant_id: TenantId, after: CustomerId | None, limit: int
+    ) -> FeatureRows | None:
+        """Features of the customers behind ``after``, by identifier; None when there are no more."""
+        if after is None:
+            # The service's own way renews rows of an older schema before it reads the first.
+            chunks = self._customers.all_features(tenant_id, limit)
+            async with aclosing(cast("AsyncGenerator[FeatureRows, None]", chunks)):
+                return await anext(chunks, None)
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            return await CustomersRepository(tx).features_after(after, limit)
+
+    async def count_customers(self, tenant_id: TenantId) -> int:
+        """Customers that have features."""
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            counted = await tx.scalar(
+                text("SELECT count(*) FROM customer_features WHERE tenant_id = app.tid()")
+            )
+        return int(counted or 0)
+
+    async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
+        """As ``CustomersService.training_snapshot``."""
+        return await self._customers.training_snapshot(tenant_id)
+
+    async def _short(self, tenant_id: TenantId, names: Sequence[str]) -> FeatureRows | None:
+        """One statement; None when a name cannot be read or has no current features."""
+        keys = [_key(name) for name in names]
+        ids = [key for key in keys if isinstance(key, UUID)]
+        externals = [key for key in keys if isinstance(key, str)]
+        if None in keys or not keys:
+            return None
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            connection = (await tx.get_raw_connection()).driver_connection
+            assert connection is not None
+            rows = await connection.fetch(_BY_NAME, SCHEMA.hash, ids, externals)
+        at: dict[UUID | str | None, int] = {}
+        for index, row in enumerate(rows):
+            at[row["id"]] = at[row["external_id"]] = index
+        order = [at.get(key) for key in keys]
+        if None in order:
+            return None
+        chosen = [rows[index] for index in order if index is not None]
+        vectors = b"".join(row["vector"] for row in chosen)
+        return FeatureRows(
+            tuple(CustomerId(UUID(int=row["id"].int)) for row in chosen),
+            tuple(row["external_id"] for row in chosen),
+            np.frombuffer(vectors, "<f4").reshape(len(chosen), -1).astype(np.float32),
+            chosen[0]["as_of"],
+            chosen[0]["data_revision"],
+            SCHEMA.hash,
+            chosen[0]["currency"],
+        )
+
+
+def _key(name: str) -> UUID | str | None:
+    if name.startswith(EXTERNAL_PREFIX):
+        external = name.removeprefix(EXTERNAL_PREFIX)
+        # PostgreSQL cannot hold a NUL in a text.
+        return None if "\0" in external else external
+    return parse_uuid(name)
