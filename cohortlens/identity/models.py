@@ -203,5 +203,3 @@ def field_fault(field: str, description: str, *, reason: str = "FIELD_INVALID") 
     return InvalidArgument(
         f"{field}: {description}", reason=reason, violations=(Violation(field, description),)
     )
-
-

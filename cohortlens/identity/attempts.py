@@ -1,0 +1,201 @@
+"""Attempts to log in, counted before the password is looked at, so parallel guesses are counted too.
+
+Per e-mail address and network address: five at once, then a wait that doubles from 12 s to 15 min. Per
+network address: thirty a minute. The count lies in Redis; without it each process counts for itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cohortlens.core.errors import Unavailable
+from cohortlens.core.redis import RedisClient, key, translated
+from cohortlens.core.sealing import derived_key
+from cohortlens.identity.models import LoginRateLimited
+
+_log = logging.getLogger(__name__)
+_LOCAL_ENTRIES = 20_000
+
+# Times are Redis's own, so that processes with different clocks count alike. A refused try writes nothing.
+_RESERVE = """
+local free, base, most, per_address, window = unpack(ARGV)
+free, base, most, per_address = tonumber(free), tonumber(base), tonumber(most), tonumber(per_address)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local used = tonumber(redis.call('GET', KEYS[2]) or '0')
+if used >= per_address then return math.max(redis.call('PTTL', KEYS[2]), 1) end
+local pair = redis.call('HMGET', KEYS[1], 'count', 'at')
+local count, at = tonumber(pair[1] or '0'), tonumber(pair[2] or '0')
+local wait = 0
+if count >= free then wait = math.min(base * 2 ^ (count - free), most) end
+if now < at + wait then return at + wait - now end
+redis.call('HSET', KEYS[1], 'count', count + 1, 'at', now)
+redis.call('PEXPIRE', KEYS[1], most * 2)
+redis.call('INCR', KEYS[2])
+if used == 0 then redis.call('PEXPIRE', KEYS[2], window) end
+return 0
+"""
+_GIVE_BACK = """
+local count = tonumber(redis.call('HGET', KEYS[1], 'count') or '0')
+if count <= 1 then redis.call('DEL', KEYS[1]) else redis.call('HINCRBY', KEYS[1], 'count', -1) end
+return 0
+"""
+
+
+@dataclass(frozen=True)
+class LoginLimits:
+    """How many attempts are allowed.
+
+    Attributes:
+        at_once: Attempts on one e-mail address from one network address before waiting begins.
+        wait_s: First wait; each further attempt doubles it.
+        max_wait_s: Longest wait.
+        per_address: Attempts of one network address in a window.
+        window_s: The window.
+    """
+
+    at_once: int = 5
+    wait_s: float = 12.0
+    max_wait_s: float = 900.0
+    per_address: int = 30
+    window_s: float = 60.0
+
+
+class LoginAttempts:
+    """Reserves attempts.
+
+    Args:
+        redis: Client of Redis.
+        kek: The installation's key; e-mail addresses are counted under a keyed hash of them.
+        limits: How many attempts are allowed.
+        clock: Clock of the count without Redis, in seconds.
+    """
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        kek: bytes,
+        limits: LoginLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits or LoginLimits()
+        self._secret = derived_key(kek, "login-attempts")
+        self._reserve = redis.register_script(_RESERVE)
+        self._give_back = redis.register_script(_GIVE_BACK)
+        self._local = _LocalAttempts(self._limits, clock)
+
+    async def reserve(self, email: str, address: str) -> None:
+        """Take one attempt.
+
+        Args:
+            email: Normal form of the address typed, known or not.
+            address: Network address of the caller, as the door gives it.
+
+        Raises:
+            LoginRateLimited: None is left; ``retry_delay_s`` says when the next is counted.
+        """
+        pair, network = self._keys(email, address)
+        limits = self._limits
+        try:
+            with translated():
+                wait_ms = await self._reserve(
+                    keys=[pair, network],
+                    args=[
+                        limits.at_once,
+                        int(limits.wait_s * 1000),
+                        int(limits.max_wait_s * 1000),
+                        limits.per_address,
+                        int(limits.window_s * 1000),
+                    ],
+                )
+            wait_s = float(wait_ms) / 1000
+        except Unavailable:
+            _log.warning("Redis cannot be reached; log-in attempts are counted by this process alone")
+            wait_s = self._local.reserve(pair, network)
+        if wait_s > 0:
+            raise LoginRateLimited(
+                "too many attempts to log in; wait before the next one", retry_delay_s=wait_s
+            )
+
+    async def give_back(self, email: str, address: str) -> None:
+        """Return the attempt on the pair of addresses after a right password."""
+        pair, _ = self._keys(email, address)
+        self._local.give_back(pair)
+        try:
+            with translated():
+                await self._give_back(keys=[pair])
+        except Unavailable:
+            _log.warning("Redis cannot be reached; a log-in attempt was not given back")
+
+    def _keys(self, email: str, address: str) -> tuple[str, str]:
+        network = network_of(address)
+        digest = hmac.digest(self._secret, email.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:32]
+        return key("login", digest, network), key("login", network)
+
+
+class _LocalAttempts:
+    """The same rules in memory of one process."""
+
+    def __init__(self, limits: LoginLimits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._pairs: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._networks: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def reserve(self, pair: str, network: str) -> float:
+        """Seconds to wait; 0 when an attempt was taken."""
+        now, limits = self._clock(), self._limits
+        used, since = self._networks.get(network, (0, now))
+        if now - since >= limits.window_s:
+            used, since = 0, now
+        if used >= limits.per_address:
+            return since + limits.window_s - now
+        count, at = self._pairs.get(pair, (0, now))
+        if now - at >= 2 * limits.max_wait_s:
+            count = 0
+        wait = min(limits.wait_s * 2.0 ** min(count - limits.at_once, 32), limits.max_wait_s)
+        if count >= limits.at_once and now < at + wait:
+            return at + wait - now
+        _put(self._pairs, pair, (count + 1, now))
+        _put(self._networks, network, (used + 1, since))
+        return 0.0
+
+    def give_back(self, pair: str) -> None:
+        """Return an attempt."""
+        count, at = self._pairs.pop(pair, (0, 0.0))
+        if count > 1:
+            _put(self._pairs, pair, (count - 1, at))
+
+
+def network_of(address: str) -> str:
+    """What is counted as one caller: an IPv4 address, or the /64 of an IPv6 one; other texts as they are."""
+    host = address.strip()
+    for family in ("ipv4:", "ipv6:"):
+        host = host.removeprefix(family)
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        parsed = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def _put(entries: OrderedDict[str, tuple[int, float]], name: str, value: tuple[int, float]) -> None:
+    entries[name] = value
+    entries.move_to_end(name)
+    if len(entries) > _LOCAL_ENTRIES:
+        entries.popitem(last=False)
