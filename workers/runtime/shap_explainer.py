@@ -53,7 +53,7 @@ class ShapExplainer:
 
 
 def _tree_explainer() -> Any:
-    """shap's class; the import takes seconds and hundreds of megabytes, so only who explains pays for it."""
+    """The class of shap; its import takes seconds and hundreds of megabytes: only who explains pays."""
     with warnings.catch_warnings():
         # Its plots, which are imported along, call what matplotlib is about to deprecate.
         warnings.simplefilter("ignore")
