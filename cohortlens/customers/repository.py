@@ -24,14 +24,11 @@ SELECT c.id, c.external_id, c.country, c.created_at, d.currency, s.days, s.order
       FROM purchase_days p WHERE p.tenant_id = c.tenant_id AND p.customer_id = c.id) s ON true
  WHERE c.tenant_id = app.tid()
 """
-_AFTER = (
-    _CUSTOMER
-    + """
+_AFTER = """
    AND c.external_id > coalesce((SELECT l.external_id FROM customers l
                                   WHERE l.tenant_id = app.tid() AND l.id = CAST(:after_id AS uuid)), :after)
  ORDER BY c.external_id LIMIT :limit
 """
-)
 _FEATURES = """
 SELECT f.customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash, f.vector, d.currency
   FROM customer_features f JOIN customers c ON c.tenant_id = f.tenant_id AND c.id = f.customer_id
@@ -59,7 +56,7 @@ class CustomersRepository:
     async def page(self, after_id: UUID | None, after_external: str, limit: int) -> list[Customer]:
         """Customers by external id, after a customer (or, if that one is gone, after a text)."""
         result = await self._tx.execute(
-            text(_AFTER),
+            text(_CUSTOMER + _AFTER),
             {"after_id": after_id, "after": after_external, "limit": limit},
         )
         return [_customer(row) for row in result]

@@ -83,6 +83,21 @@ class ImportWork:
             )
         self._spool.discard(tenant_id, import_id)
 
+    async def sweep(self, older_than_s: float = 3600.0) -> int:
+        """Remove files that no unfinished import needs and nobody wrote for a while; answers how many."""
+        limit = self._now().timestamp() - older_than_s
+        old = [entry for entry in await asyncio.to_thread(list, self._spool.files()) if entry[3] < limit]
+        removed = 0
+        for tenant_id in {entry[1] for entry in old}:
+            own = [entry for entry in old if entry[1] == tenant_id]
+            async with self._db.tenant_transaction(tenant_id) as tx:
+                needed = await ImportsRepository(tx).unfinished([entry[2] for entry in own])
+            for path, _, import_id, _ in own:
+                if import_id not in needed:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
     async def _read(self, tenant_id: TenantId, stored: Import, currency: str, reading: Reading) -> None:
         path = self._spool.path(tenant_id, stored.import_id)
         accepted = self._spool.work_path(tenant_id, stored.import_id)

@@ -17,7 +17,8 @@ def upgrade() -> None:
 
 
 _HELPERS = """
-CREATE FUNCTION app.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog AS $$
+CREATE FUNCTION app.uuid7() RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog AS $$
   SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
            substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
            52, 1), 53, 1), 'hex')::uuid
@@ -58,7 +59,7 @@ CREATE TABLE customer_data (
   as_of date NOT NULL,
   data_revision bigint NOT NULL CHECK (data_revision >= 1)
 );
-COMMENT ON TABLE customer_data IS 'What holds for all transactions of a tenant: currency, last day, revision.';
+COMMENT ON TABLE customer_data IS 'What holds for all data of a tenant: currency, last day, revision.';
 SELECT app.protect('customer_data');
 """
 

@@ -1,0 +1,1 @@
+"""The process of durable work: events of the outbox, schedules, upkeep."""

@@ -1,0 +1,47 @@
+"""``python -m cohortlens.jobs``: durable work against the configured PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from cohortlens.bootstrap import Services
+from cohortlens.core.config import SettingsInvalid, read
+from cohortlens.core.ids import uuid7
+from cohortlens.core.settings import CoreConfig
+from cohortlens.core.telemetry import configure_logging
+from cohortlens.jobs.handlers import HANDLERS
+from cohortlens.jobs.runner import Runner
+
+
+async def _serve(config: CoreConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_, stop.set)
+    services = await Services.open(config)
+    try:
+        worker = f"{socket.gethostname()}.{os.getpid()}.{str(uuid7())[-12:]}"
+        await Runner(services, HANDLERS, worker).run(stop)
+    finally:
+        await services.close()
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; answers the exit status."""
+    try:
+        config = read(CoreConfig, os.environ)
+    except SettingsInvalid as invalid:
+        for fault in invalid.faults:
+            print(fault, file=sys.stderr)  # noqa: T201 - there is no log before the settings are read
+        return 2
+    configure_logging(config.log_level, config.log_format)
+    asyncio.run(_serve(config))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""What is done for each topic of the outbox, and how often it is tried.
+
+A handler may run more than once for an event, also after it succeeded: it must be safe to repeat. To add a
+topic, write the use case in its slice and add a line to ``HANDLERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from cohortlens.core.db import Database
+from cohortlens.core.outbox import Event
+from cohortlens.core.redis import RedisClient
+from cohortlens.customers.models import IMPORT_REQUESTED
+from cohortlens.customers.service import CustomersService
+
+
+class Services(Protocol):
+    """What handlers and upkeep use of ``cohortlens.bootstrap.Services``."""
+
+    @property
+    def db(self) -> Database:
+        """The database as the runtime role."""
+
+    @property
+    def redis(self) -> RedisClient:
+        """Redis."""
+
+    @property
+    def customers(self) -> CustomersService:
+        """The use cases of customers."""
+
+
+@dataclass(frozen=True)
+class Handler:
+    """How the events of one topic are worked on.
+
+    Attributes:
+        run: Does the work; whatever it raises is a failure of this attempt.
+        concurrency: Events of the topic that one process works on at a time.
+        max_attempts: Attempts that end in a fault of the work itself; a lost database or Redis costs none.
+        on_dead: Called after the last attempt, to leave the resource in a state that a caller understands.
+    """
+
+    run: Callable[[Services, Event], Awaitable[None]]
+    concurrency: int = 1
+    max_attempts: int = 5
+    on_dead: Callable[[Services, Event], Awaitable[None]] | None = None
+
+
+async def run_import(services: Services, event: Event) -> None:
+    """Do the work of an import."""
+    await services.customers.run_import(event.tenant_id, UUID(event.payload["import_id"]))
+
+
+async def import_died(services: Services, event: Event) -> None:
+    """Tell the tenant that an import could not be finished."""
+    await services.customers.work.end_failed(
+        event.tenant_id,
+        UUID(event.payload["import_id"]),
+        "INTERNAL",
+        "the import failed in every attempt by a fault of ours; nothing was written; send the file again",
+    )
+
+
+HANDLERS: Mapping[str, Handler] = {
+    IMPORT_REQUESTED: Handler(run_import, concurrency=2, on_dead=import_died),
+}
+"""Handler by topic."""

@@ -1,0 +1,81 @@
+"""Upkeep by the clock: partitions ahead, forgotten uploads, settled events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from cohortlens.core import outbox
+from cohortlens.core.db import Database
+from cohortlens.core.errors import CohortLensError
+from cohortlens.core.telemetry import get_logger
+from cohortlens.jobs.handlers import Services
+
+PARTITIONED = ("predictions", "segments")
+MONTHS_AHEAD = 3
+_RETRY_S = 60.0
+_LOG = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something done at start and then every ``interval_s`` seconds; answers how much it did."""
+
+    name: str
+    interval_s: float
+    run: Callable[[Services], Awaitable[int]]
+
+
+async def ensure_partitions(db: Database) -> int:
+    """Make the missing monthly partitions of this month and the next three; answers how many."""
+    made = 0
+    async with db.transaction() as tx:
+        for table in PARTITIONED:
+            if await tx.scalar(text("SELECT to_regclass(:table)"), {"table": table}) is not None:
+                made += await tx.scalar(
+                    text("SELECT app.ensure_partitions(CAST(CAST(:table AS text) AS regclass), :months)"),
+                    {"table": table, "months": MONTHS_AHEAD},
+                )
+    return made
+
+
+async def _partitions(services: Services) -> int:
+    return await ensure_partitions(services.db)
+
+
+async def _sweep(services: Services) -> int:
+    return await services.customers.work.sweep()
+
+
+async def _purge(services: Services) -> int:
+    return await outbox.purge(services.db)
+
+
+TASKS = (
+    Task("ensure_partitions", 86_400.0, _partitions),
+    Task("sweep_spool", 3_600.0, _sweep),
+    Task("purge_outbox", 3_600.0, _purge),
+)
+
+
+async def keep_up(services: Services, tasks: tuple[Task, ...] = TASKS) -> None:
+    """Run the tasks until cancelled; one that fails is tried again after a minute and holds up no other."""
+    await asyncio.gather(*(_repeat(services, task) for task in tasks))
+
+
+async def _repeat(services: Services, task: Task) -> None:
+    while True:
+        try:
+            done = await task.run(services)
+            _LOG.info("upkeep_done", task=task.name, count=done)
+            pause = task.interval_s
+        except (CohortLensError, OSError) as error:
+            _LOG.warning("upkeep_failed", task=task.name, error=str(error))
+            pause = min(_RETRY_S, task.interval_s)
+        except Exception:
+            _LOG.exception("upkeep_failed", task=task.name)
+            pause = min(_RETRY_S, task.interval_s)
+        await asyncio.sleep(pause)
