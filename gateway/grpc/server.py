@@ -167,13 +167,13 @@ class Gateway:
             await self._aio.start(self._config.bind, self.grpc_port)
         self._router.grpc = GrpcDoor(chain)
         self._router.http = http_app
-        board.set_ready(True)
+        board.unblock("starting")
         _LOG.info("ready", services=chain.table.services())
 
     async def stop(self) -> None:
         """Not ready at once; then stop accepting, let calls finish, cancel what is left."""
         if self._board is not None:
-            self._board.set_ready(False)
+            self._board.block("draining")
         _LOG.info("draining")
         await asyncio.sleep(self._config.drain_delay)
         waits: list[Awaitable[None]] = []

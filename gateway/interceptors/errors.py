@@ -75,7 +75,9 @@ def rpc_status(error: CohortLensError, request_id: str, max_bytes: int | None = 
 def _status(
     error: CohortLensError, request_id: str, violations: tuple[Violation, ...], metadata: dict[str, str]
 ) -> status_pb2.Status:
-    status = status_pb2.Status(code=int(error.code), message=error.message)
+    # A lone surrogate in a message must not turn a clear fault into a crash of its own.
+    message = error.message.encode("utf-8", "replace").decode("utf-8")
+    status = status_pb2.Status(code=int(error.code), message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     status.details.add().Pack(info)
     if violations:

@@ -31,27 +31,38 @@ class HealthBoard:
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        self._ready = False
+        self._blocks = {"starting"}
         self._down: set[str] = set()
         self._services = frozenset(services)
         self._changed = asyncio.Event()
 
     @property
     def ready(self) -> bool:
-        """Whether the process takes calls: started, not draining."""
-        return self._ready
+        """Whether the process takes calls."""
+        return not self._blocks
 
-    def set_ready(self, ready: bool) -> None:
-        """Say whether the process takes calls, and wake all watchers."""
-        self._ready = ready
+    @property
+    def draining(self) -> bool:
+        """Whether the process is stopping."""
+        return "draining" in self._blocks
+
+    def blocks(self) -> list[str]:
+        """Why the process takes no calls: starting, draining, postgres; sorted, empty when it does."""
+        return sorted(self._blocks)
+
+    def block(self, name: str) -> None:
+        """Take no calls because of ``name``, until ``unblock``; wakes all watchers."""
+        self._blocks.add(name)
+        self._wake()
+
+    def unblock(self, name: str) -> None:
+        """Let ``name`` no longer keep the process from taking calls; wakes all watchers."""
+        self._blocks.discard(name)
         self._wake()
 
     def set_service(self, service: str, serving: bool) -> None:
-        """Say whether what one service needs is there (replicas of analytics), and wake all watchers."""
-        if serving:
-            self._down.discard(service)
-        else:
-            self._down.add(service)
+        """Say whether what one service needs is there (replicas of analytics); wakes all watchers."""
+        (self._down.discard if serving else self._down.add)(service)
         self._wake()
 
     def serving(self, name: str) -> bool | None:
@@ -59,8 +70,8 @@ class HealthBoard:
         if name == "liveness":
             return True
         if name in ("", "readiness"):
-            return self._ready
-        return self._ready and name not in self._down if name in self._services else None
+            return self.ready
+        return self.ready and name not in self._down if name in self._services else None
 
     def next_change(self) -> asyncio.Event:
         """An event that the next change sets; take it before reading, so that no change is missed."""
@@ -110,7 +121,7 @@ class HealthServicer:
         request: health_pb2.HealthCheckRequest,
         call: Call,  # noqa: ARG002
     ) -> AsyncIterator[Any]:
-        """The status of one name now and after every change; ends when the process stops taking calls.
+        """The status of one name now and after every change; ends when the process stops.
 
         Raises:
             ResourceExhausted: Too many watches are open.

@@ -1,0 +1,209 @@
+"""Logs and metrics of every process: JSON lines on stdout, one Prometheus registry.
+
+Used by the gateway, the jobs process, the workers and the CLI; standard library and prometheus-client only.
+A line never fails its caller: what cannot be written is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+_TENANT_ID: ContextVar[str] = ContextVar("tenant_id", default="")
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_HANDLING_BUCKETS_S = (
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+)
+_RPC = ("grpc_type", "grpc_service", "grpc_method")
+
+REGISTRY = CollectorRegistry()
+"""All series of this process."""
+
+RPC_STARTED = Counter("grpc_server_started_total", "RPCs started", _RPC, registry=REGISTRY)
+RPC_HANDLED = Counter("grpc_server_handled_total", "RPCs ended", (*_RPC, "grpc_code"), registry=REGISTRY)
+RPC_SECONDS = Histogram(
+    "grpc_server_handling_seconds",
+    "Seconds from arrival to the end of an RPC",
+    _RPC,
+    buckets=_HANDLING_BUCKETS_S,
+    registry=REGISTRY,
+)
+DOOR_CALLS = Counter(
+    "gateway_door_calls_total", "RPCs by the door they came through", ("door",), registry=REGISTRY
+)
+INFLIGHT = Gauge("gateway_inflight", "RPCs under way", ("door",), registry=REGISTRY)
+ERRORS = Counter("gateway_errors_total", "Failed RPCs by reason", ("reason",), registry=REGISTRY)
+LOG_DROPPED = Counter("log_lines_dropped_total", "Log lines that could not be written", registry=REGISTRY)
+BUILD_INFO = Gauge("build_info", "Always 1; the version is the label", ("version",), registry=REGISTRY)
+
+METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def metrics_text() -> bytes:
+    """All series in the Prometheus text format."""
+    return generate_latest(REGISTRY)
+
+
+@contextmanager
+def bound(request_id: str | None = None, tenant_id: str | None = None) -> Iterator[None]:
+    """Every line written inside carries these fields.
+
+    Args:
+        request_id: Identifier of the request or the event under work; None keeps the current one.
+        tenant_id: Tenant it belongs to; None keeps the current one.
+    """
+    tokens = []
+    if request_id is not None:
+        tokens.append((_REQUEST_ID, _REQUEST_ID.set(request_id)))
+    if tenant_id is not None:
+        tokens.append((_TENANT_ID, _TENANT_ID.set(tenant_id)))
+    try:
+        yield
+    finally:
+        for variable, token in tokens:
+            variable.reset(token)
+
+
+class Logger:
+    """Writes events with fields; made by ``get_logger``.
+
+    Args:
+        name: Dotted name of the module.
+    """
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def enabled(self, level: int) -> bool:
+        """Whether a line of this level (``logging.INFO`` ...) would be written."""
+        return self._logger.isEnabledFor(level)
+
+    def log(self, level: int, event: str, *, exc_info: BaseException | None = None, **fields: Any) -> None:
+        """Write one event at a numeric level, with the stack of ``exc_info`` if given."""
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, event, exc_info=exc_info, extra={"fields": fields})
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Write one event for whoever debugs."""
+        self.log(logging.DEBUG, event, **fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Write one event of normal work."""
+        self.log(logging.INFO, event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Write one event that somebody should look at."""
+        self.log(logging.WARNING, event, **fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Write one event of something that failed."""
+        self.log(logging.ERROR, event, **fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """Write one event with the stack of the exception being handled."""
+        self.log(logging.ERROR, event, exc_info=sys.exception(), **fields)
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of a module; usable before ``configure_logging``."""
+    return Logger(name)
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 in UTC with milliseconds, of Unix seconds."""
+    whole = int(seconds)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1000):03d}Z"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: ts, level, event, logger, the bound fields, the event's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON, control characters escaped."""
+        line: dict[str, Any] = {
+            "ts": timestamp(record.created),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        line |= _bound_fields() | getattr(record, "fields", {})
+        if record.exc_info:
+            line["stack"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False, separators=(",", ":"))
+
+
+class TextFormatter(logging.Formatter):
+    """One readable line: time, level, event, fields as ``name=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of text; a stack follows on its own lines."""
+        fields = _bound_fields() | getattr(record, "fields", {})
+        shown = " ".join(f"{name}={_plain(value)}" for name, value in fields.items())
+        level = record.levelname.lower()
+        line = f"{timestamp(record.created)} {level:<7} {_plain(record.getMessage())} {shown}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _LineHandler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
+        LOG_DROPPED.inc()
+
+
+def configure_logging(level: str = "info", fmt: str = "json", stream: TextIO | None = None) -> None:
+    """Send all lines of this process to one stream; replaces what was configured before.
+
+    Args:
+        level: debug, info, warning or error.
+        fmt: json or text.
+        stream: Where lines go; stdout when None.
+    """
+    handler = _LineHandler(stream or sys.stdout)
+    handler.setFormatter(JsonFormatter() if fmt == "json" else TextFormatter())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(_LEVELS[level])
+
+
+def _bound_fields() -> dict[str, Any]:
+    request_id, tenant_id = _REQUEST_ID.get(), _TENANT_ID.get()
+    fields: dict[str, Any] = {}
+    if request_id:
+        fields["request_id"] = request_id
+    if tenant_id:
+        fields["tenant_id"] = tenant_id
+    return fields
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False)
