@@ -1,0 +1,313 @@
+"""The OpenAPI 3.1 document, built at start from the route table and the comments of the protos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import orjson
+from google.protobuf.descriptor import FieldDescriptor
+
+from cohortlens.core.errors import Code
+from gateway.http.codec import is_map, is_repeated, message_type
+from gateway.http.comments import Comments
+from gateway.http.faults import HTTP_ONLY
+from gateway.http.headers import JSON, NDJSON, PROBLEM
+from gateway.http.routes import Route
+from gateway.http.schemas import Schema, Schemas
+from gateway.http.uploads import FILE_TYPES, MULTIPART
+from gateway.interceptors.errors import HTTP_STATUS
+
+REASONS: Final[dict[str, Code]] = {
+    "DISK_FULL": Code.RESOURCE_EXHAUSTED,
+    "FEATURES_NOT_READY": Code.FAILED_PRECONDITION,
+    "FEATURE_OUT_OF_RANGE": Code.INVALID_ARGUMENT,
+    "FEATURE_SCHEMA_MISMATCH": Code.INVALID_ARGUMENT,
+    "FILE_EMPTY": Code.INVALID_ARGUMENT,
+    "HISTORY_TOO_SHORT": Code.FAILED_PRECONDITION,
+    "HORIZON_UNSUPPORTED": Code.INVALID_ARGUMENT,
+    "IMPORT_TOO_LARGE": Code.INVALID_ARGUMENT,
+    "INVALID_CREDENTIALS": Code.UNAUTHENTICATED,
+    "LOGIN_RATE_LIMITED": Code.RESOURCE_EXHAUSTED,
+    "METHOD_UNSUPPORTED": Code.INVALID_ARGUMENT,
+    "NO_ACTIVE_MODEL": Code.FAILED_PRECONDITION,
+    "NO_PREVIOUS_VERSION": Code.FAILED_PRECONDITION,
+    "OVERLOADED": Code.UNAVAILABLE,
+    "PAGE_TOKEN_INVALID": Code.INVALID_ARGUMENT,
+    "PASSWORD_BREACHED": Code.INVALID_ARGUMENT,
+    "PASSWORD_TOO_SHORT": Code.INVALID_ARGUMENT,
+    "REFRESH_REUSED": Code.UNAUTHENTICATED,
+    "RESOURCE_NOT_FOUND": Code.NOT_FOUND,
+    "RUN_NOT_PUBLISHED": Code.FAILED_PRECONDITION,
+    "TOKEN_EXPIRED": Code.UNAUTHENTICATED,
+    "TOKEN_INVALID": Code.UNAUTHENTICATED,
+    "TOKEN_REVOKED": Code.UNAUTHENTICATED,
+    "TRAINING_IN_PROGRESS": Code.FAILED_PRECONDITION,
+    "VALUE_NOT_FINITE": Code.INVALID_ARGUMENT,
+    "VERSION_NOT_READY": Code.FAILED_PRECONDITION,
+    "WORKERS_UNAVAILABLE": Code.UNAVAILABLE,
+}
+"""Code of each reason that ``policy.errors`` names."""
+
+_STATUS: Final[Schema] = {
+    "type": "object",
+    "description": "A failure, as google.rpc.Status in proto JSON.",
+    "required": ["code", "message", "details"],
+    "properties": {
+        "code": {"type": "integer", "description": "Canonical code, 1 to 16."},
+        "message": {"type": "string", "description": "One sentence for a person."},
+        "details": {
+            "type": "array",
+            "description": "ErrorInfo with the reason; BadRequest, RetryInfo, RequestInfo when they apply.",
+            "items": {"type": "object", "required": ["@type"], "properties": {"@type": {"type": "string"}}},
+        },
+    },
+    "examples": [
+        {
+            "code": 3,
+            "message": "vectors[0].values[3]: expected a number",
+            "details": [
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "FIELD_INVALID",
+                    "domain": "cohortlens",
+                    "metadata": {},
+                }
+            ],
+        }
+    ],
+}
+_PAGES: Final[dict[str, tuple[str, str, str, tuple[int, ...]]]] = {
+    "/livez": ("Health_Live", "Whether the process turns", JSON, (200,)),
+    "/readyz": ("Health_Ready", "Whether the process takes calls", JSON, (200, 503)),
+    "/api/v1/health": ("Health_Report", "What every dependency says", JSON, (200, 503)),
+    "/metrics": ("Health_Metrics", "Prometheus metrics", "text/plain", (200,)),
+    "/api/v1/openapi.json": ("Reference_Document", "This document", JSON, (200,)),
+}
+
+
+def build_document(routes: Sequence[Route], version: str, comments: Comments) -> dict[str, Any]:
+    """The document of all routes.
+
+    Args:
+        routes: The route table.
+        version: Version of the code.
+        comments: Text of operations, parameters and schemas.
+    """
+    builder = _Builder(comments)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(_path(route), {})[route.rule.verb.lower()] = builder.operation(route)
+    for path, page in _PAGES.items():
+        paths.setdefault(path, {})["get"] = _page_operation(*page)
+    services = sorted({route.method.service for route in routes})
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "CohortLens",
+            "version": version,
+            "description": "Customer analytics as a service: segments, predictions and explanations.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "The server this document came from"}],
+        "tags": [
+            *({"name": name.rpartition(".")[2], "description": comments.of(name).text} for name in services),
+            {"name": "Operations", "description": "Health, metrics and this reference."},
+        ],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": dict(sorted({**builder.schemas.components, "Status": _STATUS}.items())),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+def render_document(document: dict[str, Any]) -> bytes:
+    """The document as JSON, two spaces deep."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+class _Builder:
+    def __init__(self, comments: Comments) -> None:
+        self._comments, self.schemas = comments, Schemas(comments)
+
+    def operation(self, route: Route) -> dict[str, Any]:
+        method = route.method
+        comment = self._comments.of(method.descriptor.full_name)
+        service = method.service.rpartition(".")[2]
+        operation: dict[str, Any] = {
+            "operationId": f"{service}_{method.name}",
+            "tags": [service],
+            "summary": comment.summary,
+            "description": comment.text,
+            "parameters": self._parameters(route),
+            "responses": self._responses(route),
+            "x-cohortlens-rate-class": method.policy.rate_class.name.lower(),
+        }
+        if method.policy.public:
+            operation["security"] = []
+        if method.policy.scopes:
+            operation["x-cohortlens-scopes"] = list(method.policy.scopes)
+        if method.policy.feature:
+            operation["x-cohortlens-feature"] = method.policy.feature
+        if route.rule.body:
+            operation["requestBody"] = self._body(route)
+        return operation
+
+    def _parameters(self, route: Route) -> list[dict[str, Any]]:
+        descriptor: Any = route.method.descriptor.input_type
+        example = self._comments.of(descriptor.full_name).example or {}
+        found = []
+        for name in _path_names(route):
+            field = descriptor.fields_by_name[name]
+            parameter = self._parameter(field, "path", example)
+            found.append({**parameter, "name": name, "required": True})
+        if route.upload is not None:
+            options = message_type(descriptor.fields_by_name[route.upload.options])
+            found += [self._parameter(field, "query", {}) for field in options.fields]
+        elif route.rule.body != "*":
+            bound = {*_path_names(route), route.rule.body}
+            found += [
+                self._parameter(field, "query", example)
+                for field in descriptor.fields
+                if field.name not in bound
+            ]
+        return found
+
+    def _parameter(self, field: FieldDescriptor, where: str, example: dict[str, Any]) -> dict[str, Any]:
+        schema = self.schemas.field(field)
+        parameter: dict[str, Any] = {
+            "name": field.json_name,
+            "in": where,
+            "description": schema.pop("description", ""),
+            "schema": schema,
+        }
+        if is_map(field):
+            parameter |= {"style": "deepObject", "explode": True}
+        elif is_repeated(field):
+            parameter |= {"style": "form", "explode": True}
+        if field.json_name in example:
+            parameter["example"] = example[field.json_name]
+        return parameter
+
+    def _body(self, route: Route) -> dict[str, Any]:
+        descriptor: Any = route.method.descriptor.input_type
+        if route.upload is not None:
+            return _file_body()
+        example = self._comments.of(descriptor.full_name).example or {}
+        bound = set(_path_names(route))
+        hidden = _json_names(descriptor, bound)
+        shown: Any = {key: value for key, value in example.items() if key not in hidden}
+        schema: Schema
+        if route.rule.body != "*":
+            field = descriptor.fields_by_name[route.rule.body]
+            schema, shown = self.schemas.field(field), example.get(field.json_name)
+        elif bound:
+            schema = self.schemas.message(descriptor, bound)
+        else:
+            schema = self.schemas.reference(descriptor)
+        media = NDJSON if route.method.client_streaming else JSON
+        return {"required": True, "content": {media: {"schema": schema, "example": shown}}}
+
+    def _responses(self, route: Route) -> dict[str, Any]:
+        output: Any = route.method.descriptor.output_type
+        comment = self._comments.of(output.full_name)
+        content: dict[str, Any] = {"schema": self.schemas.reference(output)}
+        if comment.example is not None:
+            content["example"] = comment.example
+        media = NDJSON if route.method.server_streaming else JSON
+        responses: dict[str, Any] = {
+            "200": {"description": comment.text or "OK", "content": {media: content}}
+        }
+        for status, reasons in sorted(_reasons(route).items()):
+            responses[str(status)] = _failure(f"Reasons: {', '.join(reasons)}.", status)
+        responses["default"] = _failure("Any other failure.", 0)
+        return responses
+
+
+def _reasons(route: Route) -> dict[int, list[str]]:
+    policy = route.method.policy
+    named: dict[int, list[str]] = {400: ["FIELD_INVALID", "MALFORMED_JSON", "UNKNOWN_FIELD"]}
+    if not policy.public:
+        named[401] = ["TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_REVOKED"]
+        if policy.scopes:
+            named[403] = ["SCOPE_MISSING"]
+    if route.upload is not None:
+        named[HTTP_ONLY["BODY_TOO_LARGE"]] = ["BODY_TOO_LARGE"]
+    for reason in policy.errors:
+        status = HTTP_STATUS[REASONS[reason]]
+        named.setdefault(status, [])
+        if reason not in named[status]:
+            named[status].append(reason)
+    return named
+
+
+def _failure(description: str, status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Status"}
+    answer: dict[str, Any] = {
+        "description": description,
+        "content": {JSON: {"schema": schema}, PROBLEM: {"schema": {"type": "object"}}},
+        "headers": {
+            "X-Request-Id": {"description": "Identifier of the request.", "schema": {"type": "string"}}
+        },
+    }
+    if status in {429, 503}:
+        answer["headers"]["Retry-After"] = {
+            "description": "Seconds after which a retry can help.",
+            "schema": {"type": "integer"},
+        }
+    return answer
+
+
+def _file_body() -> dict[str, Any]:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    form = {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {"file": {"type": "string", "format": "binary"}},
+        }
+    }
+    content = dict.fromkeys(sorted(FILE_TYPES), binary) | {MULTIPART: form}
+    text = (
+        "The file itself, at most 1 GiB; gzip as Content-Encoding is inflated. Options are query parameters."
+    )
+    return {"required": True, "description": text, "content": content}
+
+
+def _page_operation(operation_id: str, summary: str, media: str, statuses: Iterable[int]) -> dict[str, Any]:
+    meanings = {200: "The answer.", 503: "Something required is missing."}
+    return {
+        "operationId": operation_id,
+        "tags": ["Operations"],
+        "summary": summary,
+        "description": f"{summary}.",
+        "security": [],
+        "responses": {
+            str(status): {
+                "description": meanings[status],
+                "content": {media: {"schema": {"type": "string" if media == "text/plain" else "object"}}},
+            }
+            for status in statuses
+        },
+    }
+
+
+def _path(route: Route) -> str:
+    """The template with plain ``{name}`` variables, as OpenAPI writes paths."""
+    template = route.rule.template
+    segments: list[str] = list(template.segments)
+    for variable in template.variables:
+        segments[variable.start : variable.end] = [f"{{{'.'.join(variable.field_path)}}}"]
+    return "/" + "/".join(segments) + (f":{template.verb}" if template.verb else "")
+
+
+def _path_names(route: Route) -> list[str]:
+    return [variable.field_path[0] for variable in route.rule.template.variables]
+
+
+def _json_names(descriptor: Any, names: Iterable[str]) -> set[str]:
+    return {descriptor.fields_by_name[name].json_name for name in names}

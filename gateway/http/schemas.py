@@ -1,0 +1,183 @@
+"""JSON Schemas of message types, as the codec reads and writes them; OpenAPI 3.1 uses them as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+
+from cohortlens.v1 import common_pb2
+from gateway.http.codec import Descriptor, is_map, is_repeated, message_type
+from gateway.http.comments import Comments
+
+Schema = dict[str, Any]
+
+_RULES: Any = common_pb2.rules  # generated as a bare FieldDescriptor, which the type stubs do not index
+_T = FieldDescriptor
+
+_SCALARS: Final[dict[int, Schema]] = {
+    _T.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    _T.TYPE_FLOAT: {"type": "number", "format": "float"},
+    _T.TYPE_BOOL: {"type": "boolean"},
+    _T.TYPE_STRING: {"type": "string"},
+    _T.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
+    **{
+        kind: {"type": "integer", "format": "int32"}
+        for kind in (_T.TYPE_INT32, _T.TYPE_SINT32, _T.TYPE_SFIXED32)
+    },
+    **{
+        kind: {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
+        for kind in (_T.TYPE_UINT32, _T.TYPE_FIXED32)
+    },
+    **{
+        kind: {"type": "string", "format": "int64", "pattern": "^-?[0-9]+$"}
+        for kind in (_T.TYPE_INT64, _T.TYPE_SINT64, _T.TYPE_SFIXED64)
+    },
+    **{
+        kind: {"type": "string", "format": "uint64", "pattern": "^[0-9]+$"}
+        for kind in (_T.TYPE_UINT64, _T.TYPE_FIXED64)
+    },
+}
+_WELL_KNOWN: Final[dict[str, Schema]] = {
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"},
+    "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.Struct": {"type": "object"},
+    "google.protobuf.Value": {},
+    "google.protobuf.ListValue": {"type": "array"},
+    "google.protobuf.Any": {"type": "object", "properties": {"@type": {"type": "string"}}},
+}
+
+
+class Schemas:
+    """Schemas of message and enum types; those used are gathered in ``components``.
+
+    Args:
+        comments: Descriptions.
+    """
+
+    def __init__(self, comments: Comments) -> None:
+        self._comments = comments
+        self.components: dict[str, Schema] = {}
+
+    def reference(self, descriptor: Descriptor) -> Schema:
+        """A reference to a message type's schema, which is made on first use."""
+        if descriptor.full_name in _WELL_KNOWN:
+            return dict(_WELL_KNOWN[descriptor.full_name])
+        name = descriptor.name
+        if name not in self.components:
+            self.components[name] = {}
+            self.components[name] = self.message(descriptor)
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def message(self, descriptor: Descriptor, without: Collection[str] = ()) -> Schema:
+        """The schema of a message type, leaving out the fields named."""
+        fields = [field for field in descriptor.fields if field.name not in without]
+        comment = self._comments.of(descriptor.full_name)
+        schema: Schema = {
+            "type": "object",
+            "description": comment.text,
+            "properties": {field.json_name: self.field(field) for field in fields},
+            "additionalProperties": False,
+        }
+        required = [field.json_name for field in fields if rules_of(field).required]
+        if required:
+            schema["required"] = required
+        groups = [oneof for oneof in descriptor.oneofs if not oneof.name.startswith("_")]
+        for oneof in groups:
+            names = ", ".join(field.json_name for field in oneof.fields)
+            schema["description"] += f" At most one of {names} may be set."
+        if comment.example is not None and not without:
+            schema["examples"] = [comment.example]
+        return schema
+
+    def field(self, field: FieldDescriptor) -> Schema:
+        """The schema of a field, with its rules as constraints."""
+        text = self._comments.of(field.full_name).text
+        if is_map(field):
+            value = message_type(field).fields_by_name["value"]
+            schema: Schema = {"type": "object", "additionalProperties": self._single(value)}
+        elif is_repeated(field):
+            schema = {"type": "array", "items": self._single(field)}
+        else:
+            schema = self._single(field)
+        if is_map(field) or is_repeated(field):
+            _list_rules(field, schema)
+        else:
+            _value_rules(field, schema)
+        schema["description"] = f"{text} {schema.get('description', '')}".strip()
+        return schema
+
+    def _single(self, field: FieldDescriptor) -> Schema:
+        if field.message_type is not None:
+            return self.reference(field.message_type)
+        if field.enum_type is not None:
+            return self._enum(field.enum_type)
+        if field.type == _T.TYPE_DOUBLE and rules_of(field).allow_nan:
+            return {"oneOf": [dict(_SCALARS[_T.TYPE_DOUBLE]), {"type": "string", "enum": ["NaN"]}]}
+        return dict(_SCALARS[field.type])
+
+    def _enum(self, descriptor: EnumDescriptor) -> Schema:
+        name = descriptor.name
+        if name not in self.components:
+            meanings = [
+                f"`{value.name}`: {self._comments.of(f'{descriptor.full_name}.{value.name}').text}"
+                for value in descriptor.values
+            ]
+            text = self._comments.of(descriptor.full_name).text
+            self.components[name] = {
+                "type": "string",
+                "enum": [value.name for value in descriptor.values],
+                "description": "\n\n".join([text, *meanings]),
+            }
+        return {"$ref": f"#/components/schemas/{name}"}
+
+
+def rules_of(field: FieldDescriptor) -> Any:
+    """The rules of a field."""
+    return field.GetOptions().Extensions[_RULES]
+
+
+def _list_rules(field: FieldDescriptor, schema: Schema) -> None:
+    rules = rules_of(field)
+    suffix = "Properties" if is_map(field) else "Items"
+    least = rules.min_len or (1 if rules.required else 0)
+    if least:
+        schema[f"min{suffix}"] = least
+    if rules.max_len:
+        schema[f"max{suffix}"] = rules.max_len
+
+
+def _value_rules(field: FieldDescriptor, schema: Schema) -> None:
+    rules = rules_of(field)
+    if field.type == _T.TYPE_STRING:
+        _text_rules(rules, schema)
+    elif schema.get("type") in {"integer", "number"}:
+        if rules.has_min:
+            schema["minimum"] = _number(rules.min)
+        if rules.has_max:
+            schema["maximum"] = _number(rules.max)
+    elif rules.has_min or rules.has_max:
+        low = f"at least {_number(rules.min)}" if rules.has_min else ""
+        high = f"at most {_number(rules.max)}" if rules.has_max else ""
+        schema["description"] = f"Must be {' and '.join(part for part in (low, high) if part)}."
+
+
+def _text_rules(rules: Any, schema: Schema) -> None:
+    least = rules.min_len or (1 if rules.required else 0)
+    if least:
+        schema["minLength"] = least
+    if rules.max_len:
+        schema["maxLength"] = rules.max_len
+    if rules.pattern:
+        # A field that is not required may be empty, whatever its pattern says.
+        schema["pattern"] = f"^(?:{rules.pattern})$" if rules.required else f"^(?:{rules.pattern})?$"
+    if rules.uuid:
+        schema["format"] = "uuid"
+    if rules.sensitive:
+        schema["format"] = "password"
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value == int(value) else value
