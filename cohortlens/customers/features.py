@@ -90,8 +90,9 @@ async def rebuild_days(tx: AsyncConnection, currency: str) -> None:
     await tx.execute(
         text(
             "INSERT INTO purchase_days (tenant_id, customer_id, day, orders, lines, skus, items, "
-            "amount_minor, returns_minor, known_on) SELECT app.tid(), customer_id, day, orders, lines, skus, items, "
-            "amount_minor, returns_minor, known_on FROM cl_days"
+            "amount_minor, returns_minor, known_on) "
+            "SELECT app.tid(), customer_id, day, orders, lines, skus, items, amount_minor, "
+            "returns_minor, known_on FROM cl_days"
         )
     )
     await tx.execute(
@@ -115,7 +116,8 @@ async def rebuild_features(tx: AsyncConnection, currency: str, as_of: date, data
     await tx.execute(
         text(
             "INSERT INTO customer_features (tenant_id, customer_id, as_of, data_revision, schema_hash, "
-            "vector) SELECT app.tid(), customer_id, :as_of, :revision, :hash, decode(vector, 'hex') FROM cl_features"
+            "vector) "
+            "SELECT app.tid(), customer_id, :as_of, :revision, :hash, decode(vector, 'hex') FROM cl_features"
         ),
         {"as_of": as_of, "revision": data_revision, "hash": SCHEMA.hash},
     )
