@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from cohortlens.analytics.models import (
     Assignment,
     ResourceMissing,
@@ -74,14 +76,20 @@ class AnalyticsReads:
                     raise ResourceMissing("segment")
             return run, members
 
-    async def segment_names(
-        self, ctx: RequestContext, customer_ids: Sequence[CustomerId]
-    ) -> dict[CustomerId, str]:
-        """Names of the segments of customers in the published run; those without one are left out."""
-        if not customer_ids:
-            return {}
+    async def segment_names(self, ctx: RequestContext, customer_ids: Sequence[CustomerId]) -> dict[UUID, str]:
+        """As the function ``segment_names``, in a transaction of its own."""
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            return await SegmentationRepository(tx).names_of(customer_ids)
+            return await segment_names(tx, customer_ids)
+
+
+async def segment_names(tx: AsyncConnection, customer_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Names of the segments of customers in the published run; those without one are left out.
+
+    Args:
+        tx: A transaction of the tenant, so that ``customers`` can ask in its own.
+        customer_ids: Customers.
+    """
+    return await SegmentationRepository(tx).names_of(customer_ids) if customer_ids else {}
 
 
 async def _complete(repository: SegmentationRepository, run_id: UUID | None) -> SegmentationRun:

@@ -310,7 +310,7 @@ class SegmentationRepository:
         )
         return [Assignment(CustomerId(row.customer_id), *row[1:]) for row in rows]
 
-    async def names_of(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, str]:
+    async def names_of(self, customer_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Segment names of customers in the published run."""
         rows = await self._tx.execute(
             text(
@@ -326,7 +326,7 @@ class SegmentationRepository:
             ),
             {"ids": list(customer_ids)},
         )
-        return {CustomerId(row.customer_id): row.name for row in rows}
+        return {row.customer_id: row.name for row in rows}
 
 
 def _segment(row: StoredSegment) -> tuple[Any, ...]:

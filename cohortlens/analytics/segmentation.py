@@ -22,7 +22,7 @@ from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.predictions import check_schema
 from cohortlens.analytics.runs import SegmentationRepository
 from cohortlens.analytics.subjects import CustomerData, rows_of
-from cohortlens.analytics.work import run_to_end
+from cohortlens.analytics.work import DIED, run_to_end
 from cohortlens.contracts.currency import minor_digits
 from cohortlens.contracts.features import SCHEMA, snapshot_id
 from cohortlens.core.clock import Clock, now
@@ -102,23 +102,20 @@ class SegmentationService:
         await Outbox(tx).record(SEGMENTATION_REQUESTED, "segmentation", {"run_id": str(run_id)})
         return run_id
 
-    async def run(self, tenant_id: TenantId, run_id: UUID, *, last_attempt: bool = False) -> None:
+    async def run(self, tenant_id: TenantId, run_id: UUID) -> None:
         """Do or resume a run; one that has ended, or is not there, is left alone.
 
-        Args:
-            tenant_id: Tenant of the run.
-            run_id: The run.
-            last_attempt: Whether a passing fault ends the run too.
+        A chunk is committed with its cursor, so a repeated run goes on behind it.
 
         Raises:
             CohortLensError: A passing fault (no worker, no database); call again later.
         """
+        await run_to_end(self._run(tenant_id, run_id), lambda fault: self.fail(tenant_id, run_id, fault))
 
-        async def give_up(fault: CohortLensError) -> None:
-            async with self._db.tenant_transaction(tenant_id) as tx:
-                await SegmentationRepository(tx).fail(run_id, fault.reason, fault.message, self._clock())
-
-        await run_to_end(self._run(tenant_id, run_id), give_up, last_attempt=last_attempt)
+    async def fail(self, tenant_id: TenantId, run_id: UUID, fault: CohortLensError = DIED) -> None:
+        """End a run badly; one that has ended is left alone."""
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            await SegmentationRepository(tx).fail(run_id, fault.reason, fault.message, self._clock())
 
     async def _run(self, tenant_id: TenantId, run_id: UUID) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:

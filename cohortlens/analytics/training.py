@@ -22,7 +22,7 @@ from cohortlens.analytics.ports import InferenceClient, TrainingOrder, TrainingP
 from cohortlens.analytics.runs import TrainingRunsRepository
 from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.subjects import CustomerData
-from cohortlens.analytics.work import run_to_end
+from cohortlens.analytics.work import DIED, run_to_end
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.core.clock import Clock, now
@@ -128,25 +128,20 @@ class TrainingService:
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             return await TrainingRunsRepository(tx).page(before, limit)
 
-    async def run(self, tenant_id: TenantId, run_id: UUID, *, last_attempt: bool = False) -> None:
+    async def run(self, tenant_id: TenantId, run_id: UUID) -> None:
         """Do or resume a run; one that has ended, or is not there, is left alone.
 
         Each stage stores what it made, so a repeated run goes on behind it and registers once.
 
-        Args:
-            tenant_id: Tenant of the run.
-            run_id: The run.
-            last_attempt: Whether a passing fault ends the run too.
-
         Raises:
             CohortLensError: A passing fault (no worker, no database); call again later.
         """
+        await run_to_end(self._run(tenant_id, run_id), lambda fault: self.fail(tenant_id, run_id, fault))
 
-        async def give_up(fault: CohortLensError) -> None:
-            async with self._db.tenant_transaction(tenant_id) as tx:
-                await TrainingRunsRepository(tx).fail(run_id, fault.reason, fault.message, self._clock())
-
-        await run_to_end(self._run(tenant_id, run_id), give_up, last_attempt=last_attempt)
+    async def fail(self, tenant_id: TenantId, run_id: UUID, fault: CohortLensError = DIED) -> None:
+        """End a run badly; one that has ended is left alone."""
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            await TrainingRunsRepository(tx).fail(run_id, fault.reason, fault.message, self._clock())
 
     async def _run(self, tenant_id: TenantId, run_id: UUID) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:

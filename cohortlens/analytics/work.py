@@ -1,4 +1,4 @@
-"""How long work ends: well, badly for good, or with a fault that time may heal."""
+"""How long work ends: well, badly for good, or with a fault that another attempt may heal."""
 
 from __future__ import annotations
 
@@ -6,35 +6,26 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from cohortlens.core.errors import Aborted, CohortLensError, DeadlineExceeded, Internal, Unavailable
-from cohortlens.core.telemetry import get_logger
 
-_log = get_logger(__name__)
+DIED = Internal("every attempt ended in a fault of ours; the log of the jobs process tells more; start again")
+"""Why work failed whose last attempt is over."""
 
 
 async def run_to_end(
-    work: Coroutine[Any, Any, None],
-    give_up: Callable[[CohortLensError], Awaitable[None]],
-    *,
-    last_attempt: bool,
+    work: Coroutine[Any, Any, None], give_up: Callable[[CohortLensError], Awaitable[None]]
 ) -> None:
-    """Await ``work``; store why it failed unless trying again can help.
+    """Await ``work``; store why it failed if repeating it cannot help.
 
     Args:
         work: The work, safe to repeat.
         give_up: Stores the failure.
-        last_attempt: Whether a passing fault counts as a failure too.
 
     Raises:
-        CohortLensError: A passing fault; the work may be repeated.
+        Exception: A passing fault, or one nobody foresaw: the job runner decides about another attempt.
     """
     try:
         await work
-    except (Unavailable, DeadlineExceeded, Aborted) as fault:
-        if not last_attempt:
-            raise
-        await give_up(fault)
+    except (Unavailable, DeadlineExceeded, Aborted):
+        raise
     except CohortLensError as fault:
         await give_up(fault)
-    except Exception:
-        _log.exception("long work failed")
-        await give_up(Internal("a fault of ours; the log of the jobs process has the details"))

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
+from cohortlens.bootstrap import Analytics
 from cohortlens.core.db import Database
 from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
-from cohortlens.customers.models import IMPORT_REQUESTED
+from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
 
 
@@ -32,6 +34,10 @@ class Services(Protocol):
     @property
     def customers(self) -> CustomersService:
         """The use cases of customers."""
+
+    @property
+    def analytics(self) -> Analytics:
+        """The use cases of analytics."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,35 @@ async def import_died(services: Services, event: Event) -> None:
     )
 
 
+async def train_first(services: Services, event: Event) -> None:
+    """After an import: train the models that do not serve yet."""
+    await services.analytics.training.start_first(event.tenant_id)
+
+
+async def run_training(services: Services, event: Event) -> None:
+    """Do the work of a training run."""
+    await services.analytics.training.run(event.tenant_id, UUID(event.payload["training_run_id"]))
+
+
+async def training_died(services: Services, event: Event) -> None:
+    """Tell the tenant that a training could not be finished."""
+    await services.analytics.training.fail(event.tenant_id, UUID(event.payload["training_run_id"]))
+
+
+async def run_segmentation(services: Services, event: Event) -> None:
+    """Do the work of a segmentation run."""
+    await services.analytics.segmentation.run(event.tenant_id, UUID(event.payload["run_id"]))
+
+
+async def segmentation_died(services: Services, event: Event) -> None:
+    """Tell the tenant that a segmentation run could not be finished."""
+    await services.analytics.segmentation.fail(event.tenant_id, UUID(event.payload["run_id"]))
+
+
 HANDLERS: Mapping[str, Handler] = {
     IMPORT_REQUESTED: Handler(run_import, concurrency=2, on_dead=import_died),
+    TRANSACTIONS_IMPORTED: Handler(train_first, concurrency=2),
+    TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),
+    SEGMENTATION_REQUESTED: Handler(run_segmentation, on_dead=segmentation_died),
 }
 """Handler by topic."""

@@ -1,0 +1,146 @@
+"""The one place that wires the domain: configuration in, services out; for the gateway and for jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from cohortlens.adapters.inference import GrpcInferenceClient
+from cohortlens.adapters.replicas import ReplicaDirectory
+from cohortlens.analytics.explanations import ExplanationsService
+from cohortlens.analytics.ports import InferenceClient
+from cohortlens.analytics.predictions import PredictionsService
+from cohortlens.analytics.reads import AnalyticsReads, segment_names
+from cohortlens.analytics.segmentation import SegmentationService
+from cohortlens.analytics.training import TrainingService
+from cohortlens.contracts.artifacts import LocalArtifactStore
+from cohortlens.core.db import Database, assert_runtime_role
+from cohortlens.core.paging import PageTokens
+from cohortlens.core.redis import RedisClient, redis_client
+from cohortlens.core.sealing import parse_kek
+from cohortlens.core.settings import CoreConfig
+from cohortlens.customers.lookup import FeatureLookup
+from cohortlens.customers.service import CustomersService
+from cohortlens.identity.service import IdentityService
+from cohortlens.identity.tokens import AccessTokenVerifier
+from cohortlens.registry.service import RegistryService
+
+InferenceWrapper = Callable[[InferenceClient], InferenceClient]
+
+
+@dataclass(frozen=True)
+class Analytics:
+    """Use cases of the analytics slice, one attribute per file."""
+
+    predictions: PredictionsService
+    explanations: ExplanationsService
+    segmentation: SegmentationService
+    training: TrainingService
+    reads: AnalyticsReads
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a process of the control plane calls; made by ``open``, ended by ``close``.
+
+    Attributes:
+        config: What it was made from.
+        db: PostgreSQL.
+        redis: Redis or Valkey.
+        identity: Who is calling.
+        verifier: Turns an access token into a principal.
+        customers: Customers and imports.
+        features: Stored features of customers.
+        registry: Model versions.
+        analytics: Predictions, segments, explanations, trainings.
+        inference: Runs models; the gateway's gathers rows.
+        page_tokens: Seals the tokens of lists.
+    """
+
+    config: CoreConfig
+    db: Database
+    redis: RedisClient
+    identity: IdentityService
+    verifier: AccessTokenVerifier
+    customers: CustomersService
+    features: FeatureLookup
+    registry: RegistryService
+    analytics: Analytics
+    inference: InferenceClient
+    page_tokens: PageTokens
+    _closing: AsyncExitStack
+
+    @classmethod
+    async def open(cls, config: CoreConfig, *, wrap_inference: InferenceWrapper | None = None) -> Services:
+        """Connect and wire.
+
+        Args:
+            config: Addresses and keys, all filled in.
+            wrap_inference: Puts something around the inference client, such as the gateway's micro-batcher.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be reached.
+            FailedPrecondition: The database role is not bound by row-level security, or the KEK is another.
+            ValueError: The KEK is not 32 bytes of base64.
+        """
+        kek = parse_kek(config.kek.reveal())
+        async with AsyncExitStack() as opened:
+            db = Database(config.database_url, config.database_pool_size)
+            opened.push_async_callback(db.close)
+            await assert_runtime_role(db)
+            redis = redis_client(config.redis_url)
+            opened.push_async_callback(redis.aclose)
+            identity = await IdentityService.open(
+                db,
+                redis,
+                kek=kek,
+                issuer=config.issuer,
+                access_token_ttl_s=int(config.access_token_ttl),
+            )
+            opened.push_async_callback(identity.close)
+            directory = ReplicaDirectory(redis)
+            client = GrpcInferenceClient(directory)
+            opened.push_async_callback(client.close)
+            directory.start()
+            inference = wrap_inference(client) if wrap_inference is not None else client
+            tokens = PageTokens(kek)
+            customers = CustomersService(db, config.data_dir / "spool", tokens, segment_names=segment_names)
+            features = FeatureLookup(db, customers)
+            registry = RegistryService(db)
+            return cls(
+                config=config,
+                db=db,
+                redis=redis,
+                identity=identity,
+                verifier=identity.verifier,
+                customers=customers,
+                features=features,
+                registry=registry,
+                analytics=_analytics(db, features, registry, inference, config),
+                inference=inference,
+                page_tokens=tokens,
+                _closing=opened.pop_all(),
+            )
+
+    async def close(self) -> None:
+        """Close every connection, in the reverse order of opening."""
+        await self._closing.aclose()
+
+
+def _analytics(
+    db: Database,
+    features: FeatureLookup,
+    registry: RegistryService,
+    inference: InferenceClient,
+    config: CoreConfig,
+) -> Analytics:
+    segmentation = SegmentationService(db, features, registry, inference)
+    artifacts = LocalArtifactStore(config.artifacts)
+    return Analytics(
+        predictions=PredictionsService(db, features, registry, inference),
+        explanations=ExplanationsService(features, registry, inference),
+        segmentation=segmentation,
+        training=TrainingService(db, features, registry, inference, segmentation, artifacts),
+        reads=AnalyticsReads(db),
+    )

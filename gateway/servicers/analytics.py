@@ -1,0 +1,169 @@
+"""AnalyticsService: messages to values of analytics and back."""
+
+# ruff: noqa: N802, ARG002 - the methods of a servicer are named like its RPCs and take the same arguments
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from cohortlens.analytics.models import (
+    Assignment,
+    MethodUnsupported,
+    Prediction,
+    ResourceMissing,
+    SegmentationRun,
+)
+from cohortlens.bootstrap import Services
+from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.core.ids import CustomerId, parse_uuid
+from cohortlens.v1 import analytics_pb2 as pb
+from gateway.interceptors.chain import Call
+from gateway.servicers import analytics_mapping as mapping
+from gateway.servicers.paging import read_page
+
+_METHODS = {pb.EXPLANATION_METHOD_UNSPECIFIED, pb.EXPLANATION_METHOD_SHAP}
+
+
+class AnalyticsServicer:
+    """One method per RPC of ``cohortlens.v1.AnalyticsService``.
+
+    Args:
+        services: The use cases.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._analytics = services.analytics
+        self._features = services.features
+        self._customers = services.customers
+        self._tokens = services.page_tokens
+
+    async def Predict(self, request: pb.PredictRequest, call: Call) -> pb.PredictResponse:
+        """Predict for customers or vectors; those of customers are stored first."""
+        made = await self._analytics.predictions.predict(
+            call.context,
+            mapping.task_of(request.task),
+            mapping.subjects_of(request),
+            request.horizon_days,
+        )
+        return pb.PredictResponse(predictions=[mapping.prediction_message(one) for one in made])
+
+    async def Segment(self, request: pb.SegmentRequest, call: Call) -> pb.SegmentResponse:
+        """Assign customers or vectors to segments."""
+        found = await self._analytics.segmentation.segment(call.context, mapping.subjects_of(request))
+        return pb.SegmentResponse(assignments=[mapping.assignment_message(one) for one in found])
+
+    async def Explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
+        """Explain predictions of customers or vectors."""
+        if request.method not in _METHODS:
+            raise MethodUnsupported
+        made = await self._analytics.explanations.explain(
+            call.context,
+            mapping.task_of(request.task),
+            mapping.subjects_of(request),
+            request.horizon_days,
+            request.top,
+        )
+        return pb.ExplainResponse(explanations=[mapping.explanation_message(one) for one in made])
+
+    async def GetPrediction(self, request: pb.GetPredictionRequest, call: Call) -> pb.GetPredictionResponse:
+        """One stored prediction."""
+        stored = await self._analytics.predictions.get(
+            call.context, _identifier("prediction", request.prediction)
+        )
+        return mapping.stored_prediction_message(stored)
+
+    async def ListPredictions(
+        self, request: pb.ListPredictionsRequest, call: Call
+    ) -> pb.ListPredictionsResponse:
+        """Stored predictions, newest first."""
+        ctx = call.context
+        task = mapping.task_of(request.task) if request.task else None
+        customer: CustomerId | None = None
+        if request.customer:
+            ((customer, _),) = await self._customers.resolve(ctx, [request.customer], ["customer"])
+
+        async def read(cursor: Any, limit: int) -> list[Prediction]:
+            before = None if cursor is None else UUID(cursor)
+            return await self._analytics.predictions.page(
+                ctx, customer_id=customer, task=task, before=before, limit=limit
+            )
+
+        filters = {"customer": "" if customer is None else str(customer), "task": request.task}
+        rows, following = await read_page(
+            self._tokens, ctx, "ListPredictions", filters, request, read, lambda row: str(row.prediction_id)
+        )
+        return pb.ListPredictionsResponse(
+            predictions=[mapping.prediction_message(row) for row in rows], next_page_token=following
+        )
+
+    async def StartSegmentation(
+        self, request: pb.StartSegmentationRequest, call: Call
+    ) -> pb.StartSegmentationResponse:
+        """Start a run over all customers."""
+        run = await self._analytics.segmentation.start(call.context)
+        return pb.StartSegmentationResponse(run=mapping.run_message(run))
+
+    async def GetSegmentationRun(
+        self, request: pb.GetSegmentationRunRequest, call: Call
+    ) -> pb.GetSegmentationRunResponse:
+        """One run."""
+        run = await self._analytics.reads.run(call.context, _identifier("run", request.run))
+        return pb.GetSegmentationRunResponse(run=mapping.run_message(run))
+
+    async def ListSegments(self, request: pb.ListSegmentsRequest, call: Call) -> pb.ListSegmentsResponse:
+        """Segments of a run, or of the published one."""
+        run, profiles = await self._analytics.reads.segments(call.context, _optional("run", request.run))
+        return mapping.segments_message(run, profiles)
+
+    async def ListSegmentMembers(
+        self, request: pb.ListSegmentMembersRequest, call: Call
+    ) -> pb.ListSegmentMembersResponse:
+        """Members of a segment, page by page of one run even when another is published meanwhile."""
+        ctx, asked = call.context, _optional("run", request.run)
+        seen: list[SegmentationRun] = []
+
+        async def read(cursor: Any, limit: int) -> list[Assignment]:
+            run_id, after = (asked, None) if cursor is None else (UUID(cursor[0]), UUID(cursor[1]))
+            run, members = await self._analytics.reads.members(ctx, request.segment, run_id, after, limit)
+            seen.append(run)
+            return members
+
+        filters = {"segment": request.segment, "run": request.run}
+        rows, following = await read_page(
+            self._tokens,
+            ctx,
+            "ListSegmentMembers",
+            filters,
+            request,
+            read,
+            lambda row: [str(seen[0].run_id), str(row.customer_id)],
+        )
+        return pb.ListSegmentMembersResponse(
+            members=[mapping.assignment_message(row) for row in rows], next_page_token=following
+        )
+
+    async def GetFeatureSchema(
+        self, request: pb.GetFeatureSchemaRequest, call: Call
+    ) -> pb.GetFeatureSchemaResponse:
+        """The feature schema."""
+        return mapping.schema_message(SCHEMA)
+
+    async def GetFeatures(self, request: pb.GetFeaturesRequest, call: Call) -> pb.GetFeaturesResponse:
+        """The current features of one customer."""
+        ctx = call.context
+        ((customer, _),) = await self._customers.resolve(ctx, [request.customer], ["customer"])
+        rows = await self._customers.features(ctx, [customer])
+        return mapping.features_message(rows, snapshot_id(rows.schema_hash, rows.matrix[0]))
+
+
+def _identifier(field: str, text: str) -> UUID:
+    """The UUID of a required field; one that is none names nothing that exists."""
+    found = parse_uuid(text)
+    if found is None:
+        raise ResourceMissing(field)
+    return found
+
+
+def _optional(field: str, text: str) -> UUID | None:
+    return _identifier(field, text) if text else None

@@ -1,0 +1,222 @@
+"""Messages of AnalyticsService to values of the domain and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cohortlens.analytics.models import (
+    Assignment,
+    Explanation,
+    Prediction,
+    SegmentationRun,
+    SegmentProfile,
+    StoredPrediction,
+    Subjects,
+    Task,
+    WorkState,
+)
+from cohortlens.contracts.features import FeatureSchema
+from cohortlens.core.errors import InvalidArgument, Violation
+from cohortlens.customers.models import FeatureRows
+from cohortlens.v1 import analytics_pb2 as pb
+from cohortlens.v1 import common_pb2
+
+_TASKS = {pb.PREDICTION_TASK_PURCHASES: Task.PURCHASES, pb.PREDICTION_TASK_SPEND: Task.SPEND}
+_TASK_NUMBERS = {task: number for number, task in _TASKS.items()}
+_STATES: dict[WorkState, common_pb2.WorkState] = {
+    state: getattr(common_pb2, f"WORK_STATE_{state.value}") for state in WorkState
+}
+
+
+def task_of(number: int) -> Task:
+    """The task that a request names.
+
+    Raises:
+        InvalidArgument: No such task.
+    """
+    task = _TASKS.get(number)  # type: ignore[call-overload]
+    if task is None:
+        text = "must be PREDICTION_TASK_PURCHASES or PREDICTION_TASK_SPEND"
+        raise InvalidArgument(f"task {text}", violations=(Violation("task", text),))
+    return task  # type: ignore[no-any-return]
+
+
+def subjects_of(request: pb.PredictRequest | pb.SegmentRequest | pb.ExplainRequest) -> Subjects:
+    """What a request is about."""
+    return Subjects(
+        tuple(request.customers),
+        tuple(tuple(vector.values) for vector in request.vectors),
+        request.schema_hash,
+    )
+
+
+def prediction_message(one: Prediction) -> pb.Prediction:
+    """A prediction; the fields of a stored row stay empty for a vector."""
+    return pb.Prediction(
+        prediction=_text(one.prediction_id),
+        customer=_text(one.customer_id),
+        external_id=one.external_id,
+        task=_TASK_NUMBERS[one.task],
+        horizon_days=one.horizon_days,
+        value=one.value,
+        lower=one.lower,
+        upper=one.upper,
+        level_ratio=one.level_ratio,
+        unit=one.unit,
+        model_version=one.model_version,
+        snapshot_id=one.snapshot_id,
+        data_as_of=day_text(one.as_of),
+        create_time=timestamp(one.created_at),
+    )
+
+
+def stored_prediction_message(stored: StoredPrediction) -> pb.GetPredictionResponse:
+    """A stored prediction with the features it was made of."""
+    return pb.GetPredictionResponse(
+        prediction=prediction_message(stored.prediction),
+        features=pb.FeatureVector(values=np.frombuffer(stored.features, "<f4").tolist()),
+        schema_hash=stored.schema_hash,
+    )
+
+
+def assignment_message(one: Assignment) -> pb.SegmentAssignment:
+    """An assignment to a segment."""
+    return pb.SegmentAssignment(
+        customer=_text(one.customer_id),
+        external_id=one.external_id,
+        segment=one.segment_key,
+        name=one.name,
+        distance=one.distance,
+        model_version=one.model_version,
+        snapshot_id=one.snapshot_id,
+    )
+
+
+def explanation_message(one: Explanation) -> pb.Explanation:
+    """An explanation."""
+    return pb.Explanation(
+        customer=_text(one.customer_id),
+        external_id=one.external_id,
+        value=one.value,
+        unit=one.unit,
+        horizon_days=one.horizon_days,
+        space=pb.EXPLANATION_SPACE_LOG,
+        base_value=one.base_value,
+        attributions=[
+            pb.Attribution(
+                feature=share.feature,
+                value=share.value,
+                unit=share.unit,
+                contribution=share.contribution,
+                factor=share.factor,
+            )
+            for share in one.attributions
+        ],
+        other_contribution=one.other_contribution,
+        additivity_residual=one.additivity_residual,
+        model_version=one.model_version,
+        snapshot_id=one.snapshot_id,
+        method=pb.EXPLANATION_METHOD_SHAP,
+    )
+
+
+def run_message(run: SegmentationRun) -> pb.SegmentationRun:
+    """A segmentation run."""
+    return pb.SegmentationRun(
+        run=str(run.run_id),
+        state=state_number(run.state),
+        progress_ratio=run.progress_ratio,
+        model_version=run.model_version,
+        customers=run.customers,
+        data_as_of=day_text(run.as_of),
+        published=run.current,
+        error=work_error(run.error_reason, run.error_message),
+        create_time=timestamp(run.created_at),
+        end_time=timestamp(run.ended_at),
+    )
+
+
+def segments_message(run: SegmentationRun, profiles: Iterable[SegmentProfile]) -> pb.ListSegmentsResponse:
+    """The segments of a run."""
+    return pb.ListSegmentsResponse(
+        run=run_message(run),
+        segments=[
+            pb.Segment(
+                segment=one.segment_key,
+                name=one.name,
+                sentence=one.sentence,
+                customers=one.size,
+                share_ratio=one.share_ratio,
+                spend_minor=one.spend_minor,
+                spend_share_ratio=one.spend_share_ratio,
+                currency=run.currency,
+                median_days_since=one.median_days_since,
+                mean_purchase_days=one.mean_purchase_days,
+                mean_spend_per_day=one.mean_spend_per_day,
+            )
+            for one in profiles
+        ],
+    )
+
+
+def schema_message(schema: FeatureSchema) -> pb.GetFeatureSchemaResponse:
+    """The feature schema."""
+    return pb.GetFeatureSchemaResponse(
+        name=schema.name,
+        version=schema.version,
+        schema_hash=schema.hash,
+        columns=[
+            pb.FeatureColumn(
+                name=column.name,
+                unit=column.unit,
+                min=column.minimum,
+                max=column.maximum,
+                nullable=column.nullable,
+                description=column.description,
+            )
+            for column in schema.columns
+        ],
+    )
+
+
+def features_message(rows: FeatureRows, snapshot_id: str) -> pb.GetFeaturesResponse:
+    """The features of one customer."""
+    return pb.GetFeaturesResponse(
+        customer=str(rows.customer_ids[0]),
+        features=pb.FeatureVector(values=rows.matrix[0].tolist()),
+        schema_hash=rows.schema_hash,
+        snapshot_id=snapshot_id,
+        data_as_of=day_text(rows.as_of),
+    )
+
+
+def state_number(state: WorkState) -> common_pb2.WorkState:
+    """A state as the enum's number."""
+    return _STATES[state]
+
+
+def work_error(reason: str, message: str) -> common_pb2.WorkError | None:
+    """Why long work failed; None when it did not."""
+    return common_pb2.WorkError(reason=reason, message=message) if reason else None
+
+
+def timestamp(at: datetime | None) -> Timestamp | None:
+    """A time as a message; None stays absent."""
+    if at is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(at)
+    return message
+
+
+def day_text(day: date | None) -> str:
+    """YYYY-MM-DD, or empty."""
+    return "" if day is None else day.isoformat()
+
+
+def _text(identifier: object) -> str:
+    return "" if identifier is None else str(identifier)

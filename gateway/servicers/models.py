@@ -1,0 +1,127 @@
+"""ModelsService: messages to values of trainings and the registry, and back."""
+
+# ruff: noqa: N802 - the methods of a servicer are named like its RPCs and take the same arguments
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from cohortlens.analytics.models import ResourceMissing, TrainingRun
+from cohortlens.bootstrap import Services
+from cohortlens.core.ids import parse_uuid
+from cohortlens.registry.models import READY, ModelVersion
+from cohortlens.v1 import models_pb2 as pb
+from gateway.interceptors.chain import Call
+from gateway.servicers.analytics_mapping import state_number, timestamp, work_error
+from gateway.servicers.paging import read_page
+
+
+class ModelsServicer:
+    """One method per RPC of ``cohortlens.v1.ModelsService``.
+
+    Args:
+        services: The use cases.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._training = services.analytics.training
+        self._registry = services.registry
+        self._tokens = services.page_tokens
+
+    async def StartTraining(self, request: pb.StartTrainingRequest, call: Call) -> pb.StartTrainingResponse:
+        """Start a training of one model or of both."""
+        runs = await self._training.start(call.context, request.model, request.seed)
+        return pb.StartTrainingResponse(runs=[_run(run) for run in runs])
+
+    async def GetTrainingRun(
+        self, request: pb.GetTrainingRunRequest, call: Call
+    ) -> pb.GetTrainingRunResponse:
+        """One training run."""
+        run_id = parse_uuid(request.run)
+        if run_id is None:
+            raise ResourceMissing("run")
+        return pb.GetTrainingRunResponse(run=_run(await self._training.get(call.context, run_id)))
+
+    async def ListTrainingRuns(
+        self, request: pb.ListTrainingRunsRequest, call: Call
+    ) -> pb.ListTrainingRunsResponse:
+        """Training runs, newest first."""
+
+        async def read(cursor: Any, limit: int) -> list[TrainingRun]:
+            return await self._training.page(call.context, None if cursor is None else UUID(cursor), limit)
+
+        rows, following = await read_page(
+            self._tokens, call.context, "ListTrainingRuns", {}, request, read, lambda row: str(row.run_id)
+        )
+        return pb.ListTrainingRunsResponse(runs=[_run(row) for row in rows], next_page_token=following)
+
+    async def ListModelVersions(
+        self, request: pb.ListModelVersionsRequest, call: Call
+    ) -> pb.ListModelVersionsResponse:
+        """Versions of one model, newest first."""
+
+        async def read(cursor: Any, limit: int) -> list[ModelVersion]:
+            return await self._registry.list_versions(call.context, request.model, below=cursor, limit=limit)
+
+        filters = {"model": request.model}
+        rows, following = await read_page(
+            self._tokens, call.context, "ListModelVersions", filters, request, read, lambda row: row.version
+        )
+        return pb.ListModelVersionsResponse(
+            versions=[_version(row) for row in rows], next_page_token=following
+        )
+
+    async def GetModelVersion(
+        self, request: pb.GetModelVersionRequest, call: Call
+    ) -> pb.GetModelVersionResponse:
+        """One version, or the active one."""
+        found = await self._registry.get_version(call.context, request.model, request.version)
+        return pb.GetModelVersionResponse(version=_version(found))
+
+    async def PromoteModel(self, request: pb.PromoteModelRequest, call: Call) -> pb.PromoteModelResponse:
+        """Make a version the active one."""
+        promoted = await self._registry.promote(call.context, request.model, request.version, request.reason)
+        return pb.PromoteModelResponse(version=_version(promoted))
+
+    async def RollbackModel(self, request: pb.RollbackModelRequest, call: Call) -> pb.RollbackModelResponse:
+        """Go back to the version that was active before."""
+        restored = await self._registry.roll_back(call.context, request.model, request.reason)
+        return pb.RollbackModelResponse(version=_version(restored))
+
+
+def _run(run: TrainingRun) -> pb.TrainingRun:
+    return pb.TrainingRun(
+        run=str(run.run_id),
+        model=run.model,
+        state=state_number(run.state),
+        stage=run.stage,
+        progress_ratio=run.progress_ratio,
+        version=run.version,
+        error=work_error(run.error_reason, run.error_message),
+        create_time=timestamp(run.created_at),
+        end_time=timestamp(run.ended_at),
+    )
+
+
+def _version(version: ModelVersion) -> pb.ModelVersion:
+    manifest = version.manifest
+    return pb.ModelVersion(
+        model=version.model,
+        version=version.version,
+        state=pb.VERSION_STATE_READY if version.state == READY else pb.VERSION_STATE_REJECTED,
+        active=version.active,
+        artifact_digest=version.artifact_digest,
+        schema_hash=manifest.schema_hash,
+        data_sha256=manifest.data_sha256,
+        metrics=manifest.metrics,
+        gate=[
+            pb.GateCriterion(name=one.name, value=one.value, threshold=one.threshold, passed=one.passed)
+            for one in manifest.gate
+        ],
+        horizons_days=manifest.horizons_days,
+        data_as_of=manifest.as_of,
+        seed=manifest.seed,
+        create_time=timestamp(version.created_at),
+        active_since=timestamp(version.active_since),
+    )
