@@ -1,0 +1,1 @@
+"""Training of model versions: purchase-days in, a judged and stored artifact out."""
