@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from cohortlens.client.errors import ApiError
+from cohortlens.core.errors import CohortLensError
 
 EXIT_UNEXPECTED, EXIT_PRECONDITION, EXIT_UNAVAILABLE, EXIT_FINDINGS, EXIT_INTERRUPTED = 1, 5, 7, 8, 130
 
@@ -62,6 +63,7 @@ class Fault(Exception):
         cause: Why; may be empty.
         request_id: Identifier in the service's log; may be empty.
         metadata: Facts for programs.
+        others: Further faults of the same attempt.
     """
 
     reason: str
@@ -72,6 +74,7 @@ class Fault(Exception):
     cause: str = ""
     request_id: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+    others: list[Fault] = field(default_factory=list)
 
     @classmethod
     def from_api(cls, error: ApiError) -> Fault:
@@ -86,6 +89,20 @@ class Fault(Exception):
             metadata=error.metadata,
         )
 
+    @classmethod
+    def from_domain(cls, error: CohortLensError) -> Fault:
+        """An error of the library itself, such as the faults of the embedded stack."""
+        known, others = error.metadata, getattr(error, "faults", ())[1:]
+        return cls(
+            reason=error.reason,
+            message=error.message,
+            next=known.get("next", ""),
+            code=error.code.name,
+            found=known.get("found", ""),
+            cause=known.get("cause", ""),
+            others=[Fault(f.reason, f.message, f.next, found=f.found, cause=f.cause) for f in others],
+        )
+
     @property
     def exit_code(self) -> int:
         """Exit code of the command."""
@@ -96,6 +113,7 @@ class Fault(Exception):
         parts = {
             "code": self.code, "reason": self.reason, "message": self.message, "found": self.found,
             "cause": self.cause, "next": self.next, "request_id": self.request_id, "metadata": self.metadata,
+            "others": [other.as_json() for other in self.others],
         }  # fmt: skip
         return {name: part for name, part in parts.items() if part}
 
@@ -103,7 +121,8 @@ class Fault(Exception):
         """Up to five lines: what, found, cause, next, request."""
         lines = [f"error {self.reason}: {self.message}"]
         parts = {"found": self.found, "cause": self.cause, "next": self.next, "request": self.request_id}
-        return "\n".join(lines + [f"{name}: {part}" for name, part in parts.items() if part])
+        lines += [f"{name}: {part}" for name, part in parts.items() if part]
+        return "\n".join(lines + [other.as_text() for other in self.others])
 
 
 @dataclass
@@ -126,6 +145,10 @@ class Output:
             self._document({"ok": True, "command": self.command, "data": data, "warnings": self.warnings})
         else:
             click.echo(text)
+
+    def note(self, line: str) -> None:
+        """Tell of a step that was done, on standard error."""
+        click.echo(line, err=True)
 
     def warn(self, reason: str, message: str, next_step: str = "") -> None:
         """Tell of something that did not stop the command."""

@@ -17,6 +17,7 @@ import click
 from cohortlens.cli.output import Fault, Output
 from cohortlens.client.client import Client, Credentials, Tokens
 from cohortlens.client.errors import ApiError
+from cohortlens.core.errors import CohortLensError
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -120,6 +121,8 @@ def guarded(command: str) -> Callable[[FunctionT], FunctionT]:
                 out.fail(fault)
             except ApiError as error:
                 out.fail(Fault.from_api(error))
+            except CohortLensError as error:
+                out.fail(Fault.from_domain(error))
             except KeyboardInterrupt:
                 sys.exit(130)
 

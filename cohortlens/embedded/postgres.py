@@ -95,7 +95,7 @@ class EmbeddedPostgres:
             )
         postgres_cluster.refuse_other_version(self.cluster)
         self._launch(install, timeout_s)
-        urls = self._urls(values)
+        urls = database_urls(values, self.port)
         try:
             self._bootstrap(urls.superuser, values)
         except BaseException:
@@ -105,7 +105,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server: fast shutdown, then immediate, then SIGKILL; no process of it remains."""
-        self.server.stop((signal.SIGINT, 8.0), (signal.SIGQUIT, 2.0))
+        self.server.stop((signal.SIGINT, 5.0), (signal.SIGQUIT, 1.0))
         self.end_orphans()
         if self._ephemeral:
             shutil.rmtree(self.cluster, ignore_errors=True)
@@ -212,15 +212,17 @@ class EmbeddedPostgres:
             postgres_cluster.bootstrap(superuser, values, self.server.log)
             self._ready_marker.write_text("1\n", encoding="ascii")
 
-    def _urls(self, values: secrets.StackSecrets) -> PostgresUrls:
-        def url(role: str, password: Secret) -> Url:
-            return Url(f"postgresql://{role}:{password.reveal()}@{LOOPBACK}:{self.port}/{DATABASE}")
+def database_urls(values: secrets.StackSecrets, port: int) -> PostgresUrls:
+    """How to reach the embedded server that listens on ``port``."""
 
-        return PostgresUrls(
-            admin=url(OWNER, values.postgres_owner),
-            runtime=url(RUNTIME, values.postgres_runtime),
-            superuser=url(SUPERUSER, values.postgres_superuser),
-        )
+    def url(role: str, password: Secret) -> Url:
+        return Url(f"postgresql://{role}:{password.reveal()}@{LOOPBACK}:{port}/{DATABASE}")
+
+    return PostgresUrls(
+        admin=url(OWNER, values.postgres_owner),
+        runtime=url(RUNTIME, values.postgres_runtime),
+        superuser=url(SUPERUSER, values.postgres_superuser),
+    )
 
 
 def _first_line(path: Path) -> str:
