@@ -81,8 +81,15 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """Stop the server; no process of it remains."""
-        self.server.stop((signal.SIGTERM, 5.0))
-        self.server.stop_orphan(_PROGRAM)
+        self.server.stop((signal.SIGTERM, 1.5))
+
+    def end_orphan(self) -> bool:
+        """End a server that an earlier, killed start left running.
+
+        Returns:
+            Whether there was one.
+        """
+        return self.server.stop_orphan(_PROGRAM)
 
     def _configuration(self, password: str) -> str:
         lines = [

@@ -22,10 +22,11 @@ class ServerProcess:
     Args:
         name: Service name, as in ``status``.
         log: File that the server's output is appended to.
-        record: File that keeps pid and start time, so that a later start finds an orphan.
+        record: File that keeps pid and start time, so that a later start finds an orphan; none when the
+            stack's state does that.
     """
 
-    def __init__(self, name: str, log: Path, record: Path) -> None:
+    def __init__(self, name: str, log: Path, record: Path | None = None) -> None:
         self.name = name
         self.log = log
         self.record = record
@@ -61,7 +62,7 @@ class ServerProcess:
         finally:
             os.close(output)
         self.identity = identity_of(self._process.pid)
-        if self.identity is not None:
+        if self.identity is not None and self.record is not None:
             self.record.write_text(json.dumps(self.identity.to_json()), encoding="utf-8")
         if stdin is not None and self._process.stdin is not None:
             self._feed(stdin)
@@ -79,6 +80,18 @@ class ServerProcess:
         """Whether the server runs; reaps it when it ended."""
         return self._process is not None and self._process.poll() is None
 
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait for the end of a program that ends by itself.
+
+        Returns:
+            Its exit code; none when it still runs after ``timeout_s`` seconds.
+        """
+        assert self._process is not None
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def stop(self, *signals: tuple[signal.Signals, float]) -> None:
         """Send each signal in turn, waiting its seconds for the end; the last resort is SIGKILL."""
         process = self._process
@@ -91,24 +104,40 @@ class ServerProcess:
                 except subprocess.TimeoutExpired:
                     continue
         self._process = None
-        self.record.unlink(missing_ok=True)
+        self._forget()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM without waiting."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
 
     def orphan(self, program: str) -> ProcessIdentity | None:
         """The server that an earlier, killed start left running, if it is one of this program."""
+        if self.record is None:
+            return None
         try:
             found = ProcessIdentity.from_json(json.loads(self.record.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
             return None
         return found if found.is_alive() and program_of(found.pid) == program else None
 
-    def stop_orphan(self, program: str, timeout_s: float = 10.0) -> None:
-        """End what an earlier, killed start left running."""
+    def stop_orphan(self, program: str, timeout_s: float = 10.0) -> bool:
+        """End what an earlier, killed start left running.
+
+        Returns:
+            Whether there was such a process.
+        """
         found = self.orphan(program)
         if found is not None and send(found, signal.SIGTERM):
             if not wait_until(lambda: not found.is_alive(), timeout_s):
                 send(found, signal.SIGKILL)
             wait_until(lambda: not found.is_alive(), 5.0)
-        self.record.unlink(missing_ok=True)
+        self._forget()
+        return found is not None
+
+    def _forget(self) -> None:
+        if self.record is not None:
+            self.record.unlink(missing_ok=True)
 
     def _feed(self, data: bytes) -> None:
         assert self._process is not None

@@ -1,0 +1,149 @@
+"""Settings of the embedded stack, the ports that follow from them, and the environment of its processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cohortlens.core.config import PREFIX, Url, read, setting, setting_names
+from cohortlens.core.settings import CoreConfig
+from cohortlens.embedded.faults import Fault, StackFailed
+from cohortlens.embedded.ports import free_port
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+DEFAULT_PORTS = {"http": 8080, "grpc": 50051, "postgres": 15432, "redis": 16379}
+PASSED_THROUGH = frozenset(
+    PREFIX + name
+    for name in (
+        "DRAIN_DELAY",
+        "DRAIN_TIMEOUT",
+        "GRPC_SERVER",
+        "REFLECTION",
+        "REPLICAS",
+        "TRAINING_SLOTS",
+        "WORKER_MODEL_MEMORY",
+        "WORKER_OBJECT_MEMORY",
+    )
+)
+"""Settings that only gateway or workers read; the stack hands them on without looking."""
+
+
+@dataclass(frozen=True)
+class StackConfig(CoreConfig):
+    """What ``cohortlens up`` starts, where it listens, where its data lies."""
+
+    bind: str = setting("BIND", "127.0.0.1", "address the gateway listens on")
+    http_port: int | None = setting("HTTP_PORT", None, "port of HTTP; 8080 + offset when unset, 0 for any")
+    grpc_port: int | None = setting("GRPC_PORT", None, "port of gRPC; 50051 + offset when unset, 0 for any")
+    postgres_port: int | None = setting(
+        "POSTGRES_PORT", None, "port of the embedded PostgreSQL; 15432 + offset when unset, 0 for any"
+    )
+    redis_port: int | None = setting(
+        "REDIS_PORT", None, "port of the embedded Valkey; 16379 + offset when unset, 0 for any"
+    )
+    port_offset: int = setting(
+        "PORT_OFFSET", 0, "added to every default port, so that two stacks stand side by side"
+    )
+    workers_python: Path = setting(
+        "WORKERS_PYTHON",
+        _CHECKOUT / ".venv-workers" / "bin" / "python",
+        "interpreter of the workers' environment",
+    )
+
+    def port(self, service: str) -> int:
+        """The port a service is to use: as given, or the default plus the offset; 0 lets the kernel choose.
+
+        Args:
+            service: ``http``, ``grpc``, ``postgres`` or ``redis``.
+        """
+        given: int | None = getattr(self, f"{service}_port")
+        return DEFAULT_PORTS[service] + self.port_offset if given is None else given
+
+    @property
+    def embeds_postgres(self) -> bool:
+        """Whether no PostgreSQL was given."""
+        return not self.database_url
+
+    @property
+    def embeds_redis(self) -> bool:
+        """Whether no Redis was given."""
+        return not self.redis_url
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, absolute: the stack's processes have other working folders."""
+        return self.data_dir.absolute()
+
+
+def known_settings() -> set[str]:
+    """Names of all settings that any process of the stack reads."""
+    return setting_names(StackConfig) | PASSED_THROUGH
+
+
+def current_environment() -> dict[str, str]:
+    """Environment of this process; the stack's processes inherit it."""
+    return dict(os.environ)
+
+
+def from_environment() -> StackConfig:
+    """The configuration that this process's environment asks for.
+
+    Raises:
+        SettingsInvalid: Every fault of every setting.
+    """
+    return read(StackConfig, os.environ)
+
+
+def external_urls(config: StackConfig) -> tuple[Url, Url]:
+    """Addresses of an external PostgreSQL: owner role, runtime role.
+
+    Raises:
+        StackFailed: ``SETTING_MISSING``: the runtime role is given, the owner role is not.
+    """
+    if not config.database_admin_url:
+        raise StackFailed(
+            Fault(
+                reason="SETTING_MISSING",
+                message="the external database cannot be migrated",
+                found="COHORTLENS_DATABASE_URL without COHORTLENS_DATABASE_ADMIN_URL",
+                cause="the runtime role owns no table; migrations need the role that does",
+                next="set COHORTLENS_DATABASE_ADMIN_URL to the address of the role cl_owner",
+            )
+        )
+    return config.database_admin_url, config.database_url
+
+
+def chosen_ports(config: StackConfig) -> dict[str, int]:
+    """HTTP and gRPC ports of this start; a 0 is replaced by a port that is free now."""
+    return {service: config.port(service) or free_port() for service in ("http", "grpc")}
+
+
+def child_environment(
+    base: Mapping[str, str], config: StackConfig, values: Mapping[str, str]
+) -> dict[str, str]:
+    """Environment of gateway, jobs and workers: ours, with what the stack decided on top.
+
+    Args:
+        base: Environment of the supervisor.
+        config: Settings.
+        values: Settings without prefix that the stack decided: addresses, ports, key.
+    """
+    environ = {
+        name: value for name, value in base.items() if name.removesuffix("_FILE") not in _names(values)
+    }
+    defaults = {
+        # A stop of the whole stack has 15 s; calls under way get a third of it.
+        f"{PREFIX}DRAIN_TIMEOUT": "5s",
+        # Processes that rename themselves would else overwrite the marker that `down` knows them by.
+        "SPT_NOENV": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    decided = {PREFIX + name: value for name, value in values.items()}
+    decided[f"{PREFIX}DATA_DIR"] = str(config.folder)
+    return {**defaults, **environ, **decided}
+
+
+def _names(values: Mapping[str, str]) -> set[str]:
+    return {PREFIX + name for name in values}
