@@ -6,25 +6,31 @@ A line never fails its caller: what cannot be written is dropped and counted.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-_REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-_TENANT_ID: ContextVar[str] = ContextVar("tenant_id", default="")
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""Request or event that lines belong to; ``bound`` sets it, hot paths may set and reset it themselves."""
+TENANT_ID: ContextVar[object] = ContextVar("tenant_id", default="")
+"""Tenant that lines belong to; anything whose text is the id."""
+
 _LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+_LEVEL_NAMES = {number: name for name, number in _LEVELS.items()}
 _HANDLING_BUCKETS_S = (
     0.001,
     0.002,
@@ -78,11 +84,11 @@ def bound(request_id: str | None = None, tenant_id: str | None = None) -> Iterat
         request_id: Identifier of the request or the event under work; None keeps the current one.
         tenant_id: Tenant it belongs to; None keeps the current one.
     """
-    tokens = []
+    tokens: list[tuple[ContextVar[Any], Any]] = []
     if request_id is not None:
-        tokens.append((_REQUEST_ID, _REQUEST_ID.set(request_id)))
+        tokens.append((REQUEST_ID, REQUEST_ID.set(request_id)))
     if tenant_id is not None:
-        tokens.append((_TENANT_ID, _TENANT_ID.set(tenant_id)))
+        tokens.append((TENANT_ID, TENANT_ID.set(tenant_id)))
     try:
         yield
     finally:
@@ -110,6 +116,28 @@ class Logger:
         """Write one event at a numeric level, with the stack of ``exc_info`` if given."""
         if self._logger.isEnabledFor(level):
             self._logger.log(level, event, exc_info=exc_info, extra={"fields": fields})
+
+    def call(self, level: int, fields: dict[str, Any]) -> None:
+        """Write the event ``call``, which every RPC ends with, without the detours of ``logging``.
+
+        Args:
+            level: Numeric level.
+            fields: All fields of the line beside ts, level, event and logger.
+        """
+        if not self._logger.isEnabledFor(level):
+            return
+        if not _JSON_HANDLERS:
+            self._logger.log(level, "call", extra={"fields": fields})
+            return
+        line = {
+            "ts": timestamp(time.time()),
+            "level": _LEVEL_NAMES[level],
+            "event": "call",
+            "logger": self._logger.name,
+            **fields,
+        }
+        for handler in _JSON_HANDLERS:
+            handler.write(_encode(line))
 
     def debug(self, event: str, **fields: Any) -> None:
         """Write one event for whoever debugs."""
@@ -140,7 +168,16 @@ def get_logger(name: str) -> Logger:
 def timestamp(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds, of Unix seconds."""
     whole = int(seconds)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1000):03d}Z"
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+
+
+# Made once: ``json.dumps`` would make an encoder for every line.
+_encode = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":")).encode
 
 
 class JsonFormatter(logging.Formatter):
@@ -157,7 +194,7 @@ class JsonFormatter(logging.Formatter):
         line |= _bound_fields() | getattr(record, "fields", {})
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False, separators=(",", ":"))
+        return _encode(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -172,9 +209,53 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class _LineHandler(logging.StreamHandler[TextIO]):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
-        LOG_DROPPED.inc()
+class LineHandler(logging.Handler):
+    """Writes lines to one stream: all lines of one turn of the event loop at once, else line by line.
+
+    Args:
+        stream: Where lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._waiting: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record; an error inside is counted, never raised."""
+        try:
+            self.write(self.format(record))
+        except Exception:
+            LOG_DROPPED.inc()
+
+    def write(self, line: str) -> None:
+        """Write one line."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        with self.lock or nullcontext():
+            self._waiting.append(line)
+            first, self._loop = len(self._waiting) == 1 or loop is not self._loop, loop
+        if loop is None:
+            self.flush()
+        elif first:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self.lock or nullcontext():
+            lines, self._waiting = self._waiting, []
+            if lines:
+                try:
+                    self._stream.write("\n".join(lines) + "\n")
+                    self._stream.flush()
+                except (OSError, ValueError):
+                    LOG_DROPPED.inc(len(lines))
+
+
+_JSON_HANDLERS: list[LineHandler] = []
 
 
 def configure_logging(level: str = "info", fmt: str = "json", stream: TextIO | None = None) -> None:
@@ -185,22 +266,24 @@ def configure_logging(level: str = "info", fmt: str = "json", stream: TextIO | N
         fmt: json or text.
         stream: Where lines go; stdout when None.
     """
-    handler = _LineHandler(stream or sys.stdout)
+    handler = LineHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter() if fmt == "json" else TextFormatter())
     root = logging.getLogger()
     for old in list(root.handlers):
+        old.flush()
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(_LEVELS[level])
+    _JSON_HANDLERS[:] = [handler] if fmt == "json" else []
 
 
 def _bound_fields() -> dict[str, Any]:
-    request_id, tenant_id = _REQUEST_ID.get(), _TENANT_ID.get()
+    request_id, tenant_id = REQUEST_ID.get(), TENANT_ID.get()
     fields: dict[str, Any] = {}
     if request_id:
         fields["request_id"] = request_id
     if tenant_id:
-        fields["tenant_id"] = tenant_id
+        fields["tenant_id"] = str(tenant_id)
     return fields
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from cohortlens.core.context import Principal
 from cohortlens.core.errors import Unauthenticated
-from cohortlens.core.telemetry import bound
+from cohortlens.core.telemetry import TENANT_ID
 from gateway.interceptors.chain import Call, Proceed
 
 Authenticate = Callable[[str], Awaitable[Principal]]
@@ -48,8 +48,11 @@ class AuthnStep:
         call.principal = principal
         for scope in policy.scopes:
             principal.require(scope)
-        with bound(tenant_id=str(principal.tenant_id)):
+        token = TENANT_ID.set(principal.tenant_id)
+        try:
             await proceed(call)
+        finally:
+            TENANT_ID.reset(token)
 
 
 def _bearer(call: Call) -> str:

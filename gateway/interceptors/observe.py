@@ -106,7 +106,7 @@ def _log_call(call: Call, seconds: float) -> None:
     agent = call.header("user-agent")
     if agent:
         fields["user_agent"] = agent[:_AGENT_CHARACTERS]
-    _LOG.log(level, "call", **fields)
+    _LOG.call(level, fields)
 
 
 def shown_ip(address: str) -> str:

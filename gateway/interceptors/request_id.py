@@ -11,7 +11,7 @@ import re
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
 from cohortlens.core.ids import uuid7
-from cohortlens.core.telemetry import bound
+from cohortlens.core.telemetry import REQUEST_ID
 from gateway.interceptors.chain import Call, Proceed
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -48,8 +48,11 @@ class RequestIdStep:
         trace = _TRACEPARENT.fullmatch(call.header("traceparent") or "")
         call.trace_id = trace[1] if trace else os.urandom(16).hex()
         _set_deadline(call)
-        with bound(call.request_id):
+        token = REQUEST_ID.set(call.request_id)
+        try:
             await proceed(call)
+        finally:
+            REQUEST_ID.reset(token)
 
 
 def _set_deadline(call: Call) -> None:

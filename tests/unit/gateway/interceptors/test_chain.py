@@ -211,7 +211,12 @@ def lines(tmp_path):
     handlers, level = list(root.handlers), root.level
     with (tmp_path / "log").open("w+", encoding="utf-8") as file:
         telemetry.configure_logging("info", "json", file)
-        yield lambda: [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+
+        def read():
+            root.handlers[0].flush()
+            return [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+
+        yield read
         root.handlers[:] = handlers
         root.setLevel(level)
 
