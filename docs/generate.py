@@ -9,7 +9,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from cohortlens.core.config import Duration, Secret, Url
 from cohortlens.core.settings import CoreConfig
@@ -47,10 +47,11 @@ class SettingRow:
 
 def settings_of(process: type[Any]) -> Iterator[SettingRow]:
     """The settings that a configuration class declares."""
+    hints = get_type_hints(process)
     for field in dataclasses.fields(process):
         name, meaning = field.metadata["setting"], field.metadata["meaning"]
         choices = field.metadata["choices"]
-        kind = " \\| ".join(choices) if choices else _kind(field.default)
+        kind = " \\| ".join(choices) if choices else _kind(hints[field.name])
         yield SettingRow(name, kind, _text(field.default), meaning)
 
 
@@ -124,12 +125,20 @@ def main() -> None:
         sys.stdout.write(f"wrote {name}\n")
 
 
-def _kind(default: Any) -> str:
-    kinds: list[tuple[type[Any], str]] = [
-        (bool, "true or false"), (Duration, "duration"), (int, "whole number"), (float, "number"),
-        (Secret, "secret"), (Url, "URL"), (Path, "path"), (str, "text"),
-    ]  # fmt: skip
-    return next((text for kind, text in kinds if isinstance(default, kind)), "path")
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Duration: "duration",
+    Secret: "secret",
+    Url: "URL",
+    Path: "path",
+}
+
+
+def _kind(hint: Any) -> str:
+    return next(_KINDS[part] for part in (hint, *get_args(hint)) if part in _KINDS)
 
 
 def _text(default: Any) -> str:
@@ -137,6 +146,8 @@ def _text(default: Any) -> str:
         return str(default).lower()
     if isinstance(default, Duration):
         return f"{default:g}s"
+    if isinstance(default, Path) and default.is_relative_to(ROOT):
+        return str(default.relative_to(ROOT))
     return "" if default is None or isinstance(default, Secret) else str(default)
 
 
