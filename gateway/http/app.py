@@ -7,7 +7,7 @@ from importlib.metadata import version as installed_version
 
 from gateway.http import docs
 from gateway.http.comments import Comments
-from gateway.http.health import Check, HealthMonitor
+from gateway.http.health import Check, HealthMonitor, healthz_page
 from gateway.http.openapi import build_document, render_document
 from gateway.http.routes import build_routes
 from gateway.http.transcoding import Handler, HttpDoor
@@ -36,4 +36,7 @@ def build_http_app(chain: Chain, checks: Sequence[Check], serving: Callable[[], 
         "/metrics": monitor.metrics,
         **docs.pages(document),
     }
+    healthz = healthz_page(chain)
+    if healthz is not None:
+        pages["/healthz"] = healthz
     return HttpDoor(chain, routes, pages)

@@ -17,8 +17,10 @@ from prometheus_client import Gauge
 
 from cohortlens.core import telemetry
 from gateway.http.headers import JSON
-from gateway.http.replies import Response
+from gateway.http.query import query_pairs
+from gateway.http.replies import Response, failure
 from gateway.http.requests import Request
+from gateway.interceptors.chain import Call, CallFailed, Chain
 
 CHECK_TIMEOUT_S: Final = 1.0
 CACHE_S: Final = 2.0
@@ -149,6 +151,33 @@ class HealthMonitor:
     async def metrics(self, _: Request) -> Response:
         """All series of the process in the Prometheus text format."""
         return Response(200, telemetry.METRICS_CONTENT_TYPE, telemetry.metrics_text(), [_NO_STORE])
+
+
+HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"
+_SERVING_STATUS: Final = {0: 503, 1: 200, 2: 503, 3: 404}
+
+
+def healthz_page(chain: Chain) -> Callable[[Request], Awaitable[Response]] | None:
+    """``GET /healthz?service=``: gRPC health over HTTP; None when the chain has no health service.
+
+    SERVING is 200, NOT_SERVING and UNKNOWN 503, SERVICE_UNKNOWN 404; a failed call has the status of its code.
+    """
+    method = chain.table.get(HEALTH_CHECK)
+    if method is None:
+        return None
+
+    async def answer(request: Request) -> Response:
+        names = [value for name, value in query_pairs(request.query) if name == "service"]
+        asked = method.input_class(service=names[0] if names else "")
+        call = Call("http", method, {}, peer=request.peer, decoder=lambda _: asked)
+        try:
+            reply: Any = await chain.unary(call, None)
+        except CallFailed as failed:
+            return failure(failed.error, failed.request_id, problem=False, headers=[])
+        name = type(reply).ServingStatus.Name(reply.status)
+        return _json(_SERVING_STATUS.get(reply.status, 503), {"status": name})
+
+    return answer
 
 
 _NO_STORE: Final = (b"cache-control", b"no-store")

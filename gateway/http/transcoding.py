@@ -6,24 +6,30 @@ and counted like any other and nobody without a token learns of it.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
 from cohortlens.core.ids import uuid7
+from cohortlens.core.telemetry import get_logger
 from gateway.http import faults, headers
+from gateway.http.binding import refuse
 from gateway.http.body import ClientGone, Receive
 from gateway.http.exchange import Exchange
 from gateway.http.metrics import observe
 from gateway.http.replies import HeaderList, Response, SendEvent, StatusSend, failure
 from gateway.http.requests import Request, Scope, check_head
 from gateway.http.routes import Route, RouteTable
+from gateway.http.scalars import JsonFault
 from gateway.http.templates import Match, PathUndecodable
 from gateway.interceptors.chain import Chain
+from gateway.interceptors.errors import unexpected
 
 Handler = Callable[["Request"], Awaitable[Response]]
 
+_LOG = get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
 
@@ -50,6 +56,14 @@ class HttpDoor:
             seen.status = seen.status or 499
         except CohortLensError as error:
             await self._refuse(request, error, seen)
+        except JsonFault as fault:
+            await self._refuse(request, refuse(fault), seen)
+        except Exception as error:
+            _LOG.log(logging.ERROR, "unexpected", exc_info=error, route=route)
+            if seen.status:
+                # The answer has begun: only tearing the connection down keeps it from looking complete.
+                raise
+            await self._refuse(request, unexpected(), seen)
         finally:
             observe(route, request.verb, seen.status or 499, time.monotonic() - started)
 

@@ -112,9 +112,7 @@ class Schema:
         name = "".join(part.capitalize() for part in one.name.split("_")) + "Entry"
         entry = message.nested_type.add(name=name)
         entry.options.map_entry = True
-        for number, (part, of) in enumerate(
-            zip(("key", "value"), kind[4:-1].split(","), strict=True), 1
-        ):
+        for number, (part, of) in enumerate(zip(("key", "value"), kind[4:-1].split(","), strict=True), 1):
             self._type(entry.field.add(name=part, number=number, label=F.LABEL_OPTIONAL), of.strip())
         one.label = F.LABEL_REPEATED
         return f"{message.name}.{name}"
