@@ -98,7 +98,7 @@ def errors_page() -> str:
     lines = [
         "# Errors",
         "",
-        "Every error is a `google.rpc.Status` with an `ErrorInfo` (domain `cohortlens`) and a stable `reason`.",
+        "Every error is a `google.rpc.Status`; its `ErrorInfo` (domain `cohortlens`) has a stable `reason`.",
         "Common to all methods: `FIELD_INVALID`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`,",
         "`SCOPE_MISSING`, `DEADLINE_EXCEEDED`, `DATABASE_UNAVAILABLE`, `INTERNAL`.",
         "",
