@@ -22,10 +22,19 @@ def rotate(folder: Path, max_bytes: int = MAX_BYTES) -> None:
     for log in folder.glob("*.log"):
         if log.stat().st_size <= max_bytes:
             continue
-        for number in range(_KEPT - 1, 0, -1):
-            older = log.with_name(f"{log.name}.{number}")
-            if older.exists():
-                older.replace(log.with_name(f"{log.name}.{number + 1}"))
-        shutil.copy2(log, log.with_name(f"{log.name}.1"))
+        _shift(log)
+        newest = log.with_name(f"{log.name}.1")
+        try:
+            shutil.copy2(log, newest)
+        except OSError:
+            # The disk is full: freeing space goes before keeping old lines.
+            newest.unlink(missing_ok=True)
         with log.open("r+b") as file:
             file.truncate(0)
+
+
+def _shift(log: Path) -> None:
+    for number in range(_KEPT - 1, 0, -1):
+        older = log.with_name(f"{log.name}.{number}")
+        if older.exists():
+            older.replace(log.with_name(f"{log.name}.{number + 1}"))

@@ -62,9 +62,8 @@ class EmbeddedPostgres:
         self.cluster = self.data_dir / f"postgres-{MAJOR}"
         self._ephemeral = ephemeral
         self._user: RunUser = run_user()
-        self.server = ServerProcess(
-            "postgres", self.data_dir / "logs" / "postgres.log", self.data_dir / "postgres.process.json"
-        )
+        # Needs no record: an orphan is known by its working folder.
+        self.server = ServerProcess("postgres", self.data_dir / "logs" / "postgres.log")
 
     def __enter__(self) -> PostgresUrls:
         return self.start()
@@ -211,6 +210,7 @@ class EmbeddedPostgres:
         if not self._ready_marker.exists():
             postgres_cluster.bootstrap(superuser, values, self.server.log)
             self._ready_marker.write_text("1\n", encoding="ascii")
+
 
 def database_urls(values: secrets.StackSecrets, port: int) -> PostgresUrls:
     """How to reach the embedded server that listens on ``port``."""

@@ -60,6 +60,19 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'cohortlens') \\gexec
 REVOKE ALL ON DATABASE cohortlens FROM PUBLIC;
 GRANT CONNECT ON DATABASE cohortlens TO cl_app;
 """
+EXTERNAL_ROLES_SQL = """\
+CREATE ROLE cl_owner LOGIN NOBYPASSRLS PASSWORD '...';
+CREATE ROLE cl_app LOGIN NOBYPASSRLS PASSWORD '...';
+CREATE ROLE cl_definer NOLOGIN NOBYPASSRLS;
+GRANT cl_definer TO cl_owner;
+CREATE DATABASE cohortlens OWNER cl_owner;
+REVOKE ALL ON DATABASE cohortlens FROM PUBLIC;
+GRANT CONNECT ON DATABASE cohortlens TO cl_app;
+\\connect cohortlens
+CREATE EXTENSION IF NOT EXISTS vector;
+CREATE EXTENSION IF NOT EXISTS btree_gist;
+"""
+"""What an administrator runs once with psql on an external server; ``cohortlens doctor`` prints it."""
 
 
 def installation() -> Path:

@@ -69,7 +69,7 @@ class Restarts:
         service.record.restarts += 1
         self._note(service, "starting", f"restart {service.record.restarts}")
         try:
-            service.launch()
+            service.start()
         except StackFailed as failure:
             self._failed(service, course, failure.reason)
             return

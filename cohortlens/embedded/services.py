@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import subprocess
 import sys
 import urllib.request
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ from typing import cast
 import redis
 
 from cohortlens.core.config import PREFIX
+from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.postgres import EmbeddedPostgres, PostgresUrls
 from cohortlens.embedded.processes import ProcessIdentity
 from cohortlens.embedded.redis import EmbeddedRedis
@@ -54,9 +56,28 @@ class Service(ABC):
     def server(self) -> ServerProcess:
         """Its process."""
 
+    def start(self) -> None:
+        """Start it.
+
+        Raises:
+            StackFailed: It cannot be started; the reason of its own, or ``SERVICE_NOT_STARTED``.
+        """
+        try:
+            self.launch()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StackFailed(
+                Fault(
+                    reason="SERVICE_NOT_STARTED",
+                    message=f"{self.name} cannot be started",
+                    found=str(error),
+                    cause="a file or folder is missing, or the disk is full",
+                    next="cohortlens doctor",
+                )
+            ) from error
+
     @abstractmethod
     def launch(self) -> None:
-        """Start it; raises ``StackFailed`` when it cannot be started."""
+        """Start it, without care for the system's errors."""
 
     @abstractmethod
     def is_ready(self) -> bool:

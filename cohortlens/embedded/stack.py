@@ -24,7 +24,7 @@ from cohortlens.embedded.processes import marked, program_of, send, wait_until
 from cohortlens.embedded.server_process import tail
 from cohortlens.embedded.services import Program
 from cohortlens.embedded.settings import StackConfig, current_environment
-from cohortlens.embedded.state import StackState, folder_lock, read_state
+from cohortlens.embedded.state import ServiceRecord, StackState, folder_lock, read_state
 from cohortlens.embedded.supervisor import StackEvent, Supervisor
 
 OnEvent = Callable[[StackEvent], None]
@@ -218,7 +218,7 @@ def status(config: StackConfig) -> StackStatus:
     services = [
         ServiceStatus(
             name=record.name,
-            state=record.state if is_alive else "stopped",
+            state=_state_of(record) if is_alive else "stopped",
             kind=record.kind,
             port=record.port,
             pid=record.pid if record.identity is not None and record.identity.is_alive() else None,
@@ -238,6 +238,12 @@ def status(config: StackConfig) -> StackStatus:
         ports=state.ports,
         seconds=state.seconds,
     )
+
+
+def _state_of(record: ServiceRecord) -> str:
+    # The supervisor looks a few times a second; whoever asks in between shall not be told of a dead service.
+    is_dead = record.identity is not None and not record.identity.is_alive()
+    return "degraded" if is_dead and record.state == "ready" else record.state
 
 
 def _preflight(config: StackConfig, tell: OnEvent) -> None:

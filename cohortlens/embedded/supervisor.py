@@ -127,7 +127,8 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
-        self._write()
+        # Without its state written nobody could find the stack's processes, so here a full disk is fatal.
+        self._state.write(self._folder)
         self._guardian = Guardian(self._folder, {**self._base, **self._marker})
         self._state.guardian = identity_of(self._guardian.pid)
         values = self._start_servers()
@@ -179,7 +180,7 @@ class Supervisor:
     def _migrate(self, environ: Mapping[str, str]) -> None:
         self._tell("migrate", "starting", "")
         service = CommandService(MIGRATION, environ, self._folder / "logs")
-        service.launch()
+        service.start()
         code = service.server.wait(service.bound_s)
         if code != 0:
             service.stop()
@@ -195,7 +196,7 @@ class Supervisor:
         self._note(service, "starting")
         began = time.monotonic()
         try:
-            service.launch()
+            service.start()
         except StackFailed as failure:
             self._note(service, "failed", failure.reason)
             raise
@@ -236,7 +237,11 @@ class Supervisor:
         self._on_event(StackEvent(service, state, round(time.monotonic() - self._began, 2), detail))
 
     def _write(self) -> None:
-        self._state.write(self._folder)
+        try:
+            self._state.write(self._folder)
+        except OSError as error:
+            # A full disk must not take down what still runs.
+            self._tell("stack", "degraded", f"its state cannot be written: {error.strerror}")
 
     def _stop(self) -> None:
         self._state.phase = "stopping"
