@@ -1,0 +1,49 @@
+"""A tenant with a shop, models and a fake of the workers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.fakes.inference import FakeInferenceClient
+
+
+@pytest.fixture
+def client():
+    return FakeInferenceClient()
+
+
+@pytest.fixture
+async def world(database, tenants, client, tmp_path):
+    """Two tenants, the first with 40 customers and active versions of both models."""
+    from cohortlens.analytics.explanations import ExplanationsService
+    from cohortlens.analytics.predictions import PredictionsService
+    from cohortlens.analytics.reads import AnalyticsReads
+    from cohortlens.analytics.segmentation import SegmentationService
+    from cohortlens.analytics.training import TrainingService
+    from cohortlens.contracts.artifacts import LocalArtifactStore
+    from cohortlens.registry.service import RegistryService
+    from tests.fakes.models import install, open_shop, prediction_manifest, segmentation_manifest
+
+    north, south = tenants
+    features = await open_shop(database, north, tmp_path / "spool")
+    registry = RegistryService(database)
+    for manifest in (prediction_manifest(), segmentation_manifest()):
+        await install(registry, database, north.tenant_id, manifest)
+    segmentation = SegmentationService(database, features, registry, client, chunk_rows=16)
+    artifacts = LocalArtifactStore(tmp_path / "artifacts")
+    return SimpleNamespace(
+        db=database,
+        north=north,
+        south=south,
+        client=client,
+        features=features,
+        registry=registry,
+        segmentation=segmentation,
+        artifacts=artifacts,
+        predictions=PredictionsService(database, features, registry, client),
+        explanations=ExplanationsService(features, registry, client),
+        reads=AnalyticsReads(database),
+        training=TrainingService(database, features, registry, client, segmentation, artifacts),
+    )
