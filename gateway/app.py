@@ -3,19 +3,23 @@
 The only place of the gateway that knows which service stands behind which servicer.
 """
 
+# ruff: noqa: PLC0415 - importing the slices takes a second; the ports must answer meanwhile
+
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import configure_logging, get_logger
+from cohortlens.v1 import analytics_pb2, auth_pb2, customers_pb2, models_pb2
 from gateway.config import GatewayConfig
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
 from gateway.interceptors.authn import Authenticate, AuthnStep
@@ -27,11 +31,17 @@ from gateway.interceptors.validate import ValidateStep
 from gateway.servicers import health, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
 
+if TYPE_CHECKING:
+    from cohortlens.bootstrap import Services
+    from gateway.http.health import Check
+
 EXIT_OK, EXIT_FAILED, EXIT_SETTINGS, EXIT_PORT_IN_USE, EXIT_TWICE = 0, 1, 2, 3, 143
 """Exit codes: stopped as asked; failed; settings invalid; PORT_IN_USE; stopped at once by a second signal."""
 
 _LOG = get_logger(__name__)
 _RETRY_S = 1.0
+_ANALYTICS = "cohortlens.v1.AnalyticsService"
+_SCORING = ("prediction", "segmentation", "explanation")
 _CHECK_EVERY_S = 1.0
 _DOWN_AFTER_S = 5.0
 
@@ -83,6 +93,110 @@ def make_chain(
         "validate": ValidateStep(table),
     }
     return Chain(table, {**own, **servicers}, steps)
+
+
+def public_table(*, with_reflection: bool) -> MethodTable:
+    """Every method of the process: the public API, health, reflection if wanted.
+
+    Raises:
+        MethodTableInvalid: An RPC lacks policy or HTTP rule.
+    """
+    table = MethodTable()
+    table.add_public_api(one.DESCRIPTOR for one in (analytics_pb2, auth_pb2, customers_pb2, models_pb2))
+    health.add_health(table)
+    if with_reflection:
+        reflection.add_reflection(table)
+    return table
+
+
+async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
+    """The parts of a real gateway.
+
+    Raises:
+        Unavailable: PostgreSQL is not there, or its schema is older than the code.
+    """
+    await asyncio.to_thread(_import_slices)
+    from cohortlens.bootstrap import Services
+    from gateway.http.app import build_http_app
+    from gateway.microbatch import MicroBatcher
+    from gateway.servicers.analytics import AnalyticsServicer
+    from gateway.servicers.auth import AuthServicer
+    from gateway.servicers.customers import CustomersServicer
+    from gateway.servicers.models import ModelsServicer
+
+    await _migrated(core)
+    shown = core.environment != "production" if config.reflection is None else config.reflection
+    table = public_table(with_reflection=shown)
+    services = await Services.open(core, wrap_inference=MicroBatcher)
+    board = HealthBoard(table.services())
+    servicers = {
+        _ANALYTICS: AnalyticsServicer(services),
+        "cohortlens.v1.AuthService": AuthServicer(services.identity),
+        "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
+        "cohortlens.v1.ModelsService": ModelsServicer(services),
+    }
+    chain = make_chain(table, servicers, services.verifier.verify, board)
+
+    async def check() -> None:
+        replicas = await services.inference.live_replicas()
+        board.set_service(_ANALYTICS, serving=any(replicas.get(one) for one in _SCORING))
+        await services.db.ping()
+
+    http_app = build_http_app(chain, _http_checks(services), lambda: not board.draining)
+    return Parts(chain, http_app, board, check, services.close)
+
+
+def _import_slices() -> None:
+    """Load what ``compose`` imports: it takes a second, and the ports must answer meanwhile."""
+    for name in (
+        "cohortlens.bootstrap",
+        "gateway.http.app",
+        "gateway.microbatch",
+        "gateway.servicers.analytics",
+    ):
+        importlib.import_module(name)
+
+
+async def _migrated(core: CoreConfig) -> None:
+    """Raise Unavailable until the schema is at least as new as the code."""
+    from cohortlens.migrations import runner
+
+    try:
+        revision = await asyncio.to_thread(runner.current, core.database_url)
+    except Exception as error:
+        raise Unavailable(
+            "PostgreSQL does not answer", reason="DATABASE_UNAVAILABLE", retry_delay_s=_RETRY_S
+        ) from error
+    # Revisions are numbered, so their order is that of their names; a newer schema serves older code.
+    if revision is None or revision < runner.head():
+        raise Unavailable(
+            f"the database is at revision {revision}, the code needs {runner.head()}: run cohortlens migrate",
+            reason="DATABASE_NOT_MIGRATED",
+            retry_delay_s=_RETRY_S,
+        )
+
+
+def _http_checks(services: Services) -> list[Check]:
+    """What ``/readyz`` and ``/api/v1/health`` look at."""
+    from gateway.http.health import Check, Finding
+
+    async def postgres() -> Finding:
+        await services.db.ping()
+        return Finding()
+
+    async def redis() -> Finding:
+        await services.redis.ping()
+        return Finding()
+
+    async def workers() -> Finding:
+        replicas = await services.inference.live_replicas()
+        return Finding(degraded=not all(replicas.get(one) for one in _SCORING), replicas=replicas)
+
+    return [
+        Check("postgres", postgres, required=True, grace_s=_DOWN_AFTER_S),
+        Check("redis", redis),
+        Check("workers", workers),
+    ]
 
 
 async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
