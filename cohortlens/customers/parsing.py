@@ -94,17 +94,17 @@ def instants(column: pa.Array, *, day_first: bool | None) -> tuple[NDArray[np.in
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         times = column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
         return _filled(times.cast(pa.int64()))
-    text = texts(column).values
-    fast = _fast_iso(text)
-    return fast if fast is not None else _by_pattern(text, day_first)
+    words, at = _words(texts(column).values)
+    values, bad = _fast_iso(words) or _by_pattern(words, day_first)
+    return values[at], bad[at]
 
 
 def slashed(column: pa.Array) -> tuple[BoolArray, BoolArray, BoolArray]:
     """Which texts are slashed dates, whose first number cannot be a month, whose second cannot."""
-    text = texts(column).values
-    parts = pc.extract_regex(text, _SLASHED)
+    words, at = _words(texts(column).values)
+    parts = pc.extract_regex(words, _SLASHED)
     first, second = _number(parts, "a"), _number(parts, "b")
-    return mask(parts.is_valid()), first > 12, second > 12
+    return mask(parts.is_valid())[at], (first > 12)[at], (second > 12)[at]
 
 
 def has_decimal_comma(column: pa.Array) -> bool:
@@ -146,6 +146,12 @@ def _whole(column: pa.Array) -> tuple[pa.Array, BoolArray]:
 def _filled(column: pa.Array) -> tuple[NDArray[np.int64], BoolArray]:
     bad = mask(column.is_null())
     return pc.fill_null(column, 0).to_numpy(zero_copy_only=False), bad
+
+
+def _words(text: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The distinct texts (null among them) and which of them each row has: dates repeat, patterns are slow."""
+    encoded = text.dictionary_encode(null_encoding="encode")
+    return encoded.dictionary, np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _fast_iso(text: pa.Array) -> tuple[NDArray[np.int64], BoolArray] | None:
