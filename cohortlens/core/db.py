@@ -38,6 +38,7 @@ _CONTROL_TIMEOUT_S = 10.0
 
 _LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}
+_DRIVER_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CANCELED_STATE = "57014"
 _LIMITS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -249,7 +250,7 @@ def _translated(*, control: bool) -> Iterator[None]:
         yield
     except exc.TimeoutError as error:
         raise Unavailable("no database connection became free within 5 s", retry_delay_s=1.0) from error
-    except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (exc.DBAPIError, *_DRIVER_FAULTS, OSError) as error:
         if isinstance(error, OSError) and not (control or isinstance(error, ConnectionError)):
             raise
         fault = _fault(error)
@@ -297,7 +298,8 @@ def _is_lost(error: BaseException) -> bool:
     if getattr(error, "connection_invalidated", False):
         return True
     return any(
-        isinstance(link, OSError | asyncpg.PostgresConnectionError)
+        # The driver refuses a connection with InternalClientError once the server has said that it ends.
+        isinstance(link, OSError | asyncpg.PostgresConnectionError | asyncpg.InternalClientError)
         or (isinstance(link, asyncpg.InterfaceError) and "connection" in str(link))
         for link in _chain(error)
     )

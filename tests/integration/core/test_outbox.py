@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from cohortlens.core import outbox
 from cohortlens.core.outbox import Outbox
+from tests.fixtures.waiting import eventually
 
 TOPICS = ["import.requested", "training.requested"]
 
@@ -33,10 +34,13 @@ async def test_an_event_is_handed_out_once_with_its_tenant_and_payload(database,
 
 
 async def test_a_rolled_back_event_never_appears(database, tenants):
-    with pytest.raises(ValueError, match="halt"):
+    async def fail():
         async with database.tenant_transaction(tenants[0].tenant_id) as tx:
             await Outbox(tx).record("import.requested", "a", {})
             raise ValueError("halt")
+
+    with pytest.raises(ValueError, match="halt"):
+        await fail()
     assert await _claim(database) == []
 
 
@@ -68,9 +72,7 @@ async def test_events_of_one_key_run_one_after_another_and_other_keys_beside_the
 async def test_events_of_a_worker_that_died_return_and_its_late_answer_is_void(database, tenants, superuser):
     await _record(database, tenants[0])
     [lost] = await _claim(database, "dead", lease_s=0.05)
-    async with asyncio.timeout(5):
-        while not (again := await _claim(database, "alive")):
-            await asyncio.sleep(0.02)
+    again = await eventually(lambda: _claim(database, "alive"))
     assert again[0].attempts == 2
     assert not await outbox.settle(database, lost)
     assert not await outbox.fail(database, lost, "late")
