@@ -274,6 +274,8 @@ def configure_logging(level: str = "info", fmt: str = "json", stream: TextIO | N
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(_LEVELS[level])
+    # Tells of each of its plugins at every start.
+    logging.getLogger("alembic").setLevel(max(_LEVELS[level], logging.WARNING))
     _JSON_HANDLERS[:] = [handler] if fmt == "json" else []
 
 
