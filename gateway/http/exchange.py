@@ -170,6 +170,8 @@ class Exchange:
         except CallFailed as failed:
             if not writer.started:
                 raise
+            if writer.stalled:
+                raise ConnectionAbortedError("the reader took nothing for 30 s") from None
             await writer.fail(failed.error, failed.request_id)
         finally:
             self._call.response_bytes = writer.sent_bytes

@@ -84,6 +84,7 @@ class StreamWriter:
             raw,
         )
         self.started = False
+        self.stalled = False
         self.sent_bytes = 0
 
     async def message(self, message: Message) -> None:
@@ -128,6 +129,7 @@ class StreamWriter:
                     await self._start(content_type)
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
         except TimeoutError:
+            self.stalled = True
             raise Cancelled("the reader took nothing for 30 s") from None
         self.sent_bytes += len(data)
 

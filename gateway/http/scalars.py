@@ -75,8 +75,8 @@ def integer(low: int, high: int) -> Convert:
         elif kind is str:
             number = _integer_text(value)
         elif kind is float:
-            # Beyond 2**53 a double no longer says which whole number was written.
-            if not value.is_integer() or abs(value) > _EXACT:
+            # From 2**53 on a double no longer says which whole number was written.
+            if not value.is_integer() or abs(value) >= _EXACT:
                 raise JsonFault("expected a whole number; write large ones without fraction, or as text")
             number = int(value)
         else:

@@ -52,6 +52,9 @@ class HttpDoor:
         route = "unmatched"
         try:
             route = await self._answer(scope, request, receive, seen)
+        except ConnectionAbortedError:
+            # A stream that cannot be ended well is torn off by the server.
+            raise
         except ClientGone:
             seen.status = seen.status or 499
         except CohortLensError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from uuid import UUID
 
 from cohortlens.core.context import Principal
@@ -26,18 +27,21 @@ async def authenticate(token):
 class Recorder:
     """A servicer for every service: keeps requests, answers with what ``script`` says or an empty reply.
 
-    ``script`` maps an RPC name to a message, an exception, or an async function of (request, call).
+    ``script`` maps an RPC name to a message, an exception, or an async function of (request, call);
+    ``streams`` maps the name of a client stream to an async function of (requests, call).
     """
 
     def __init__(self, table):
         self.table, self.asked, self.script = table, [], {}
-        self.calls = []
+        self.calls, self.streams = [], {}
 
     def __getattr__(self, name):
         method = next(one for one in self.table if one.name == name)
 
         async def answer(request, call):
             self.calls.append(call)
+            if name in self.streams:
+                return await self.streams[name](request, call)
             if method.client_streaming:
                 messages = [one async for one in request]
                 self.asked.append((name, messages))
@@ -53,8 +57,20 @@ class Recorder:
         return answer
 
 
-def public_api(checks=(), serving=lambda: True):
-    """(client, recorder) of the whole public API."""
+def public_api():
+    """(client, recorder) of the whole public API, the recorder empty."""
+    client, recorder = _built()
+    recorder.asked, recorder.calls, recorder.script, recorder.streams = [], [], {}, {}
+    return client, recorder
+
+
+@cache
+def _built():
+    return build()
+
+
+def build(checks=(), serving=lambda: True):
+    """(client, recorder) of a public API of its own, with health checks."""
     table = MethodTable()
     table.add_public_api(FILES)
     recorder = Recorder(table)

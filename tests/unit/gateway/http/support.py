@@ -26,10 +26,10 @@ from gateway.http.transcoding import HttpDoor
 from gateway.interceptors.authn import AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable
 from gateway.interceptors.errors import ErrorsStep
-from gateway.registry import Policy, RateClass
 from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.request_id import RequestIdStep
 from gateway.interceptors.validate import ValidateStep
+from gateway.registry import Policy, RateClass
 
 _KNOWN = (
     any_pb2,

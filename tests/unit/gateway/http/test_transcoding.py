@@ -273,7 +273,7 @@ async def test_lenient_handling_drops_unknown_names_only(api):
     assert (answer.status, answer.header("preference-applied")) == (200, "handling=lenient")
     assert recorder.asked[0][1] == models_pb2.PromoteModelRequest(model="prediction", version=1)
     answer = await client.request("GET", "/api/v1/customers?newParameter=1&page_size=2", headers=headers)
-    assert answer.status == 400 or recorder.asked[1][1].page_size == 2
+    assert (answer.status, recorder.asked[1][1].page_size) == (200, 2)
     answer = await client.request("POST", PROMOTE, b'{"version":1,"model":"x"}', headers)
     assert (answer.status, answer.reason) == (400, "FIELD_CONFLICT")
 
