@@ -186,7 +186,7 @@ def network_of(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)
