@@ -94,7 +94,8 @@ class ModelManifest:
         metrics: Hold-out metrics such as ``purchases.rmse``; undefined ones are left out.
         gate: Criteria with their verdicts.
         files: Digests of its blobs by name.
-        calibration: Interval of each target.
+        calibration: Interval of each target at the reported horizon by the target's name, and at each horizon
+            as ``target:days``.
         segments: Profiles in the order of the model's output.
         notes: Facts for a person, such as ``unstable``.
     """

@@ -74,6 +74,7 @@ def evaluate(snapshot: Snapshot, horizons_days: tuple[int, ...], seed: int) -> E
         for horizon, rows in held_out.items():
             found = _judge(evaluation, target, horizon, rows, model, rng)
             if horizon == reported:
+                evaluation.calibration[target] = evaluation.calibration[calibration_key(target, horizon)]
                 _report(evaluation, target, found, _naive(target, rows, before, horizon), rows)
     evaluation.metrics["horizon_days"] = float(reported)
     return evaluation

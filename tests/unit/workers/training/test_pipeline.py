@@ -47,6 +47,9 @@ def test_the_manifest_tells_what_was_trained(store):
     assert (manifest.as_of, manifest.currency, manifest.seed) == (day_text(AS_OF), "EUR", 5)
     assert manifest.horizons_days == (30, 60, 90)
     assert manifest.schema_hash == SCHEMA.hash
+    for target in ("purchases", "spend"):
+        assert manifest.calibration[target] == manifest.calibration[f"{target}:90"]
+        assert manifest.calibration[f"{target}:30"].level_ratio == 0.8
     assert store.put_file(store.root.parent / "snapshot.parquet") == manifest.data_sha256
     assert {"purchases.rmse", "spend.mae", "spend.coverage80", "purchases.rmse.own_rate"} <= set(
         manifest.metrics
