@@ -39,7 +39,18 @@ def test_dates_of_every_accepted_form_are_read(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2023-02-29", "2024-13-01", "2024-00-10", "2024-01-32", "2024-01-01T24:00", "1e5", "99"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "2023-02-29",
+        "2024-13-01",
+        "2024-00-10",
+        "2024-01-32",
+        "2024-01-01T24:00",
+        "1e5",
+        "99",
+    ],
 )
 def test_a_date_that_does_not_exist_is_never_guessed(text):
     _, bad = instants(pa.array([text, "19700101"]), day_first=None)

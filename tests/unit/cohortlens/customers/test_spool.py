@@ -43,7 +43,7 @@ async def test_too_large_an_upload_is_refused_while_it_arrives(tmp_path, monkeyp
 async def test_a_full_disk_is_told_and_nothing_stays(tmp_path, monkeypatch):
     def on_full_disk(self, part):
         part.touch()
-        return open("/dev/full", "wb", buffering=0)  # noqa: PTH123, SIM115 - the kernel's own full disk
+        return open("/dev/full", "wb", buffering=0)  # noqa: PTH123 - the kernel's own full disk
 
     monkeypatch.setattr(Spool, "_create", on_full_disk)
     with pytest.raises(DiskFull) as caught:
