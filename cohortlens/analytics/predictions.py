@@ -150,8 +150,13 @@ class PredictionWriter:
             try:
                 async with self._db.tenant_transaction(tenant_id) as tx:
                     await PredictionsRepository(tx).insert([row for rows, _ in group for row in rows])
-            except Exception as error:
+            except ResourceMissing as error:
                 await self._one_by_one(tenant_id, group, error)
+            except Exception as error:
+                # Whether a lost commit took place is unknown: it must not be repeated.
+                for _, done in group:
+                    if not done.done():
+                        done.set_exception(error)
             else:
                 for _, done in group:
                     if not done.done():
@@ -164,20 +169,22 @@ class PredictionWriter:
         group: list[tuple[Sequence[StoredPrediction], asyncio.Future[None]]],
         error: Exception,
     ) -> None:
-        """One call's rows may be at fault, such as those of a deleted customer: spare the others."""
+        """One call's rows are at fault, those of a customer deleted meanwhile: spare the others."""
         for rows, done in group:
+            fault: Exception | None = error
             if len(group) > 1:
                 try:
                     async with self._db.tenant_transaction(tenant_id) as tx:
                         await PredictionsRepository(tx).insert(rows)
+                    fault = None
                 except Exception as own:
-                    error = own
-                else:
-                    if not done.done():
-                        done.set_result(None)
-                    continue
-            if not done.done():
-                done.set_exception(error)
+                    fault = own
+            if done.done():
+                continue
+            if fault is None:
+                done.set_result(None)
+            else:
+                done.set_exception(fault)
 
 
 def set_horizon(rows: Rows, version: ModelVersion, horizon_days: int) -> int:
