@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,9 +17,10 @@ from dataclasses import dataclass
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.redis import RedisClient, key, translated
 from cohortlens.core.sealing import derived_key
+from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.models import LoginRateLimited
 
-_log = logging.getLogger(__name__)
+_LOG = get_logger(__name__)
 _LOCAL_ENTRIES = 20_000
 
 # Times are Redis's own, so that processes with different clocks count alike. A refused try writes nothing.
@@ -117,7 +117,7 @@ class LoginAttempts:
                 )
             wait_s = float(wait_ms) / 1000
         except Unavailable:
-            _log.warning("Redis cannot be reached; log-in attempts are counted by this process alone")
+            _LOG.warning("login_attempts_counted_locally")
             wait_s = self._local.reserve(pair, network)
         if wait_s > 0:
             raise LoginRateLimited(
@@ -132,7 +132,7 @@ class LoginAttempts:
             with translated():
                 await self._give_back(keys=[pair])
         except Unavailable:
-            _log.warning("Redis cannot be reached; a log-in attempt was not given back")
+            _LOG.warning("login_attempt_not_given_back")
 
     def _keys(self, email: str, address: str) -> tuple[str, str]:
         network = network_of(address)

@@ -6,18 +6,18 @@ A refresh whose answer was lost may be repeated only while nobody has used the c
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.ids import SessionId
+from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.repository import SessionLookups
 
 _BATCH_S = 0.1
 _RETRY_S = 1.0
 _REMEMBERED = 50_000
-_log = logging.getLogger(__name__)
+_LOG = get_logger(__name__)
 
 
 class UsedGenerations:
@@ -65,7 +65,7 @@ class UsedGenerations:
             async with self._db.transaction() as tx:
                 await SessionLookups(tx).mark_used(batch)
         except CohortLensError as error:
-            _log.warning("used generations could not be written: %s", error.reason)
+            _LOG.warning("used_generations_not_written", reason=error.reason, pending=len(batch))
             self._pending = batch | self._pending
             return False
         except asyncio.CancelledError:

@@ -7,7 +7,6 @@ out of reach, is filled from PostgreSQL before its silence is trusted.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import SessionId
 from cohortlens.core.redis import RedisClient, key, translated
+from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.repository import SessionLookups
 
 KNOWN_S = 2.0
@@ -23,7 +23,7 @@ _LOADED = key("revocations", "loaded")
 _LOADED_LIFE_S = 3600
 _AVOID_S = 1.0
 _REMEMBERED = 50_000
-_log = logging.getLogger(__name__)
+_LOG = get_logger(__name__)
 
 
 class Revocations:
@@ -115,11 +115,11 @@ class Revocations:
             pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
             await pipeline.execute()
             self._suspect = False
-            _log.info("filled Redis with %d ended sessions", len(ended))
+            _LOG.info("revocations_loaded", count=len(ended))
 
     def _distrust(self) -> None:
         if not self._suspect:
-            _log.warning("Redis cannot be reached; PostgreSQL is asked for ended sessions")
+            _LOG.warning("revocations_asked_of_postgres")
         self._suspect = True
         self._avoid_until = self._monotonic() + _AVOID_S
 

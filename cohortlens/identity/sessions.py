@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import os
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +18,7 @@ from cohortlens.core.errors import Aborted, CohortLensError
 from cohortlens.core.ids import SessionId, TenantId, UserId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.sealing import Sealer
+from cohortlens.core.telemetry import get_logger
 from cohortlens.identity import jws
 from cohortlens.identity.models import (
     RefreshReused,
@@ -30,13 +30,14 @@ from cohortlens.identity.models import (
 from cohortlens.identity.repository import SessionLookups, Sessions
 from cohortlens.identity.revocations import Revocations
 
+SESSION_REVOKED = "session.revoked"
 IDLE_LIFE_S = 14 * 86400
 GRACE_S = 10.0
 UNUSED_GRACE_S = 60.0
 _VERSION = 1
 _BYTES = 41
 _MAC_BYTES = 16
-_log = logging.getLogger(__name__)
+_LOG = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class SessionKeeper:
                 return state, False
             verdict = judge(token.counter, state)
             if verdict is Verdict.REPLAY and not state.revoked and state.expires_in_s > 0:
-                _log.info("refresh replayed within its grace, session %s", token.session_id)
+                _LOG.info("refresh_replayed", session=token.session_id)
                 return state, True
             if verdict is Verdict.REUSE and await sessions.revoke(token.session_id, "REUSE"):
                 await _announce(Outbox(tx), token.session_id, "REUSE")
@@ -223,12 +224,13 @@ def _require_live(state: SessionState) -> None:
 
 def _fault(verdict: Verdict, state: SessionState) -> CohortLensError:
     if verdict is Verdict.REUSE:
-        _log.warning("refresh token used twice, session %s ended", state.session_id)
+        _LOG.warning("refresh_reused", session=state.session_id)
         return RefreshReused(
             "this refresh token was used before, so the session was ended on every device; log in again"
         )
     if verdict is Verdict.AHEAD:
-        _log.error("refresh token newer than session %s: restored backup or leaked key", state.session_id)
+        # A restored backup, or somebody holds the keys.
+        _LOG.error("refresh_ahead_of_session", session=state.session_id)
         return _invalid()
     if state.revoked:
         return _revoked()
@@ -239,7 +241,7 @@ def _fault(verdict: Verdict, state: SessionState) -> CohortLensError:
 
 async def _announce(outbox: Outbox, session_id: SessionId, reason: str) -> None:
     await outbox.record(
-        "session.revoked", f"session:{session_id}", {"session_id": str(session_id), "reason": reason}
+        SESSION_REVOKED, f"session:{session_id}", {"session_id": str(session_id), "reason": reason}
     )
 
 

@@ -18,6 +18,8 @@ from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
 from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
+from cohortlens.identity.service import IdentityService
+from cohortlens.identity.sessions import SESSION_REVOKED
 
 
 class Services(Protocol):
@@ -34,6 +36,10 @@ class Services(Protocol):
     @property
     def customers(self) -> CustomersService:
         """The use cases of customers."""
+
+    @property
+    def identity(self) -> IdentityService:
+        """The use cases of identity."""
 
     @property
     def analytics(self) -> Analytics:
@@ -97,7 +103,13 @@ async def segmentation_died(services: Services, event: Event) -> None:
     await services.analytics.segmentation.fail(event.tenant_id, UUID(event.payload["run_id"]))
 
 
+async def publish_revocation(services: Services, event: Event) -> None:
+    """Tell every process again that a session was ended, for one that died right after its commit."""
+    await services.identity.publish_revocation(event)
+
+
 HANDLERS: Mapping[str, Handler] = {
+    SESSION_REVOKED: Handler(publish_revocation, concurrency=4),
     IMPORT_REQUESTED: Handler(run_import, concurrency=2, on_dead=import_died),
     TRANSACTIONS_IMPORTED: Handler(train_first, concurrency=2),
     TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),

@@ -15,12 +15,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from cohortlens.core import outbox
 from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import FailedPrecondition
 from cohortlens.core.redis import redis_client as connect
 from cohortlens.identity import jws
 from cohortlens.identity.models import TokenExpired, TokenInvalid, TokenRevoked
+from cohortlens.identity.sessions import SESSION_REVOKED
 from cohortlens.identity.signing_keys import SigningKeys
 from tests.fixtures.waiting import eventually
 from tests.integration.identity.conftest import ISSUER, KEK, open_identity
@@ -281,3 +283,15 @@ async def test_private_halves_are_never_stored_in_the_clear(database, identity, 
     raw = key.private.private_bytes_raw()
     [stored] = await superuser.fetch("SELECT private_enc FROM signing_keys WHERE kid = $1", key.kid)
     assert raw not in bytes(stored["private_enc"])
+
+
+async def test_the_event_of_a_log_out_tells_redis_again(
+    identity, another_process, session, redis_client, database
+):
+    await _log_out(identity, session)
+    await redis_client.delete(f"cl:revoked:{session.session_id}")  # the process died before it could say so
+    [event] = await outbox.claim(database, "w", [SESSION_REVOKED], 5)
+    await another_process.publish_revocation(event)
+    assert await redis_client.ttl(f"cl:revoked:{session.session_id}") > 600
+    with pytest.raises(TokenRevoked):
+        await another_process.verifier.verify(session.access_token)
