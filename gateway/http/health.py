@@ -160,7 +160,7 @@ _SERVING_STATUS: Final = {0: 503, 1: 200, 2: 503, 3: 404}
 def healthz_page(chain: Chain) -> Callable[[Request], Awaitable[Response]] | None:
     """``GET /healthz?service=``: gRPC health over HTTP; None when the chain has no health service.
 
-    SERVING is 200, NOT_SERVING and UNKNOWN 503, SERVICE_UNKNOWN 404; a failed call has the status of its code.
+    SERVING is 200, NOT_SERVING and UNKNOWN 503, SERVICE_UNKNOWN 404; a failed call has its code's status.
     """
     method = chain.table.get(HEALTH_CHECK)
     if method is None:

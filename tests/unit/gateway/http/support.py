@@ -80,29 +80,23 @@ class Schema:
             enum.value.add(name=key, number=number)
         return self
 
-    def message(self, name, fields, numbers=None):
+    def message(self, name, fields):
         message = self.file.message_type.add(name=name)
         oneofs, optionals = {}, []
-        for number, (field_name, kind) in enumerate(fields.items(), 1):
-            number = (numbers or {}).get(field_name, number)
+        for number, (field_name, written) in enumerate(fields.items(), 1):
             one = message.field.add(name=field_name, number=number, label=F.LABEL_OPTIONAL)
-            words = kind.split()
+            words, kind = written.split(), written.split()[-1]
             if words[0] == "repeated":
                 one.label = F.LABEL_REPEATED
-                kind = words[1]
             elif words[0] == "optional":
                 one.proto3_optional = True
                 optionals.append(one)
-                kind = words[1]
             elif words[0] == "oneof":
                 if words[1] not in oneofs:
                     oneofs[words[1]] = len(oneofs)
                     message.oneof_decl.add(name=words[1])
                 one.oneof_index = oneofs[words[1]]
-                kind = words[2]
-            if kind.startswith("map<"):
-                kind = self._entry(message, one, kind)
-            self._type(one, kind)
+            self._type(one, self._entry(message, one, kind) if kind.startswith("map<") else kind)
         for one in optionals:
             one.oneof_index = len(message.oneof_decl)
             message.oneof_decl.add(name=f"_{one.name}")

@@ -114,7 +114,7 @@ async def test_a_slow_reader_holds_the_servicer_back_and_a_stalled_one_is_cut_of
         if not asked:
             asked.append(1)
             return {"type": "http.request", "body": b"", "more_body": False}
-        await asyncio.Event().wait()
+        return await asyncio.Event().wait()
 
     async def send(event):
         if event["type"] == "http.response.body":

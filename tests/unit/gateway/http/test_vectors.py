@@ -192,8 +192,7 @@ def _rule_schema(fields):
         if kind.startswith("message{"):
             inner = dict(part.split(":") for part in kind[len("message{") : -1].split(","))
             schema.message(name.capitalize(), inner)
-            kind = name.capitalize()
-        flat[name] = kind
+        flat[name] = name.capitalize() if kind.startswith("message{") else kind
     return schema.message("It", flat)
 
 
