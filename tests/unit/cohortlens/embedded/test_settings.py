@@ -1,0 +1,54 @@
+"""Ports and the environment of the stack's processes follow from the settings."""
+
+import pytest
+
+from cohortlens.core.config import setting_names
+from cohortlens.embedded import settings
+from cohortlens.embedded.preflight import check_settings
+from gateway.config import GatewayConfig
+from workers.config import WorkerConfig
+
+
+def _config(**values):
+    config, faults = check_settings({f"COHORTLENS_{name}": value for name, value in values.items()})
+    assert faults == []
+    return config
+
+
+def test_the_offset_moves_default_ports_and_leaves_given_ones():
+    config = _config(PORT_OFFSET="100", GRPC_PORT="7000", REDIS_PORT="0")
+    ports = {name: config.port(name) for name in settings.DEFAULT_PORTS}
+    assert ports == {"http": 8180, "grpc": 7000, "postgres": 15532, "redis": 0}
+
+
+def test_every_setting_of_every_process_is_known():
+    read_somewhere = setting_names(GatewayConfig, WorkerConfig)
+    assert read_somewhere <= settings.known_settings()
+    assert settings.PASSED_THROUGH - read_somewhere == set(), "nothing is passed on that nobody reads"
+
+
+def test_what_the_stack_decides_wins_over_what_was_inherited(tmp_path):
+    inherited = {
+        "PATH": "/bin",
+        "COHORTLENS_REDIS_URL": "redis://elsewhere",
+        "COHORTLENS_KEK_FILE": "/run/kek",
+        "COHORTLENS_DRAIN_TIMEOUT": "9s",
+    }
+    decided = {"REDIS_URL": "redis://here", "KEK": "k"}
+    environ = settings.child_environment(inherited, _config(DATA_DIR=str(tmp_path)), decided)
+    assert environ["COHORTLENS_REDIS_URL"] == "redis://here"
+    assert "COHORTLENS_KEK_FILE" not in environ, "both forms at once are a fault of the reader"
+    assert environ["COHORTLENS_DRAIN_TIMEOUT"] == "9s"
+    assert environ["COHORTLENS_DATA_DIR"] == str(tmp_path)
+    assert environ["PATH"] == "/bin"
+
+
+def test_a_relative_data_folder_is_absolute_for_the_processes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environ = settings.child_environment({}, _config(DATA_DIR="data"), {})
+    assert environ["COHORTLENS_DATA_DIR"] == str(tmp_path / "data")
+
+
+@pytest.mark.parametrize(("given", "embeds"), [({}, True), ({"REDIS_URL": "redis://h:1/0"}, False)])
+def test_a_given_server_is_not_embedded(given, embeds):
+    assert _config(**given).embeds_redis is embeds
