@@ -39,7 +39,7 @@ def segment(session: Session, customers: tuple[str, ...]) -> None:
     \b
     Examples:
       cohortlens segment
-      cohortlens segment --customer external:1
+      cohortlens segment --customer external:4
     """
     client = session.client
     if customers:
@@ -69,8 +69,8 @@ def predict(session: Session, customers: tuple[str, ...], task: str, horizon: st
 
     \b
     Examples:
-      cohortlens predict --customer external:1 --task spend --horizon 90d
-      cohortlens predict --customer external:1 --customer external:2 --json
+      cohortlens predict --customer external:4 --task spend --horizon 90d
+      cohortlens predict --customer external:4 --customer external:21 --json
     """
     client = session.client
     request = analytics_pb2.PredictRequest(
@@ -94,8 +94,8 @@ def explain(
 
     \b
     Examples:
-      cohortlens explain --customer external:1 --task spend
-      cohortlens explain --customer external:1 --top 3 --json
+      cohortlens explain --customer external:4 --task spend
+      cohortlens explain --customer external:4 --top 3 --json
     """
     client = session.client
     request = analytics_pb2.ExplainRequest(

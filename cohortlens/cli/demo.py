@@ -66,9 +66,14 @@ def take_tour(client: Client) -> Tour:
     predictions = client.call(
         client.analytics.Predict, analytics_pb2.PredictRequest(task=task, customers=customers)
     ).predictions
-    request = analytics_pb2.ExplainRequest(task=task, customers=customers, top=SHOWN_REASONS)
-    explanations = client.call(client.analytics.Explain, request).explanations
-    return Tour(segments, list(predictions), list(explanations))
+    # One more than shown: the horizon is the caller's wish and no reason of the customer's.
+    request = analytics_pb2.ExplainRequest(task=task, customers=customers, top=SHOWN_REASONS + 1)
+    explanations = list(client.call(client.analytics.Explain, request).explanations)
+    for explanation in explanations:
+        reasons = [a for a in explanation.attributions if a.feature != "horizon"][:SHOWN_REASONS]
+        del explanation.attributions[:]
+        explanation.attributions.extend(reasons)
+    return Tour(segments, list(predictions), explanations)
 
 
 def paste_snippets(http: str, grpc: str, external_id: str) -> dict[str, str]:

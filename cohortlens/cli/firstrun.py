@@ -25,7 +25,7 @@ class FirstPrediction:
 
     Attributes:
         prediction: As gRPC gave it; JSON gave the same.
-        explanation: Its three strongest reasons.
+        explanation: Its strongest reasons.
     """
 
     prediction: analytics_pb2.Prediction
@@ -53,7 +53,7 @@ def ready_box(found: FirstPrediction, seconds: float) -> str:
     """Addresses, credentials and next commands for a person."""
     where, store = endpoints(), CredentialsFile(data_dir())
     p, e = found.prediction, found.explanation
-    reasons = ", ".join(f"{a.feature} x{a.factor:.2f}" for a in e.attributions)
+    reasons = ", ".join(f"{a.feature} x{a.factor:.2f}" for a in e.attributions if a.feature != "horizon")
     return "\n".join(
         [
             f"ready after {seconds:.0f} s. Development mode: embedded servers, not for production.",
@@ -75,7 +75,7 @@ def _first_prediction(client: Client) -> FirstPrediction:
     page = client.call(client.customers.ListCustomers, customers_pb2.ListCustomersRequest(page_size=1))
     who = [page.customers[0].customer]
     predicted = client.call(client.analytics.Predict, analytics_pb2.PredictRequest(task=TASK, customers=who))
-    request = analytics_pb2.ExplainRequest(task=TASK, customers=who, top=3)
+    request = analytics_pb2.ExplainRequest(task=TASK, customers=who, top=4)
     explained = client.call(client.analytics.Explain, request)
     return FirstPrediction(predicted.predictions[0], explained.explanations[0])
 

@@ -12,7 +12,7 @@ from cohortlens.v1 import analytics_pb2, models_pb2
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND
-CUSTOMER = "external:1"
+CUSTOMER = "external:4"
 TOLERANCE = 1e-6  # the promise of the README; all roads end in one ONNX graph
 
 
@@ -92,7 +92,7 @@ def test_the_artifact_alone_gives_the_stored_prediction(stack, demo, by_grpc):
 @pytest.mark.parametrize("task", ["purchases", "spend"])
 def test_base_and_contributions_add_up_to_the_prediction(demo, task):
     number = analytics_pb2.PredictionTask.Value(f"PREDICTION_TASK_{task.upper()}")
-    customers = [f"external:{i}" for i in (1, 2, 3, 4)]
+    customers = [f"external:{i}" for i in (4, 21, 50, 71)]
     predictions = demo.call(
         demo.analytics.Predict, analytics_pb2.PredictRequest(task=number, customers=customers)
     ).predictions

@@ -84,11 +84,11 @@ def test_a_pasted_call_gives_the_predicted_value(stack, tour, tool):
     ("arguments", "code", "reason"),
     [
         (["predict", "--customer", "external:nobody"], 3, "RESOURCE_NOT_FOUND"),
-        (["predict", "--customer", "external:1", "--horizon", "91d"], 2, "HORIZON_UNSUPPORTED"),
-        (["predict", "--customer", "external:1", "--horizon", "soon"], 2, "FIELD_INVALID"),
+        (["predict", "--customer", "external:4", "--horizon", "91d"], 2, "HORIZON_UNSUPPORTED"),
+        (["predict", "--customer", "external:4", "--horizon", "soon"], 2, "FIELD_INVALID"),
         (["predict"], 2, "FIELD_INVALID"),
         (["import", "/nowhere.csv"], 2, "FILE_UNREADABLE"),
-        (["predict", "--customer", "external:1", "--target", "127.0.0.1:1"], 7, "SERVICE_UNREACHABLE"),
+        (["predict", "--customer", "external:4", "--target", "127.0.0.1:1"], 7, "SERVICE_UNREACHABLE"),
     ],
 )
 def test_a_wrong_command_exits_with_its_code_and_names_the_reason(stack, arguments, code, reason):

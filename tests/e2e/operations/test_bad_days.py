@@ -20,7 +20,7 @@ RECOVERY_S = 60.0
 EXPECTED_WHILE_DOWN = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
 
-def _predict(client, customer="external:1"):
+def _predict(client, customer="external:4"):
     request = analytics_pb2.PredictRequest(task=SPEND, customers=[customer])
     return client.call(client.analytics.Predict, request, timeout_s=10).predictions[0].value
 

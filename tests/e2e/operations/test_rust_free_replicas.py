@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(scope="module")
 def replicas(stack, demo):
     """Worker processes of the stack, after each kind of call."""
-    customers = ["external:1"]
+    customers = ["external:4"]
     demo.call(demo.analytics.Predict, analytics_pb2.PredictRequest(task=SPEND, customers=customers))
     demo.call(demo.analytics.Explain, analytics_pb2.ExplainRequest(task=SPEND, customers=customers))
     demo.call(demo.analytics.Segment, analytics_pb2.SegmentRequest(customers=customers))

@@ -23,7 +23,7 @@ def owned(demo):
     me = demo.call(demo.auth.GetMe, auth_pb2.GetMeRequest())
     return {
         "customer": customer,
-        "external": "external:1",
+        "external": "external:4",
         "prediction": prediction.prediction,
         "import": getattr(imports[0], "import"),
         "training": runs[0].run,
