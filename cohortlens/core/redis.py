@@ -15,6 +15,12 @@ from cohortlens.core.errors import Unavailable
 
 PREFIX = "cl:"
 RedisClient: TypeAlias = aioredis.Redis
+_FAULTS = (
+    exceptions.ConnectionError,  # also: still loading its data, wrong password
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+)
 
 
 def redis_client(url: str, *, timeout_s: float = 1.0, max_connections: int = 64) -> RedisClient:
@@ -52,12 +58,7 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except (
-        exceptions.ConnectionError,
-        exceptions.TimeoutError,
-        exceptions.BusyLoadingError,
-        OSError,
-    ) as error:
+    except (*_FAULTS, OSError) as error:
         raise Unavailable(
             "Redis cannot be reached; try again", reason="REDIS_UNAVAILABLE", retry_delay_s=1.0
         ) from error

@@ -6,6 +6,7 @@ first keys; a lock lets only one do it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class SigningKeys:
         self._sealer = Sealer(kek, "signing-key")
         self._monotonic = monotonic
         self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
         self._active: SigningKey | None = None
         self._public: dict[str, Ed25519PublicKey] = {}
 
@@ -123,8 +125,11 @@ class SigningKeys:
             return [PublicKey(row.kid, row.public_key) for row in await SigningKeyRows(tx).live()]
 
     async def _refresh(self) -> None:
-        if self._monotonic() - self._read_at > _FRESH_S:
-            await self._read()
+        if self._monotonic() - self._read_at <= _FRESH_S:
+            return
+        async with self._reading:  # of many calls that find the keys old, one reads
+            if self._monotonic() - self._read_at > _FRESH_S:
+                await self._read()
 
     async def _read(self) -> None:
         async with self._db.transaction() as tx:
