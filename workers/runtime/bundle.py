@@ -98,17 +98,14 @@ class Bundle:
         self._sessions: dict[str, Session] = {}
         self._trees: dict[str, TreeArrays] = {}
         self._explainers: dict[str, ShapExplainer] = {}
+        self._intervals: dict[str, list[Interval]] = {}
         self._explaining = threading.Lock()
         if manifest.model == "segmentation":
             self._sessions[""] = Session(_file(files, SEGMENTATION_FILE))
         for target in manifest.targets:
             self._sessions[target] = Session(_file(files, graph_file(target)))
             self._trees[target] = TreeArrays.from_npz(_file(files, trees_file(target)))
-            missing = [
-                h for h in manifest.horizons_days if calibration_key(target, h) not in manifest.calibration
-            ]
-            if missing:
-                raise ArtifactCorrupt(f"The manifest lacks the interval of {target} for {missing[0]} days.")
+            self._intervals[target] = _intervals(manifest, target)
         if not self._sessions:
             raise ArtifactCorrupt(f"The manifest names no graph for a model {manifest.model!r}.")
 
@@ -175,12 +172,14 @@ class Bundle:
             return session.run(features)
         which = self._horizon_of(features)
         value = session.run(features)["value"]
-        lower, upper = np.zeros_like(value), np.zeros_like(value)
-        for index, horizon in enumerate(self.manifest.horizons_days):
+        intervals = self._intervals[target]
+        if len(which) and (which == which[0]).all():  # nearly always: one call asks for one horizon
+            lower, upper = intervals[which[0]].bounds(value)
+            return {"value": value, "lower": lower, "upper": upper}
+        lower, upper = np.empty_like(value), np.empty_like(value)
+        for index in np.unique(which):
             rows = which == index
-            if rows.any():
-                calibration = self.manifest.calibration[calibration_key(target, horizon)]
-                lower[rows], upper[rows] = interval(calibration, value[rows])
+            lower[rows], upper[rows] = intervals[index].bounds(value[rows])
         return {"value": value, "lower": lower, "upper": upper}
 
     def explain(self, target: str, features: NDArray[np.float32]) -> Attributions:
@@ -214,13 +213,14 @@ class Bundle:
         return session
 
     def _horizon_of(self, features: NDArray[np.float32]) -> NDArray[np.intp]:
-        same = features[:, self._horizon_column, None] == self._horizons
-        if not same.any(axis=1).all():
-            row = int(np.argmin(same.any(axis=1)))
-            wanted = ", ".join(map(str, self.manifest.horizons_days))
+        wanted = features[:, self._horizon_column]
+        same = wanted[:, None] == self._horizons
+        known = same.any(axis=1)
+        if not known.all():
+            row = int(np.argmin(known))
+            supported = ", ".join(map(str, self.manifest.horizons_days))
             raise HorizonUnsupported(
-                f"Row {row}: horizon {float(features[row, self._horizon_column]):g} d is not supported; "
-                f"expected one of {wanted}."
+                f"Row {row}: horizon {float(wanted[row]):g} d is not supported; expected one of {supported}."
             )
         return np.asarray(np.argmax(same, axis=1), np.intp)
 
@@ -231,21 +231,37 @@ class Bundle:
             return self._explainers[target]
 
 
-def interval(calibration: IntervalCalibration, value: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Bounds around predictions.
+class Interval:
+    """Bounds around predictions, as training calibrated them.
 
     Args:
-        calibration: As training measured it.
-        value: Predictions, >= 0, shape (n,).
-
-    Returns:
-        ``lower`` and ``upper``, shape (n,), with 0 <= lower <= value <= upper.
+        calibration: What training measured.
     """
-    decile = np.searchsorted(np.array(calibration.edges), value, side="right")
-    scale = np.sqrt(calibration.offset * (value + calibration.offset))
-    lower = np.clip(value - np.array(calibration.lower)[decile] * scale, 0.0, value)
-    upper = np.maximum(value + np.array(calibration.upper)[decile] * scale, value)
-    return lower, upper
+
+    def __init__(self, calibration: IntervalCalibration) -> None:
+        self._edges = np.array(calibration.edges, np.float64)
+        self._lower = np.array(calibration.lower, np.float64)
+        self._upper = np.array(calibration.upper, np.float64)
+        self._offset = calibration.offset
+
+    def bounds(self, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bounds of predictions >= 0, shape (n,) each, with 0 <= lower <= value <= upper."""
+        decile = self._edges.searchsorted(value, side="right")
+        scale = np.sqrt(self._offset * (value + self._offset))
+        lower = np.minimum(np.maximum(value - self._lower[decile] * scale, 0.0), value)
+        return lower, np.maximum(value + self._upper[decile] * scale, value)
+
+
+def _intervals(manifest: ModelManifest, target: str) -> list[Interval]:
+    found = []
+    for horizon in manifest.horizons_days:
+        calibration = manifest.calibration.get(calibration_key(target, horizon))
+        if calibration is None:
+            raise ArtifactCorrupt(
+                f"The manifest lacks the interval of {target} for {horizon} days; train again."
+            )
+        found.append(Interval(calibration))
+    return found
 
 
 def _file(files: dict[str, bytes], name: str) -> bytes:

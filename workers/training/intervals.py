@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.contracts.manifest import IntervalCalibration
-from workers.runtime.bundle import interval
+from workers.runtime.bundle import Interval
 
 FloatArray = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def calibrate(
 
 def coverage(calibration: IntervalCalibration, predicted: FloatArray, actual: FloatArray) -> float:
     """Share of rows whose actual value lies within their interval."""
-    lower, upper = interval(calibration, predicted)
+    lower, upper = Interval(calibration).bounds(predicted)
     return float(np.mean((lower <= actual) & (actual <= upper)))
 
 

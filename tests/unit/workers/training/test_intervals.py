@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workers.runtime.bundle import interval
+from workers.runtime.bundle import Interval
 from workers.training.intervals import LEVEL_RATIO, calibrate, coverage
 
 
@@ -30,7 +30,7 @@ def test_bounds_enclose_the_prediction_and_stay_positive(n):
     rng = np.random.default_rng(n)
     calibration = calibrate(*draw(rng, n, "counts"))
     anywhere = np.concatenate([[0.0, 1e-12, 1e9], rng.gamma(0.5, 5.0, 500)])
-    lower, upper = interval(calibration, anywhere)
+    lower, upper = Interval(calibration).bounds(anywhere)
     assert (lower >= 0).all()
     assert (lower <= anywhere).all()
     assert (anywhere <= upper).all()
@@ -39,7 +39,7 @@ def test_bounds_enclose_the_prediction_and_stay_positive(n):
 
 def test_where_nobody_buys_the_interval_starts_at_zero():
     predicted = np.linspace(0.01, 0.02, 200)
-    lower, upper = interval(calibrate(predicted, np.zeros(200)), predicted)
+    lower, upper = Interval(calibrate(predicted, np.zeros(200))).bounds(predicted)
     assert (lower == 0).all()
     assert (upper < 0.03).all()
 
@@ -47,14 +47,14 @@ def test_where_nobody_buys_the_interval_starts_at_zero():
 def test_where_everybody_buys_the_interval_leaves_zero():
     rng = np.random.default_rng(0)
     predicted = rng.uniform(50, 60, 1000)
-    lower, _ = interval(calibrate(predicted, rng.poisson(predicted).astype(float)), predicted)
+    lower, _ = Interval(calibrate(predicted, rng.poisson(predicted).astype(float))).bounds(predicted)
     assert (lower > 30).all()
 
 
 def test_scaling_money_scales_the_bounds():
     predicted, actual = draw(np.random.default_rng(2), 800, "money")
-    plain = interval(calibrate(predicted, actual), predicted)
-    dear = interval(calibrate(predicted * 64, actual * 64), predicted * 64)
+    plain = Interval(calibrate(predicted, actual)).bounds(predicted)
+    dear = Interval(calibrate(predicted * 64, actual * 64)).bounds(predicted * 64)
     np.testing.assert_allclose(dear, np.array(plain) * 64, rtol=1e-9)
 
 
