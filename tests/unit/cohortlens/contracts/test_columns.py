@@ -35,7 +35,11 @@ def test_unit_price_serves_when_there_is_no_amount_and_is_unused_otherwise():
 
 @pytest.mark.parametrize(
     ("header", "field"),
-    [(["date", "amount"], "customer"), (["customer", "amount"], "time"), (["customer", "ts", "qty"], "amount")],
+    [
+        (["date", "amount"], "customer"),
+        (["customer", "amount"], "time"),
+        (["customer", "ts", "qty"], "amount"),
+    ],
 )
 def test_a_required_field_without_a_column_is_named(header, field):
     with pytest.raises(HeaderFault) as caught:

@@ -124,7 +124,7 @@ def test_only_the_first_thousand_faults_are_kept_and_all_are_counted(read, csv):
 
 
 def test_abort_refuses_the_file_at_the_first_bad_row(read, csv):
-    with pytest.raises(InvalidArgument, match="row 2 .line 3., column amount: AMOUNT_INVALID") as caught:
+    with pytest.raises(InvalidArgument, match=r"row 2 \(line 3\), column amount: AMOUNT_INVALID") as caught:
         read(csv("a,2024-01-01,1", "b,2024-01-01,x", "c,2024-01-01,y"), abort_on_fault=True)
     assert caught.value.reason == "ROW_INVALID"
 
