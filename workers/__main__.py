@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cohortlens.core.config import SettingsInvalid, read
 from workers.config import WorkerConfig, ray_environment
+from workers.lean import hide_pandas
 
 
 def main() -> int:
@@ -32,6 +33,7 @@ def main() -> int:
 
 
 def _supervise(config: WorkerConfig) -> int:
+    hide_pandas()
     # Ray reads its environment when it is imported, hence these imports come after it is set.
     from cohortlens.core.telemetry import configure_logging  # noqa: PLC0415
     from workers.ray_cluster import ClusterFault  # noqa: PLC0415

@@ -18,10 +18,11 @@ import ray
 from ray import serve
 
 from workers import ray_trims
-from workers.app import targets
+from workers.app import DEPLOYMENTS, targets
 from workers.config import WorkerConfig
 from workers.deployments.loopback import LOOPBACK
 from workers.reaper import reap
+from workers.training_task import TRAINING_RESOURCE
 
 logger = logging.getLogger(__name__)
 
@@ -75,12 +76,15 @@ class RayCluster:
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         ray.init(
             address="local",
-            num_cpus=config.training_slots,
+            # Ray starts as many processes at once as it counts processors; trainings are limited apart.
+            num_cpus=len(DEPLOYMENTS) + config.training_slots,
+            resources={TRAINING_RESOURCE: config.training_slots},
             num_gpus=0,
             include_dashboard=False,
             object_store_memory=config.object_memory,
             log_to_driver=False,
             configure_logging=False,
+            runtime_env={"worker_process_setup_hook": "workers.lean.hide_pandas"},
             _node_ip_address=LOOPBACK,
             _temp_dir=str(config.ray_dir),
         )

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from cohortlens.core import clock
 from workers.app import DEPLOYMENTS
 from workers.config import WorkerConfig
-from workers.deployments.registration import Registration, ReplicaRecord, key_of
+from workers.deployments.registration import Registration, ReplicaRecord, key_of, redis_client
 from workers.deployments.training import serve_training
 from workers.ray_cluster import RayCluster
 from workers.training_task import RayTraining
@@ -26,6 +26,7 @@ from workers.training_task import RayTraining
 logger = logging.getLogger(__name__)
 
 WATCH_S = 1.0
+READY_END_S = 1.0
 
 
 class Stopped(BaseException):
@@ -75,7 +76,7 @@ class Supervisor:
         replica = f"training-{os.getpid()}"
         started_at = clock.now().isoformat()
         registration = Registration(
-            Redis.from_url(str(self._config.redis_url)),
+            redis_client(str(self._config.redis_url)),
             lambda: ReplicaRecord(
                 deployment="training",
                 replica=replica,
@@ -87,13 +88,14 @@ class Supervisor:
             ),
         )
         registration.start()
-        ready = asyncio.create_task(self._tell_ready(server.address))
+        ready = asyncio.create_task(self._tell_ready(server.address, stop))
         try:
             return await self._watch(stop)
         finally:
-            ready.cancel()
+            stop.set()
             await registration.stop()
             await server.stop(0)
+            await asyncio.wait({ready}, timeout=READY_END_S)
 
     async def _watch(self, stop: asyncio.Event) -> int:
         while True:
@@ -110,15 +112,16 @@ class Supervisor:
             else:
                 return 0
 
-    async def _tell_ready(self, training: str) -> None:
+    async def _tell_ready(self, training: str, stop: asyncio.Event) -> None:
         names = [kind.deployment for kind in DEPLOYMENTS]
-        redis = Redis.from_url(str(self._config.redis_url))
+        redis = redis_client(str(self._config.redis_url))
         try:
-            while True:
-                found = await _registered(redis)
-                if all(found[name] >= self._config.replicas for name in names):
-                    break
+            found = await _registered(redis)
+            while not all(found[name] >= self._config.replicas for name in names):
+                if stop.is_set():
+                    return
                 await asyncio.sleep(0.2)
+                found = await _registered(redis)
         finally:
             await redis.aclose()
         seconds = round(time.monotonic() - self._started, 2)

@@ -15,9 +15,13 @@ from ray.exceptions import RayError
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.errors import CohortLensError
+from workers.lean import show_pandas
 from workers.orders import Failed, Progress, Trained, TrainingEvent, TrainingOrder
 
 logger = logging.getLogger(__name__)
+
+TRAINING_RESOURCE = "training"
+"""Ray's name for the slots of which each training takes one."""
 
 Report = Callable[[str, float], None]
 """Takes the stage and the share of the work done."""
@@ -28,6 +32,7 @@ Train = Callable[[LocalArtifactStore, TrainingOrder, Report], tuple[str, str]]
 
 def pipeline(store: LocalArtifactStore, order: TrainingOrder, report: Report) -> tuple[str, str]:
     """Run ``workers.training.pipeline``, imported here: the supervisor itself must not load torch."""
+    show_pandas()
     from workers.training.pipeline import train  # noqa: PLC0415
 
     store.open_verified(order.snapshot_digest).close()
@@ -95,7 +100,9 @@ class RayTraining:
         self._artifact_dir = artifact_dir
         self._train = train
         # max_calls ends the process after one training, so that its memory returns to the system.
-        self._task: Any = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(events)
+        self._task: Any = ray.remote(
+            num_cpus=1, resources={TRAINING_RESOURCE: 1}, max_calls=1, max_retries=0
+        )(events)
 
     async def run(self, order: TrainingOrder) -> AsyncGenerator[TrainingEvent, None]:
         """Events of one training; closing the generator kills it.

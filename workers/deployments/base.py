@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import grpc.aio
-from redis.asyncio import Redis
 
 from cohortlens.core import clock
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
 from workers.config import WorkerConfig
-from workers.deployments.registration import Registration, ReplicaRecord
+from workers.deployments.registration import Registration, ReplicaRecord, redis_client
 from workers.deployments.server import GrpcServer, socket_path
 from workers.deployments.service import InferenceService, Model
 from workers.runtime.cache import ModelCache
@@ -64,6 +63,7 @@ class Replica:
         )
         self._registration: Registration | None = None
         self._channel: grpc.aio.Channel | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._started_at = clock.now().isoformat()
 
     @property
@@ -77,11 +77,11 @@ class Replica:
         return self._registration is not None
 
     async def open(self) -> None:
-        """Serve, then register."""
-        await asyncio.to_thread(self.warm)
+        """Serve, then register; imports that take seconds go on in a thread meanwhile."""
+        self._warming = asyncio.create_task(asyncio.to_thread(self.warm), name="warm")
         await self._server.start()
         self._channel = grpc.aio.insecure_channel(self._server.address)
-        self._registration = Registration(Redis.from_url(str(self._config.redis_url)), self.record)
+        self._registration = Registration(redis_client(str(self._config.redis_url)), self.record)
         self._registration.start()
 
     def warm(self) -> None:
@@ -97,11 +97,13 @@ class Replica:
             raise Unhealthy("the replica is not open")
         if not self._registration.beating:
             raise Unhealthy("the registration no longer beats")
+        if self._warming is not None and self._warming.done() and (error := self._warming.exception()):
+            raise Unhealthy(f"what it needs cannot be imported: {error}")
         stub = pb_grpc.InferenceServiceStub(self._channel)
         try:
             await stub.GetStatus(pb.GetStatusRequest(), timeout=HEALTH_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise Unhealthy(f"its own server answers {error.code().name}: {error.details()}") from error
+        except grpc.aio.AioRpcError as fault:
+            raise Unhealthy(f"its own server answers {fault.code().name}: {fault.details()}") from fault
 
     async def close(self, *, leave_s: float = LEAVE_S, grace_s: float = GRACE_S) -> None:
         """Deregister, wait until callers have learnt of it, let calls under way end, close the server."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from workers.deployments.base import Replica
+from workers.lean import show_pandas
 
 
 class ExplanationReplica(Replica):
@@ -16,4 +17,5 @@ class ExplanationReplica(Replica):
 
     def warm(self) -> None:
         """Import the explainer, which takes seconds."""
+        show_pandas()
         importlib.import_module("shap")

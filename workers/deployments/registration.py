@@ -14,14 +14,28 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
 TTL_MS = 3000
 BEAT_S = 1.0
+WRITE_S = 2.0
 CHANNEL = "cl:replicas"
 """Channel on which every change is told; the message is the key."""
+
+
+def redis_client(url: str) -> Redis:
+    """A client that gives up soon instead of trying again; the beat tries again by itself.
+
+    Args:
+        url: Address of Redis, such as ``redis://127.0.0.1:6379/0``.
+    """
+    return Redis.from_url(
+        url, socket_connect_timeout=1.0, socket_timeout=WRITE_S, retry=Retry(NoBackoff(), retries=0)
+    )
 
 
 def key_of(deployment: str, replica: str) -> str:
@@ -67,6 +81,7 @@ class Registration:
         self._record = record
         self._changed = asyncio.Event()
         self._beat: asyncio.Task[None] | None = None
+        self._ending = False
 
     @property
     def beating(self) -> bool:
@@ -84,10 +99,11 @@ class Registration:
 
     async def stop(self) -> None:
         """Stop the beat, delete the key, tell it, close the client."""
+        self._ending = True
+        self._changed.set()
         if self._beat is not None:
-            self._beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beat
+            # Not by cancelling: redis-py swallows a cancellation that meets it while it connects.
+            await asyncio.wait({self._beat}, timeout=WRITE_S + BEAT_S)
         record = self._record()
         key = key_of(record.deployment, record.replica)
         try:
@@ -103,11 +119,11 @@ class Registration:
 
     async def _run(self) -> None:
         reachable = True
-        while True:
+        while not self._ending:
             tell, written = self._changed.is_set(), False
             self._changed.clear()
             try:
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(WRITE_S):
                     await self._write(tell or not reachable)
                 written = True
             except (RedisError, OSError, TimeoutError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
 from workers.reaper import processes_of, reap
 
 ROOT = Path(__file__).resolve().parents[3]
-READY_S = 90
+READY_S = 120
 
 
 def eventually(condition, seconds=15.0):
@@ -111,7 +112,8 @@ class Workers:
         return self.process
 
     def await_ready(self) -> None:
-        line = self.process.stdout.readline()
+        readable, _, _ = select.select([self.process.stdout], [], [], READY_S)
+        line = self.process.stdout.readline() if readable else ""
         assert line, self.log.read_text()[-4000:]
         self.ready = json.loads(line)
 

@@ -6,11 +6,9 @@ import asyncio
 import json
 
 import pytest
-import redis
-import redis.asyncio
 
 from tests.integration.workers.conftest import eventually
-from workers.deployments.registration import CHANNEL, Registration, ReplicaRecord, key_of
+from workers.deployments.registration import CHANNEL, Registration, ReplicaRecord, key_of, redis_client
 
 KEY = key_of("prediction", "r1")
 
@@ -34,7 +32,7 @@ def registration(valkey, loaded=()):
             "prediction", "r1", "127.0.0.1:5", "", 42, "2026-01-01T00:00:00+00:00", state["loaded"]
         )
 
-    return Registration(redis.asyncio.Redis.from_url(valkey.url), record), state
+    return Registration(redis_client(valkey.url), record), state
 
 
 async def test_a_record_lives_while_it_beats_and_is_told_once(valkey, clean):
