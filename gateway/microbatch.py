@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
@@ -74,17 +75,8 @@ class BatchLimits:
     batches_per_replica: int = 1
 
 
-@dataclass(frozen=True)
-class Key:
-    """What rows must share to travel together.
-
-    Attributes:
-        deployment: Deployment.
-        artifact_digest: Model version.
-        schema_hash: Schema of the rows.
-        target: Target, or empty.
-        columns: Width of the rows.
-    """
+class _Key(NamedTuple):
+    """What rows must share to travel together."""
 
     deployment: str
     artifact_digest: str
@@ -97,7 +89,7 @@ class Key:
 class _Part:
     """Up to ``batch_rows`` consecutive rows of one call."""
 
-    key: Key
+    key: _Key
     tenant: str
     features: Features
     deadline: float
@@ -125,7 +117,7 @@ class _Batch:
 class _Queue:
     """Waiting parts of one deployment: tenant -> key -> parts, tenants and keys in turn."""
 
-    tenants: OrderedDict[str, OrderedDict[Key, deque[_Part]]] = field(default_factory=OrderedDict)
+    tenants: OrderedDict[str, OrderedDict[_Key, deque[_Part]]] = field(default_factory=OrderedDict)
     rows: int = 0
 
     def put(self, part: _Part) -> None:
@@ -147,7 +139,7 @@ class _Queue:
                 return parts
         return []
 
-    def _gather(self, key: Key, most_rows: int) -> list[_Part]:
+    def _gather(self, key: _Key, most_rows: int) -> list[_Part]:
         parts: list[_Part] = []
         rows, moved, now = 0, True, time.monotonic()
         while moved:
@@ -163,7 +155,7 @@ class _Queue:
                     rows += part.rows
         return parts
 
-    def _pop(self, tenant: str, key: Key) -> _Part:
+    def _pop(self, tenant: str, key: _Key) -> _Part:
         keys = self.tenants[tenant]
         part = keys[key].popleft()
         self.rows -= part.rows
@@ -321,7 +313,7 @@ class MicroBatcher:
             Unavailable: ``OVERLOADED`` beside the inner client's.
         """
         _refuse_poison(features)
-        key = Key(deployment, artifact_digest, schema_hash, target, features.shape[1])
+        key = _Key(deployment, artifact_digest, schema_hash, target, features.shape[1])
         lane = self._lanes.get(deployment)
         if lane is None:
             lane = self._lanes[deployment] = _Lane(deployment, self._inner, self._limits)
@@ -337,12 +329,12 @@ class MicroBatcher:
         for part in parts:
             lane.put(part)
         lane.pump()
+        # A timer instead of asyncio.timeout: a call must cost microseconds here.
+        timer = loop.call_later(deadline - now, _expire, lane, parts)
         try:
-            async with asyncio.timeout(deadline - now):
-                answers = [await part.future for part in parts]
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before a worker answered") from None
+            answers = [await part.future for part in parts]
         finally:
+            timer.cancel()
             _leave(lane, parts)
         if len(answers) == 1:
             return answers[0]
@@ -371,18 +363,21 @@ class MicroBatcher:
         return self._inner.train(order)
 
 
+def _expire(lane: _Lane, parts: list[_Part]) -> None:
+    for part in parts:
+        if not part.future.done():
+            part.future.set_exception(DeadlineExceeded("the deadline passed before a worker answered"))
+            lane.forget(part)
+
+
 def _leave(lane: _Lane, parts: list[_Part]) -> None:
     """Release what the caller no longer waits for; nothing is left to do after a full answer."""
     for part in parts:
-        future = part.future
-        if not future.done():
-            future.cancel()
-            lane.forget(part)
-        elif future.cancelled():
+        if part.future.cancel() or part.future.cancelled():
             lane.forget(part)
         else:
             # Marks the exception of a later part as seen: the first one is what the caller gets.
-            future.exception()
+            part.future.exception()
 
 
 def _fail(parts: list[_Part], error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from cohortlens.analytics.ports import InferenceClient, Scores
 from cohortlens.analytics.repository import PredictionsRepository
 from cohortlens.analytics.subjects import HORIZON, CustomerData, rows_of
 from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, Internal
@@ -79,10 +81,16 @@ class PredictionsService:
             deadline=ctx.deadline,
             tenant=str(ctx.tenant_id),
         )
-        stored = _predictions(ctx, task, rows, version, horizon, scores)
+        predictions = _predictions(task, rows, version, horizon, scores)
         if rows.customer_ids:
+            schema_hash = version.manifest.schema_hash
+            vectors = np.ascontiguousarray(rows.matrix, "<f4")
+            stored = [
+                StoredPrediction(one, vector.tobytes(), schema_hash, ctx.request_id)
+                for one, vector in zip(predictions, vectors, strict=True)
+            ]
             await self._writer.store(ctx.tenant_id, stored)
-        return [one.prediction for one in stored]
+        return predictions
 
     async def get(self, ctx: RequestContext, prediction_id: UUID) -> StoredPrediction:
         """One stored prediction with the features it was made of.
@@ -219,43 +227,38 @@ def unit_of(task: Task, version: ModelVersion) -> str:
 
 
 def _predictions(
-    ctx: RequestContext,
-    task: Task,
-    rows: Rows,
-    version: ModelVersion,
-    horizon: int,
-    scores: Scores,
-) -> list[StoredPrediction]:
+    task: Task, rows: Rows, version: ModelVersion, horizon: int, scores: Scores
+) -> list[Prediction]:
     manifest = version.manifest
-    level, unit = manifest.calibration[task.target].level_ratio, unit_of(task, version)
-    if not all(np.isfinite(column).all() for column in scores.values()):
-        raise Internal("a worker answered a value that is not finite", reason="WORKER_FAULT")
     values, lower, upper = (scores[name].tolist() for name in ("value", "lower", "upper"))
-    made, stored = [], bool(rows.customer_ids)
-    at = created_at_of(uuid7())
-    for index, vector in enumerate(np.ascontiguousarray(rows.matrix, "<f4")):
-        identifier = uuid7() if stored else None
-        made.append(
-            StoredPrediction(
-                Prediction(
-                    None if identifier is None else PredictionId(identifier),
-                    rows.customer_ids[index] if stored else None,
-                    rows.external_ids[index] if stored else "",
-                    task,
-                    horizon,
-                    values[index],
-                    lower[index],
-                    upper[index],
-                    level,
-                    unit,
-                    version.version,
-                    snapshot_id(manifest.schema_hash, vector),
-                    rows.as_of,
-                    at if identifier is None else created_at_of(identifier),
-                ),
-                vector.tobytes(),
-                manifest.schema_hash,
-                ctx.request_id,
-            )
+    if not math.isfinite(math.fsum((*values, *lower, *upper))):
+        raise Internal("a worker answered a value that is not finite", reason="WORKER_FAULT")
+    level, unit = manifest.calibration[task.target].level_ratio, unit_of(task, version)
+    count = len(values)
+    if rows.customer_ids:
+        identifiers: Sequence[PredictionId | None] = [PredictionId(uuid7()) for _ in range(count)]
+        times = [created_at_of(one) for one in identifiers if one is not None]
+        customers: Sequence[CustomerId | None] = rows.customer_ids
+        externals: Sequence[str] = rows.external_ids
+    else:
+        identifiers, customers, externals = [None] * count, [None] * count, [""] * count
+        times = [now()] * count
+    return [
+        Prediction(
+            identifiers[row],
+            customers[row],
+            externals[row],
+            task,
+            horizon,
+            values[row],
+            lower[row],
+            upper[row],
+            level,
+            unit,
+            version.version,
+            snapshot_id(manifest.schema_hash, rows.matrix[row]),
+            rows.as_of,
+            times[row],
         )
-    return made
+        for row in range(count)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from typing import Protocol
 
@@ -17,7 +18,6 @@ from cohortlens.core.ids import CustomerId, TenantId
 from cohortlens.customers.models import FeatureRows
 
 HORIZON = SCHEMA.index("horizon")
-_SINGLE_MAX = float(np.finfo(np.float32).max)
 
 
 class CustomerData(Protocol):
@@ -79,8 +79,8 @@ def _matrix(vectors: tuple[tuple[float, ...], ...]) -> Features:
             why = f"has {len(vector)} values, {SCHEMA.name} v{SCHEMA.version} has {width} columns"
             raise VectorInvalid(row, None, "", "FEATURE_SCHEMA_MISMATCH", why)
     wide = np.array(vectors, np.float64)
-    # A finite double beyond single precision would become infinite: it is out of range, not infinite.
-    matrix = np.where(np.isfinite(wide), np.clip(wide, -_SINGLE_MAX, _SINGLE_MAX), wide).astype(np.float32)
+    with np.errstate(over="ignore"):
+        matrix = wide.astype(np.float32)
     try:
         SCHEMA.check(matrix)
     except ContractFault as fault:
@@ -88,10 +88,13 @@ def _matrix(vectors: tuple[tuple[float, ...], ...]) -> Features:
             raise
         position = SCHEMA.index(fault.column)
         column, value = SCHEMA.columns[position], vectors[fault.row][position]
+        # A finite double beyond single precision became infinite on the way: it is out of range.
+        is_finite = fault.reason != "VALUE_NOT_FINITE" or math.isfinite(value)
+        reason = "FEATURE_OUT_OF_RANGE" if is_finite else "VALUE_NOT_FINITE"
         why = (
-            f"{value} is not finite"
-            if fault.reason == "VALUE_NOT_FINITE"
-            else f"{value:g} lies outside {column.minimum:g} to {column.maximum:g} ({column.unit})"
+            f"{value:g} lies outside {column.minimum:g} to {column.maximum:g} ({column.unit})"
+            if is_finite
+            else f"{value} is not finite"
         )
-        raise VectorInvalid(fault.row, position, fault.column, fault.reason, why) from None
+        raise VectorInvalid(fault.row, position, fault.column, reason, why) from None
     return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import date, datetime
 
@@ -208,9 +209,7 @@ def timestamp(at: datetime | None) -> Timestamp | None:
     """A time as a message; None stays absent."""
     if at is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(at)
-    return message
+    return Timestamp(seconds=math.floor(at.timestamp()), nanos=at.microsecond * 1000)
 
 
 def day_text(day: date | None) -> str:
