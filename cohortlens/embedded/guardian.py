@@ -47,13 +47,11 @@ class Guardian:
 
 def watch(folder: Path) -> None:
     """Wait for the supervisor's end, then end what it left, unless somebody else has begun to."""
-    supervisor = read_state(folder)
+    mine = read_state(folder)
     sys.stdin.buffer.read()
     with folder_lock(folder, _LOCK_WAIT_S) as is_ours:
         state = read_state(folder)
-        if not is_ours or state is None or state.supervisor.is_alive():
-            return
-        if supervisor is None or supervisor.stack_id == state.stack_id:
+        if is_ours and state is not None and mine is not None and state.supervisor == mine.supervisor:
             end_leftovers(folder)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.processes import ProcessIdentity, marked, program_of, send, stop_all
 from cohortlens.embedded.redis import EmbeddedRedis
-from cohortlens.embedded.state import StackState, read_state, remove_state
+from cohortlens.embedded.state import read_state, remove_state
 
 _POLITE_S = 8.0
 _ROUNDS = 5
+_SERVERS = ("postgres", "redis")
 
 
 @dataclass
@@ -42,33 +44,37 @@ def end_leftovers(folder: Path) -> DownReport:
     """
     report = DownReport()
     state = read_state(folder)
-    if state is not None:
-        _end_applications(state, report)
+    names = {one.identity: one.name for one in state.services if one.identity is not None} if state else {}
+    guardian = state.guardian if state is not None else None
+    if guardian is not None and guardian.pid != os.getpid():
+        send(guardian, signal.SIGKILL)
+    _end_applications(names, report)
     _end_servers(folder, report)
+    _end_marked(folder, report)
     if not report.left:
         remove_state(folder)
     return report
 
 
-def _end_applications(state: StackState, report: DownReport) -> None:
-    names = {service.identity: service.name for service in state.services if service.identity is not None}
-    servers = {identity for identity, name in names.items() if name in ("postgres", "redis")}
-    # The guardian carries the marker too and may be the one that runs this.
-    spared = servers | {state.guardian} | {found for found in marked(state.stack_id) if _is_self(found)}
-    asked = [identity for identity in names if identity not in spared and identity.is_alive()]
-    killed, left = stop_all(asked, signal.SIGTERM, _POLITE_S)
+def _end_applications(names: Mapping[ProcessIdentity, str], report: DownReport) -> None:
+    asked = [one for one, name in names.items() if name not in _SERVERS and one.is_alive()]
+    killed = stop_all(asked, signal.SIGTERM, _POLITE_S)[0]
     report.stopped += [names[identity] for identity in asked if identity not in killed]
     report.killed += [names[identity] for identity in killed]
-    # A killed process's children may start more while we look, hence rounds.
+
+
+def _end_marked(folder: Path, report: DownReport) -> None:
+    """Kill what the recorded services left, such as agents in sessions of their own."""
+    left: list[ProcessIdentity] = []
+    # A process's children may start more while we look, hence rounds.
     for _ in range(_ROUNDS):
-        found = [identity for identity in marked(state.stack_id) if identity not in spared]
+        # The guardian is marked too, and may be the one that runs this.
+        found = [identity for identity in marked(folder) if identity.pid != os.getpid()]
         if not found:
-            break
-        report.killed += [f"pid {identity.pid} ({program_of(identity.pid)})" for identity in found]
+            return
+        report.killed += [_label(identity) for identity in found]
         left = stop_all(found, signal.SIGKILL, 2.0)[1]
-    report.left += [f"pid {identity.pid} ({program_of(identity.pid)})" for identity in left]
-    if state.guardian is not None and not _is_self(state.guardian):
-        send(state.guardian, signal.SIGKILL)
+    report.left += [_label(identity) for identity in left]
 
 
 def _end_servers(folder: Path, report: DownReport) -> None:
@@ -79,5 +85,5 @@ def _end_servers(folder: Path, report: DownReport) -> None:
         report.stopped.append("postgres")
 
 
-def _is_self(identity: ProcessIdentity) -> bool:
-    return identity.pid == os.getpid()
+def _label(identity: ProcessIdentity) -> str:
+    return f"pid {identity.pid} ({program_of(identity.pid)})"

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-MARKER = "COHORTLENS_STACK_ID"
+MARKER = "CL_EMBEDDED_STACK"
+FOLDER = "COHORTLENS_DATA_DIR"
 _PROC = Path("/proc")
 _POLL_S = 0.03
 
@@ -133,10 +134,15 @@ def stop_all(
     return killed, [identity for identity in killed if identity.is_alive()]
 
 
-def marked(stack_id: str) -> list[ProcessIdentity]:
-    """Processes whose environment carries this stack's id, whoever their parent is now."""
-    wanted = f"{MARKER}={stack_id}".encode()
-    return [found for found in _living() if wanted in _environment(found.pid)]
+def marker(folder: Path) -> dict[str, str]:
+    """Variables that mark a process, and all it starts, as one of the stack in a data folder."""
+    return {MARKER: "1", FOLDER: str(folder)}
+
+
+def marked(folder: Path) -> list[ProcessIdentity]:
+    """Processes of the stack in a data folder, whoever their parent is now."""
+    wanted = {f"{name}={value}".encode(errors="surrogateescape") for name, value in marker(folder).items()}
+    return [found for found in _living() if wanted <= _environment(found.pid)]
 
 
 def working_in(folder: Path, program: str) -> list[ProcessIdentity]:
@@ -168,11 +174,11 @@ def _living() -> Iterator[ProcessIdentity]:
                 yield found
 
 
-def _environment(pid: int) -> list[bytes]:
+def _environment(pid: int) -> set[bytes]:
     try:
-        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        return set((_PROC / str(pid) / "environ").read_bytes().split(b"\0"))
     except OSError:
-        return []
+        return set()
 
 
 @cache

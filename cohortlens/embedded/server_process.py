@@ -44,6 +44,8 @@ class ServerProcess:
         pass_fds: Sequence[int] = (),
     ) -> None:
         """Start the server in a session of its own, so that a terminal's Ctrl-C does not reach it."""
+        if self._process is not None:
+            self.stop()
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         output = os.open(self.log, flags, 0o600)

@@ -242,19 +242,30 @@ def says_ready(service: CommandService) -> bool:
     return any(b'"ready"' in line and _event_of(line) == "ready" for line in lines)
 
 
-MIGRATION = Program(
-    "migrate", [sys.executable, "-m", "cohortlens.embedded.migration"], says_ready, bound_s=60.0
-)
-"""Brings the database to the newest revision and ends."""
+@dataclass(frozen=True)
+class Programs:
+    """What the stack runs beside its servers.
+
+    Attributes:
+        migration: Brings the database to the newest revision and ends.
+        applications: Gateway, jobs and workers, in the order of their start.
+    """
+
+    migration: Program
+    applications: Sequence[Program]
 
 
-def standard_programs(config: StackConfig) -> list[Program]:
-    """The programs of the release in the order of their start."""
-    return [
-        Program("gateway", [sys.executable, "-m", "gateway"], is_live, bound_s=30.0),
-        Program("jobs", [sys.executable, "-m", "cohortlens.jobs"], beats, bound_s=30.0),
-        Program("workers", [str(config.workers_python), "-m", "workers"], says_ready, bound_s=90.0),
-    ]
+def standard_programs(config: StackConfig) -> Programs:
+    """The programs of the release."""
+    python = sys.executable
+    return Programs(
+        Program("migrate", [python, "-m", "cohortlens.embedded.migration"], says_ready, bound_s=60.0),
+        [
+            Program("gateway", [python, "-m", "gateway"], is_live, bound_s=30.0),
+            Program("jobs", [python, "-m", "cohortlens.jobs"], beats, bound_s=30.0),
+            Program("workers", [str(config.workers_python), "-m", "workers"], says_ready, bound_s=90.0),
+        ],
+    )
 
 
 def _event_of(line: bytes) -> object:

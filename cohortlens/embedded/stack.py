@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +22,7 @@ from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.leftovers import DownReport, end_leftovers
 from cohortlens.embedded.processes import marked, program_of, send, wait_until
 from cohortlens.embedded.server_process import tail
-from cohortlens.embedded.services import Program
+from cohortlens.embedded.services import Programs
 from cohortlens.embedded.settings import StackConfig, current_environment
 from cohortlens.embedded.state import ServiceRecord, StackState, folder_lock, read_state
 from cohortlens.embedded.supervisor import StackEvent, Supervisor
@@ -113,7 +113,7 @@ def up(
     on_ready: Callable[[], None] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
-    programs: Sequence[Program] | None = None,
+    programs: Programs | None = None,
 ) -> None:
     """Start the stack and supervise it in the foreground until a signal; call it in the main thread.
 
@@ -122,7 +122,7 @@ def up(
         on_event: Told of every change, in the main thread.
         on_ready: Called in a thread of its own once all services are ready; for seeding and probing.
         environ: Environment of the services; that of this process when omitted.
-        programs: Gateway, jobs and workers; those of the release when omitted.
+        programs: What to run beside the servers; the programs of the release when omitted.
 
     Raises:
         StackAlreadyRunning: The folder's stack runs; nothing was started.
@@ -204,8 +204,7 @@ def down(config: StackConfig, timeout_s: float = 30.0) -> DownReport:
         report = end_leftovers(folder)
     report.stopped = stopped + report.stopped
     report.killed = killed + report.killed
-    if state is not None:
-        report.left += [f"pid {one.pid} ({program_of(one.pid)})" for one in marked(state.stack_id)]
+    report.left += [f"pid {one.pid} ({program_of(one.pid)})" for one in marked(folder)]
     return report
 
 

@@ -57,7 +57,6 @@ class StackState:
     """Everything needed to show the stack, and to find and end its processes after the supervisor died.
 
     Attributes:
-        stack_id: Marker in the environment of every process of this start.
         supervisor: The supervising process.
         since: RFC 3339 time of the start.
         mode: ``COHORTLENS_ENV``.
@@ -68,7 +67,6 @@ class StackState:
         seconds: Seconds from start to ready; 0 before.
     """
 
-    stack_id: str
     supervisor: ProcessIdentity
     since: str
     mode: str

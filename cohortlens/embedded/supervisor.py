@@ -8,8 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
@@ -19,9 +18,9 @@ from cohortlens.embedded.faults import StackFailed
 from cohortlens.embedded.guardian import Guardian
 from cohortlens.embedded.logs import rotate
 from cohortlens.embedded.processes import (
-    MARKER,
     identity_of,
     marked,
+    marker,
     own_identity,
     send,
     stop_all,
@@ -30,10 +29,9 @@ from cohortlens.embedded.processes import (
 from cohortlens.embedded.restarts import Restarts
 from cohortlens.embedded.server_process import not_ready
 from cohortlens.embedded.services import (
-    MIGRATION,
     CommandService,
     PostgresService,
-    Program,
+    Programs,
     RedisService,
     Service,
     standard_programs,
@@ -74,7 +72,7 @@ class Supervisor:
         config: Settings.
         environ: Environment that the services inherit.
         on_event: Told of every change.
-        programs: Gateway, jobs and workers in this order; those of the release when omitted.
+        programs: What to run beside the servers; the programs of the release when omitted.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ class Supervisor:
         config: StackConfig,
         environ: Mapping[str, str],
         on_event: Callable[[StackEvent], None],
-        programs: Sequence[Program] | None = None,
+        programs: Programs | None = None,
     ) -> None:
         self._config = config
         self._folder = config.folder
@@ -90,10 +88,8 @@ class Supervisor:
         self._on_event = on_event
         self._programs = standard_programs(config) if programs is None else programs
         self._began = time.monotonic()
-        self._state = StackState(
-            uuid.uuid4().hex, own_identity(), clock.now().isoformat(), config.environment
-        )
-        self._marker = {MARKER: self._state.stack_id}
+        self._state = StackState(own_identity(), clock.now().isoformat(), config.environment)
+        self._marker = marker(config.folder)
         self._services: list[Service] = []
         self._restarts = Restarts(self._note)
         self._guardian: Guardian | None = None
@@ -140,7 +136,7 @@ class Supervisor:
         logs = self._folder / "logs"
         applications = [
             CommandService(program, environ, logs, ports["http"] if program.name == "gateway" else 0)
-            for program in self._programs
+            for program in self._programs.applications
         ]
         # The gateway answers health while the rest warms; jobs and workers then start side by side.
         for group in (applications[:1], applications[1:]):
@@ -179,7 +175,7 @@ class Supervisor:
 
     def _migrate(self, environ: Mapping[str, str]) -> None:
         self._tell("migrate", "starting", "")
-        service = CommandService(MIGRATION, environ, self._folder / "logs")
+        service = CommandService(self._programs.migration, environ, self._folder / "logs")
         service.start()
         code = service.server.wait(service.bound_s)
         if code != 0:
@@ -264,7 +260,7 @@ class Supervisor:
         """Kill descendants that outlived their service, such as agents that left its process group."""
         spared = {one.identity for one in self._services} | {self._state.guardian}
         for _ in range(5):
-            found = [identity for identity in marked(self._state.stack_id) if identity not in spared]
+            found = [identity for identity in marked(self._folder) if identity not in spared]
             if not found:
                 return
             stop_all(found, signal.SIGKILL, 1.0)
@@ -277,6 +273,6 @@ class Supervisor:
         for service in self._services:
             if service.identity is not None:
                 send(service.identity, signal.SIGKILL)
-        for identity in marked(self._state.stack_id):
+        for identity in marked(self._folder):
             if identity != self._state.guardian:
                 send(identity, signal.SIGKILL)

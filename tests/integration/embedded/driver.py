@@ -8,7 +8,7 @@ import sys
 
 from cohortlens.embedded import stack
 from cohortlens.embedded.faults import StackFailed
-from cohortlens.embedded.services import Program, is_live, says_ready
+from cohortlens.embedded.services import Program, Programs, is_live, says_ready
 
 GATEWAY = """
 import http.server, os
@@ -21,17 +21,21 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["COHORTLENS_HTTP_PORT"])), A
 READY = 'import time; print(\'{"event": "ready"}\', flush=True); time.sleep(3600)'
 AGENT = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
 WORKERS = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {AGENT!r}], start_new_session=True)\n{READY}"
+MIGRATION = (
+    "import os, sys; sys.exit(not os.environ['COHORTLENS_DATABASE_ADMIN_URL'].startswith('postgresql://'))"
+)
 BROKEN = "import sys; print('no such model', flush=True); sys.exit(3)"
 
 
-def programs(jobs: str) -> list[Program]:
+def programs(jobs: str) -> Programs:
     """The stand-ins; ``jobs`` is the source of the jobs program."""
     python = sys.executable
-    return [
+    applications = [
         Program("gateway", [python, "-S", "-c", GATEWAY], is_live, 20.0),
         Program("jobs", [python, "-S", "-c", jobs], says_ready, 20.0),
         Program("workers", [python, "-S", "-c", WORKERS], says_ready, 20.0),
     ]
+    return Programs(Program("migrate", [python, "-S", "-c", MIGRATION], says_ready, 20.0), applications)
 
 
 def say(message):

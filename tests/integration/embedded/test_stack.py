@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cohortlens.embedded import stack
+from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.processes import marked, wait_until, working_in
 from cohortlens.embedded.state import folder_lock, read_state
 
@@ -24,7 +25,6 @@ class Running:
         self.folder, self.environ = folder, environ
         self.config = stack.load_config(environ)
         self.processes = []
-        self.stack_ids = []
 
     def up(self, *arguments):
         """Start the driver; give the last message it said before it was ready or failed."""
@@ -36,13 +36,10 @@ class Running:
             message = json.loads(line)
             if "faults" in message or (message["service"], message["state"]) == ("stack", "ready"):
                 break
-        state = read_state(self.folder)
-        self.stack_ids += [state.stack_id] if state else []
         return message
 
     def remaining(self):
-        mine = [process for stack_id in self.stack_ids for process in marked(stack_id)]
-        return mine + working_in(self.folder / "postgres-18", "postgres")
+        return marked(self.folder) + working_in(self.folder / "postgres-18", "postgres")
 
     def kill_supervisor(self, *, and_guardian):
         state = read_state(self.folder)
@@ -61,15 +58,40 @@ class Running:
             process.communicate()
 
 
-@pytest.fixture
-def running(tmp_path):
-    folder = tmp_path / "data"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A stopped data folder with a cluster, so that not every test makes one."""
+    folder = tmp_path_factory.mktemp("made") / "data"
+    with EmbeddedPostgres(folder, 0):
+        pass
+    return folder
+
+
+def _prepared(made, folder):
+    subprocess.run(["cp", "-a", str(made), str(folder)], check=True)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("COHORTLENS_")}
     environ |= {f"COHORTLENS_{name}_PORT": "0" for name in ("HTTP", "GRPC", "POSTGRES", "REDIS")}
-    running = Running(folder, {**environ, "COHORTLENS_DATA_DIR": str(folder), "COHORTLENS_ENV": "test"})
+    return Running(folder, {**environ, "COHORTLENS_DATA_DIR": str(folder), "COHORTLENS_ENV": "test"})
+
+
+@pytest.fixture
+def running(made, tmp_path):
+    running = _prepared(made, tmp_path / "data")
     yield running
     running.end()
     assert running.remaining() == []
+
+
+@pytest.fixture(scope="module")
+def shared(made, tmp_path_factory):
+    """A stack that tests share which leave it running."""
+    shared = _prepared(made, tmp_path_factory.mktemp("shared") / "data")
+    try:
+        shared.up()
+        yield shared
+    finally:
+        shared.end()
+    assert shared.remaining() == []
 
 
 def test_it_starts_in_order_and_stops_on_one_interrupt(running):
@@ -89,13 +111,12 @@ def test_it_starts_in_order_and_stops_on_one_interrupt(running):
         assert is_ours
 
 
-def test_up_twice_reports_the_running_stack_and_starts_nothing(running):
-    running.up()
-    before = stack.status(running.config)
-    (fault,) = running.up()["faults"]
+def test_up_twice_reports_the_running_stack_and_starts_nothing(shared):
+    before = stack.status(shared.config)
+    (fault,) = shared.up()["faults"]
     assert fault["reason"] == "STACK_ALREADY_RUNNING"
     assert str(before.supervisor_pid) in fault["found"]
-    assert stack.status(running.config) == before
+    assert stack.status(shared.config) == before
 
 
 def test_a_killed_supervisor_leaves_no_process_even_if_nobody_calls_down(running):
@@ -130,16 +151,15 @@ def test_up_after_kill_9_of_everything_comes_back(running):
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis", "gateway"])
-def test_a_killed_service_comes_back_on_its_port(running, name):
-    running.up()
-    before = running.service(name)
+def test_a_killed_service_comes_back_on_its_port(shared, name):
+    before = shared.service(name)
     os.kill(before.pid, signal.SIGKILL)
-    assert wait_until(lambda: running.service(name).state != "ready", 5.0)
-    assert wait_until(lambda: running.service(name).state == "ready", 30.0)
-    after = running.service(name)
+    assert wait_until(lambda: shared.service(name).state != "ready", 5.0)
+    assert wait_until(lambda: shared.service(name).state == "ready", 30.0)
+    after = shared.service(name)
     assert after.pid != before.pid
     assert after.port == before.port
-    assert stack.status(running.config).ready
+    assert stack.status(shared.config).ready
 
 
 def test_a_service_that_cannot_start_is_shown_with_its_last_lines_and_all_is_stopped(running):
@@ -158,16 +178,16 @@ def test_an_interrupt_while_it_starts_leaves_no_process(running):
     for line in process.stdout:
         if json.loads(line)["service"] == "migrate":
             break
-    running.stack_ids.append(read_state(running.folder).stack_id)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     assert running.remaining() == []
 
 
-def test_down_where_nothing_runs_is_no_fault(running):
-    assert stack.down(running.config) == stack.DownReport()
-    running.folder.mkdir()
-    assert stack.down(running.config) == stack.DownReport()
+def test_down_where_nothing_runs_is_no_fault(tmp_path):
+    config = stack.load_config({"COHORTLENS_DATA_DIR": str(tmp_path / "data")})
+    assert stack.down(config) == stack.DownReport()
+    config.folder.mkdir()
+    assert stack.down(config) == stack.DownReport()
 
 
 def test_a_damaged_state_does_not_hinder_the_next_start(running):
@@ -175,6 +195,4 @@ def test_a_damaged_state_does_not_hinder_the_next_start(running):
     running.kill_supervisor(and_guardian=True)
     (running.folder / "state.json").write_text('{"version": 1, "supervi')
     assert running.up()["state"] == "ready"
-    # Without the state only what holds a port or data can be found again; the test ends the rest.
-    for process in marked(running.stack_ids[0]):
-        os.kill(process.pid, signal.SIGKILL)
+    assert len(running.remaining()) < 2 * len(SERVICES) + 8, "the first stack's processes are gone"

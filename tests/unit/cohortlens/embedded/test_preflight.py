@@ -100,7 +100,7 @@ def test_a_recorded_supervisor_counts_only_with_its_start_time(check, tmp_path, 
     mine = own_identity()
     recorded = type(mine)(mine.pid, start_ticks or mine.start_ticks, mine.boot_id)
     (tmp_path / "data").mkdir()
-    StackState("id", recorded, "2026-01-01T00:00:00Z", "test").write(tmp_path / "data")
+    StackState(recorded, "2026-01-01T00:00:00Z", "test").write(tmp_path / "data")
     (fault,) = check()
     assert _reasons([fault]) == [(reason, "note")]
     assert str(os.getpid()) in fault.found

@@ -4,14 +4,15 @@ import dataclasses
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cohortlens.embedded.processes import (
-    MARKER,
     ProcessIdentity,
     identity_of,
     marked,
+    marker,
     own_identity,
     send,
     stop_all,
@@ -77,12 +78,14 @@ def test_a_grandchild_in_its_own_session_is_found_by_its_marker(spawn):
     inner = (
         "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True); sys.stdout.close()"
     )
-    spawn([sys.executable, "-S", "-c", inner, *STUBBORN], env={MARKER: "mine-1"}).wait()
-    spawn(SLEEP, env={MARKER: "mine-12"})
-    assert wait_until(lambda: len(marked("mine-1")) == 1, 5.0)
-    assert stop_all(marked("mine-1"), signal.SIGKILL, 0.1)[1] == []
-    assert marked("mine-1") == []
-    assert len(marked("mine-12")) == 1, "a longer id that starts the same is another stack"
+    mine, other = Path("/data/a"), Path("/data/ab")
+    spawn([sys.executable, "-S", "-c", inner, *STUBBORN], env=marker(mine)).wait()
+    spawn(SLEEP, env=marker(other))
+    spawn(SLEEP, env={"COHORTLENS_DATA_DIR": str(mine)})  # somebody who only talks to the stack
+    assert wait_until(lambda: len(marked(mine)) == 1, 5.0)
+    assert stop_all(marked(mine), signal.SIGKILL, 0.1)[1] == []
+    assert marked(mine) == []
+    assert len(marked(other)) == 1
 
 
 def test_a_process_is_found_by_the_folder_it_works_in(spawn, tmp_path):

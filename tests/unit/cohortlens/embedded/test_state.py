@@ -16,7 +16,7 @@ HOLD = (
 
 
 def _state():
-    state = StackState("id", own_identity(), "2026-01-01T00:00:00+00:00", "test", guardian=own_identity())
+    state = StackState(own_identity(), "2026-01-01T00:00:00+00:00", "test", guardian=own_identity())
     state.services.append(ServiceRecord("redis", "embedded", "ready", 16379, own_identity(), 1.5, "x", 2))
     state.services.append(ServiceRecord("postgres", "external"))
     state.ports["redis"] = 16379
