@@ -9,7 +9,7 @@ import sys
 
 import uvloop
 
-from cohortlens.core.config import SettingsInvalid, read
+from cohortlens.core.config import ConfigT, SettingsInvalid, read
 from cohortlens.core.settings import CoreConfig
 from gateway import app
 from gateway.config import GatewayConfig
@@ -25,13 +25,21 @@ def main(arguments: list[str]) -> int:
     if arguments:
         sys.stderr.write(_USAGE)
         return app.EXIT_SETTINGS
-    try:
-        core, config = read(CoreConfig, os.environ), read(GatewayConfig, os.environ)
-    except SettingsInvalid as invalid:
-        sys.stderr.write("".join(f"SETTING_INVALID: {fault}\n" for fault in invalid.faults))
+    faults: list[str] = []
+    core, config = _read(CoreConfig, faults), _read(GatewayConfig, faults)
+    if core is None or config is None:
+        sys.stderr.write("".join(f"SETTING_INVALID: {fault}\n" for fault in faults))
         return app.EXIT_SETTINGS
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(app.run(core, config, app.compose))
+
+
+def _read(cls: type[ConfigT], faults: list[str]) -> ConfigT | None:
+    try:
+        return read(cls, os.environ)
+    except SettingsInvalid as invalid:
+        faults.extend(invalid.faults)
+        return None
 
 
 def _print_routes(*, as_json: bool) -> None:
