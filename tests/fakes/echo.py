@@ -10,7 +10,14 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    message_factory,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 
 from cohortlens.core.context import Principal
 from cohortlens.core.errors import NotFound, Unauthenticated, Unavailable, Violation
@@ -42,7 +49,10 @@ def _proto():
         name=_FILE,
         package="tests.echo",
         syntax="proto3",
-        dependency=["cohortlens/v1/common.proto", timestamp_pb2.DESCRIPTOR.name],
+        dependency=[
+            "cohortlens/v1/common.proto",
+            *(one.DESCRIPTOR.name for one in (timestamp_pb2, duration_pb2, wrappers_pb2)),
+        ],
     )
     color = file.enum_type.add(name="Color")
     color.value.add(name="COLOR_UNSPECIFIED", number=0)
@@ -62,6 +72,10 @@ def _proto():
     _field(request, "id", 8, _FIELD.TYPE_STRING, rules={"uuid": True})
     _field(request, "names", 9, _FIELD.TYPE_STRING, repeated=True, rules={"min_len": 2, "max_len": 60})
     _field(request, "when", 10, _FIELD.TYPE_MESSAGE, of=".google.protobuf.Timestamp")
+    _field(request, "ttl", 11, _FIELD.TYPE_MESSAGE, of=".google.protobuf.Duration")
+    _field(request, "ratio", 12, _FIELD.TYPE_MESSAGE, of=".google.protobuf.DoubleValue")
+    _map(request, "weights", 13, _FIELD.TYPE_DOUBLE, rules={"max_len": 3})
+    _map(request, "named_rows", 14, _FIELD.TYPE_MESSAGE, of="Row")
     strict = file.message_type.add(name="StrictRequest")
     _field(strict, "name", 1, _FIELD.TYPE_STRING, rules={"required": True, "min_len": 2, "sensitive": True})
     _field(strict, "color", 2, _FIELD.TYPE_ENUM, of="Color", rules={"required": True})
@@ -87,6 +101,15 @@ def _field(message, name, number, kind, *, repeated=False, of="", rules=None):
         field.type_name = of if of.startswith(".") else f".tests.echo.{of}"
     if rules:
         field.options.Extensions[common_pb2.rules].CopyFrom(common_pb2.FieldRules(**rules))
+
+
+def _map(message, name, number, kind, *, of="", rules=None):
+    entry = message.nested_type.add(name="".join(part.title() for part in name.split("_")) + "Entry")
+    entry.options.map_entry = True
+    _field(entry, "key", 1, _FIELD.TYPE_STRING)
+    _field(entry, "value", 2, kind, of=of)
+    of_entry = f".tests.echo.{message.name}.{entry.name}"
+    _field(message, name, number, _FIELD.TYPE_MESSAGE, repeated=True, of=of_entry, rules=rules)
 
 
 FILE = _file()

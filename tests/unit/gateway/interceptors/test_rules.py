@@ -4,7 +4,9 @@ import math
 from uuid import uuid4
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.wrappers_pb2 import DoubleValue
 
 from cohortlens.core.errors import InvalidArgument
 from cohortlens.v1 import analytics_pb2
@@ -65,6 +67,12 @@ def test_a_message_that_keeps_its_rules_passes(message):
         (Echo(color=9), "color", "enum"),
         (Echo(when=Timestamp(seconds=253402300800)), "when", "years 1 to 9999"),
         (Echo(when=Timestamp(nanos=-1)), "when", "years 1 to 9999"),
+        (Echo(ttl=Duration(seconds=315_576_000_001)), "ttl", "10,000 years"),
+        (Echo(ttl=Duration(seconds=1, nanos=-1)), "ttl", "10,000 years"),
+        (Echo(ttl=Duration(nanos=1_000_000_000)), "ttl", "10,000 years"),
+        (Echo(weights=dict.fromkeys("abcd", 1.0)), "weights", "at most 3 entries"),
+        (Echo(weights={"a\0": 1.0}), "weights['a\\x00']", "NUL"),
+        (Echo(named_rows={"a": Row(share=2)}), "named_rows['a'].share", "at most 1"),
         (Strict(color=1, row=Row(), items=[1]), "name", "required"),
         (Strict(name="a", color=1, row=Row(), items=[1]), "name", "at least 2 characters"),
         (Strict(name="ab", row=Row(), items=[1]), "color", "required"),
@@ -84,6 +92,12 @@ def test_a_number_that_is_not_finite_is_refused_where_it_stands(value):
     fault = violations(Echo(values=[1.0, 2.0, value, 3.0, value]))
     assert fault.reason == "VALUE_NOT_FINITE"
     assert [one.field for one in fault.violations] == ["values[2]", "values[4]"]
+
+
+def test_numbers_in_maps_and_wrappers_are_finite_too():
+    assert fields(Echo(weights={"a": 1.0, "b": math.nan})) == ["weights['b']"]
+    assert fields(Echo(ratio=DoubleValue(value=math.inf))) == ["ratio"]
+    check(Echo(weights={"a": 1.0}, ratio=DoubleValue(value=0.5), ttl=Duration(seconds=-1, nanos=-5)))
 
 
 def test_infinities_that_cancel_out_are_found():
