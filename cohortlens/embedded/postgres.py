@@ -83,7 +83,7 @@ class EmbeddedPostgres:
             StackFailed: ``PORT_IN_USE``, ``SERVICE_NOT_READY``, ``SECRETS_MISSING``, ``DATA_DIR_VERSION`` or
                 ``POSTGRES_NOT_RUNNABLE``.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        secrets.make_private(self.data_dir)
         self._refuse_lost_secrets()
         values = secrets.load_or_create(self.data_dir)
         install = enterable_install(postgres_cluster.installation(), _SERVER, self._user)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cohortlens.core.config import Secret, Url
 from cohortlens.embedded.faults import Fault, StackFailed
-from cohortlens.embedded.secrets import StackSecrets
+from cohortlens.embedded.secrets import StackSecrets, make_private
 from cohortlens.embedded.server_process import not_ready
 from cohortlens.embedded.unprivileged import RunUser
 
@@ -195,7 +195,7 @@ def bootstrap(url: Url, values: StackSecrets, log: Path) -> None:
 def _initdb(install: Path, folder: str, user: RunUser, handles: tuple[int, ...], log: Path) -> None:
     options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
     options += ["--builtin-locale=C.UTF-8", "--no-instructions", f"--pwfile=/proc/self/fd/{handles[-1]}"]
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(log.parent)
     with log.open("ab") as output:
         done = subprocess.run(  # noqa: S603 - our own program
             [str(install / "bin/initdb"), "-D", folder, "-U", SUPERUSER, *options],

@@ -59,7 +59,7 @@ class EmbeddedRedis:
         Raises:
             StackFailed: ``PORT_IN_USE`` or ``SERVICE_NOT_READY``.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        secrets.make_private(self.data_dir)
         password = secrets.load_or_create(self.data_dir).redis.reveal()
         self.server.stop_orphan(_PROGRAM)
         # Chosen once: a restart keeps the address that clients know.

@@ -45,6 +45,12 @@ class StackSecrets:
         )
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder of ours, mode 0700, if it is missing; its missing parents get the usual mode."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def load_or_create(data_dir: Path) -> StackSecrets:
     """Read the folder's secrets, or make them when the folder has none.
 

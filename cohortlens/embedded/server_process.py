@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.processes import ProcessIdentity, identity_of, program_of, send, wait_until
+from cohortlens.embedded.secrets import make_private
 from cohortlens.embedded.unprivileged import RunUser
 
 _TAIL_LINES = 15
@@ -46,7 +47,7 @@ class ServerProcess:
         """Start the server in a session of its own, so that a terminal's Ctrl-C does not reach it."""
         if self._process is not None:
             self.stop()
-        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.log.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         output = os.open(self.log, flags, 0o600)
         try:

@@ -21,6 +21,7 @@ from cohortlens.embedded import preflight
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.leftovers import DownReport, end_leftovers
 from cohortlens.embedded.processes import marked, program_of, send, wait_until
+from cohortlens.embedded.secrets import make_private
 from cohortlens.embedded.server_process import tail
 from cohortlens.embedded.services import Programs
 from cohortlens.embedded.settings import StackConfig, current_environment
@@ -131,7 +132,7 @@ def up(
     tell = on_event or _silent
     _preflight(config, tell)
     folder = config.folder
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     # A guardian may still be busy with the end of a killed stack.
     with folder_lock(folder, 0.0 if _is_supervised(folder) else _LOCK_WAIT_S) as is_ours:
         if not is_ours:
@@ -156,7 +157,8 @@ def detach(config: StackConfig, on_event: OnEvent | None = None, timeout_s: floa
     tell = on_event or _silent
     _preflight(config, tell)
     logs = config.folder / "logs"
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(config.folder)
+    make_private(logs)
     with (logs / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cohortlens.embedded"],

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cohortlens.embedded import stack
+from cohortlens.embedded.faults import StackFailed
 from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.processes import marked, wait_until, working_in
 from cohortlens.embedded.state import folder_lock, read_state
@@ -181,6 +183,24 @@ def test_an_interrupt_while_it_starts_leaves_no_process(running):
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     assert running.remaining() == []
+
+
+def test_a_background_start_that_fails_says_why_and_leaves_nothing(tmp_path, monkeypatch):
+    folder = tmp_path / "new" / "data"
+    settings = {"DATA_DIR": folder, "WORKERS_PYTHON": "/bin/false", "LOG_LEVEL": "warning"}
+    settings |= dict.fromkeys(("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT"), 0)
+    for name, value in settings.items():
+        monkeypatch.setenv(f"COHORTLENS_{name}", str(value))
+    config, seen = stack.load_config(), []
+    with pytest.raises(StackFailed) as caught:
+        stack.detach(config, seen.append)
+    assert caught.value.reason == "SERVICE_NOT_READY"
+    assert "workers ended while starting" in caught.value.message
+    ready = [event.service for event in seen if event.state == "ready"]
+    assert ready[:4] == ["postgres", "redis", "migrate", "gateway"]
+    assert marked(folder) + working_in(folder / "postgres-18", "postgres") == []
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE((folder / "logs").stat().st_mode) == 0o700
+    assert read_state(folder) is None
 
 
 def test_down_where_nothing_runs_is_no_fault(tmp_path):
