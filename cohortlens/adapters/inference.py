@@ -30,7 +30,6 @@ EXPLANATION = "explanation"
 _PASSING_FAILURES = {"TRAINING_CRASHED"}
 _MARGIN_S = 0.02
 _TRAINING_WAIT_S = 60.0
-_TRAINING_LIMIT_S = 1800.0
 RETRIES = Counter(
     "inference_retries_total", "Calls repeated on another replica", ("deployment",), registry=REGISTRY
 )
@@ -43,10 +42,12 @@ class GrpcInferenceClient:
 
     Args:
         directory: The live replicas.
+        training_limit_s: Seconds after which a training is given up.
     """
 
-    def __init__(self, directory: ReplicaDirectory) -> None:
+    def __init__(self, directory: ReplicaDirectory, *, training_limit_s: float = 1800.0) -> None:
         self._directory = directory
+        self._training_limit_s = training_limit_s
 
     async def score(
         self,
@@ -134,7 +135,7 @@ class GrpcInferenceClient:
             currency=order.currency,
             seed=order.seed,
         )
-        call = rpc.TrainingServiceStub(endpoint.channel).Train(request, timeout=_TRAINING_LIMIT_S)
+        call = rpc.TrainingServiceStub(endpoint.channel).Train(request, timeout=self._training_limit_s)
         ended = False
         try:
             async for message in call:
@@ -143,6 +144,9 @@ class GrpcInferenceClient:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 self._directory.eject(endpoint)
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                # Not a passing fault: another attempt would take as long.
+                raise Internal("the training took too long", reason="TRAINING_TIMEOUT") from None
             raise translate(error, TRAINING) from None
         finally:
             call.cancel()

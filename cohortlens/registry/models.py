@@ -60,7 +60,8 @@ class VersionNotFound(NotFound):
     """No such version of the tenant's model."""
 
     def __init__(self, model: str, version: int) -> None:
-        super().__init__(f"model {model} has no version {version}", metadata={"field": "version"})
+        text = f"model {model} has no version {version}" if version else f"no version of {model} is active"
+        super().__init__(text, metadata={"field": "version"})
 
 
 class VersionNotReady(FailedPrecondition):

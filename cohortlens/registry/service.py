@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -45,6 +47,7 @@ class RegistryService:
         self._db = db
         self._clock = clock
         self._active: dict[tuple[TenantId, str], tuple[float, ModelVersion]] = {}
+        self._reading: dict[tuple[TenantId, str], asyncio.Task[ModelVersion]] = {}
 
     async def active(self, tenant_id: TenantId, model: str) -> ModelVersion:
         """The version that serves, at most two seconds old in other processes.
@@ -52,17 +55,35 @@ class RegistryService:
         Raises:
             NoActiveModel: The tenant has none.
         """
-        cached = self._active.get((tenant_id, model))
+        key = (tenant_id, model)
+        cached = self._active.get(key)
         if cached is not None and cached[0] > time.monotonic():
             return cached[1]
+        # One query for all callers that find it out of date at the same moment.
+        reading = self._reading.get(key)
+        if reading is None:
+            reading = asyncio.create_task(self._read_active(tenant_id, model))
+            self._reading[key] = reading
+            reading.add_done_callback(partial(self._read_done, key))
+        return await asyncio.shield(reading)
+
+    async def _read_active(self, tenant_id: TenantId, model: str) -> ModelVersion:
         async with self._db.tenant_transaction(tenant_id) as tx:
             version = await RegistryRepository(tx).get(model, 0)
         if version is None:
             raise NoActiveModel(model)
+        return version
+
+    def _read_done(self, key: tuple[TenantId, str], reading: asyncio.Task[ModelVersion]) -> None:
+        # A reading that began before a promotion of this process must not be remembered after it.
+        if self._reading.get(key) is not reading:
+            return
+        del self._reading[key]
+        if reading.cancelled() or reading.exception() is not None:
+            return
         if len(self._active) >= _CACHED_MOST:
             self._active.clear()
-        self._active[tenant_id, model] = (time.monotonic() + ACTIVE_FOR_S, version)
-        return version
+        self._active[key] = (time.monotonic() + ACTIVE_FOR_S, reading.result())
 
     async def version(self, tenant_id: TenantId, model: str, version: int) -> ModelVersion:
         """One version, for work that started with it.
@@ -80,6 +101,7 @@ class RegistryService:
         """Ask the database again about the tenant's active versions."""
         for model in MODELS:
             self._active.pop((tenant_id, model), None)
+            self._reading.pop((tenant_id, model), None)
 
     async def get_version(self, ctx: RequestContext, model: str, version: int) -> ModelVersion:
         """One version; the active one when ``version`` is 0.

@@ -130,6 +130,8 @@ class Replica(rpc.InferenceServiceServicer, rpc.TrainingServiceServicer):
         for step in self.steps:
             if isinstance(step, pb.TrainResponse):
                 yield step
+            elif callable(step):
+                await step()
             else:
                 await context.abort(*step)
 

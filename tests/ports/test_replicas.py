@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from datetime import date
 
 import grpc
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
+from cohortlens.analytics.ports import TrainingOrder
 from cohortlens.core.errors import Internal, Unavailable
 from tests.fakes.inference import scores_of
 from tests.fakes.replicas import FakeRedis, Replica
@@ -195,3 +197,19 @@ async def test_loading_skips_a_replica_that_went_away_and_loads_the_others():
         gone.fail_with = [AWAY]
         assert await client.load_model("prediction", "a" * 64, deadline=time.monotonic() + 5) == 1
         assert there.loaded == ["a" * 64]
+
+
+async def test_a_training_without_end_is_given_up_for_good():
+    trainer, redis = Replica(), FakeRedis()
+    await trainer.start()
+    trainer.steps = [asyncio.Event().wait]
+    redis.register("training", "supervisor", trainer.address)
+    client = GrpcInferenceClient(ReplicaDirectory(redis), training_limit_s=0.2)
+    order = TrainingOrder("prediction", "b" * 64, date(2024, 6, 30), "USD", 7)
+    try:
+        with pytest.raises(Internal) as ended:
+            [progress async for progress in client.train(order)]
+        assert ended.value.reason == "TRAINING_TIMEOUT"
+    finally:
+        await client.close()
+        await trainer.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -161,3 +162,27 @@ async def test_a_run_that_does_not_exist_cannot_register(registry, database, ten
     with pytest.raises(Exception, match="foreign key"):
         async with database.tenant_transaction(tenants[0].tenant_id) as tx:
             await registry.register(tx, manifest, manifest.digest, uuid7())
+
+
+async def test_many_callers_at_once_ask_the_database_once(database, tenants):
+    tenant, asked = tenants[0].tenant_id, 0
+
+    def counting(tenant_id):
+        nonlocal asked
+        asked += 1
+        return database.tenant_transaction(tenant_id)
+
+    await install(RegistryService(database), database, tenant, prediction_manifest())
+    registry = RegistryService(SimpleNamespace(tenant_transaction=counting))
+    found = await asyncio.gather(*(registry.active(tenant, "prediction") for _ in range(50)))
+    assert {one.version for one in found} == {1}
+    assert asked == 1
+
+
+async def test_a_caller_that_leaves_does_not_take_the_others_answer_along(registry, database, tenants):
+    tenant = tenants[0].tenant_id
+    await install(registry, database, tenant, prediction_manifest())
+    gone, stays = (asyncio.create_task(registry.active(tenant, "prediction")) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert (await stays).version == 1
