@@ -65,6 +65,9 @@ class RayCluster:
         """
         config = self._config
         for folder in (config.ray_dir, config.socket_dir):
+            if folder.parent != config.data_dir.absolute():
+                # Below the temporary folder anybody could have put something there before us.
+                private_folder(folder.parent)
             private_folder(folder)
         self._lock = locked(config.ray_dir / "lock", LOCK_WAIT_S)
         left = reap(config.ray_dir)
@@ -116,10 +119,9 @@ def private_folder(path: Path) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
-    for folder in (path.parent, path):
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise ClusterFault("FOLDER_UNSAFE", f"{folder} is not a folder of this user; remove it")
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise ClusterFault("FOLDER_UNSAFE", f"{path} is not a folder of this user; remove it")
     path.chmod(0o700)
 
 

@@ -11,21 +11,25 @@ from cohortlens.core.errors import InvalidArgument
 from cohortlens.internal.v1 import inference_pb2 as pb
 
 MAX_ROWS = 100_000
-"""Rows that one call may carry."""
+"""Rows that one call may carry at most."""
 
 FEATURE = np.dtype("<f4")
 VALUE = np.dtype("<f8")
 
 
-def features(matrix: pb.Matrix) -> NDArray[np.float32]:
+def features(matrix: pb.Matrix, most: int = MAX_ROWS) -> NDArray[np.float32]:
     """The rows of a request, float32 of shape (rows, columns); a view of the message's bytes, not writable.
+
+    Args:
+        matrix: Message.
+        most: Rows that this call may carry.
 
     Raises:
         InvalidArgument: ``MATRIX_INVALID``: no rows, too many rows, no columns, or bytes that do not fit.
     """
     rows, columns = matrix.rows, matrix.columns
-    if not 1 <= rows <= MAX_ROWS:
-        raise InvalidArgument(f"features.rows is {rows}; expected 1 to {MAX_ROWS}", reason="MATRIX_INVALID")
+    if not 1 <= rows <= most:
+        raise InvalidArgument(f"features.rows is {rows}; expected 1 to {most}", reason="MATRIX_INVALID")
     if columns < 1:
         raise InvalidArgument("features.columns is 0; expected at least 1", reason="MATRIX_INVALID")
     expected = rows * columns * FEATURE.itemsize

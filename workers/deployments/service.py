@@ -28,6 +28,9 @@ INLINE_SCORE_ROWS = 128
 INLINE_EXPLAIN_ROWS = 8
 """The same for explanations, which cost some fifty times as much a row."""
 
+MAX_EXPLAIN_ROWS = 1_000
+"""Rows that one call may ask to explain: a thread cannot be stopped, and this many take about a second."""
+
 ResultT = TypeVar("ResultT")
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Rows: TypeAlias = NDArray[np.float32]
@@ -124,7 +127,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                 raise InvalidArgument(
                     f"method is {request.method!r}; expected 'shap'", reason="METHOD_UNSUPPORTED"
                 )
-            rows = codec.features(request.features)
+            rows = codec.features(request.features, MAX_EXPLAIN_ROWS)
             async with self._models.use(request.artifact_digest) as model:
                 self._check(model, request.schema_hash, request.target)
                 found = await self._run(

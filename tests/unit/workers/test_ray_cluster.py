@@ -43,6 +43,15 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path):
     assert caught.value.reason == "FOLDER_UNSAFE"
 
 
+def test_a_data_folder_that_is_itself_reached_through_a_link_is_fine(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+
+    private_folder(tmp_path / "data" / "ray")
+
+    assert stat.S_IMODE((tmp_path / "disk" / "ray").stat().st_mode) == 0o700
+
+
 def test_old_sessions_are_removed_and_the_newest_is_kept_for_reading(tmp_path):
     for day in ("01", "02", "03"):
         (tmp_path / f"session_2026-01-{day}_00-00-00_0_1" / "logs").mkdir(parents=True)

@@ -167,6 +167,23 @@ async def test_an_unknown_method_of_explanation_is_refused():
     assert details.startswith("METHOD_UNSUPPORTED: ")
 
 
+async def test_more_rows_than_can_be_explained_in_reasonable_time_are_refused():
+    request = pb.ExplainRequest(
+        artifact_digest=GOOD,
+        schema_hash="5c",
+        target="spend",
+        method="shap",
+        features=codec.matrix(np.zeros((1001, 3), np.float32)),
+    )
+
+    status = await refused(lambda context: service().Explain(request, context))
+
+    assert status == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "MATRIX_INVALID: features.rows is 1001; expected 1 to 1000",
+    )
+
+
 async def test_a_fault_of_ours_tells_nothing_of_its_text_to_the_caller(caplog):
     replica = service(Doubler(fault=RuntimeError("secret /srv/models/x")))
 
