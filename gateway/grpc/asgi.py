@@ -33,6 +33,7 @@ Receive = Callable[[], Awaitable[Event]]
 SendEvent = Callable[[Event], Awaitable[None]]
 
 _CONTENT_TYPE = (b"content-type", b"application/grpc")
+_CONTENT_TYPES = frozenset(("application/grpc", "application/grpc+proto"))
 _ACCEPT = (b"grpc-accept-encoding", ENCODINGS.encode())
 _OK_TRAILERS = [(b"grpc-status", b"0")]
 # Most calls are over before a watch for the caller's leaving would be worth its cost.
@@ -103,7 +104,7 @@ class GrpcDoor:
         else:
             call.encoder = exchange.encode
             await self._chain.unary(call)
-            await exchange.send_bytes(call.encoded)
+            exchange.last = call.encoded
 
     async def _streaming_in(self, call: Call, exchange: _Exchange) -> None:
         payloads = exchange.stream()
@@ -112,11 +113,15 @@ class GrpcDoor:
         else:
             call.encoder = exchange.encode
             await self._chain.client_stream(call, payloads)
-            await exchange.send_bytes(call.encoded)
+            exchange.last = call.encoded
 
 
 class _Exchange:
-    """The two directions of one call."""
+    """The two directions of one call.
+
+    Attributes:
+        last: Frame of a unary reply; it leaves together with the end of the body.
+    """
 
     def __init__(
         self, call: Call, receive: Receive, send: SendEvent, max_request_bytes: int, max_response_bytes: int
@@ -133,6 +138,8 @@ class _Exchange:
         self._timer: asyncio.TimerHandle | None = None
         self._left = False
         self._started = False
+        self._ended = False
+        self.last = b""
 
     async def read(self) -> bytes:
         """The one message of a unary request; from its end on, the caller's leaving cancels the call."""
@@ -205,10 +212,11 @@ class _Exchange:
         """Send one message of a reply stream, waiting while the caller does not read."""
         data = self.encode(reply)
         self._call.response_bytes += len(data)
-        await self.send_bytes(data)
+        await self._start()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def send_bytes(self, data: bytes) -> None:
-        """Send one frame, after the headers."""
+    async def _start(self) -> None:
+        """Send the headers, once."""
         if not self._started:
             self._started = True
             headers = [_CONTENT_TYPE, _ACCEPT, *_encoded(self._call.response_headers)]
@@ -217,17 +225,21 @@ class _Exchange:
             await self._send(
                 {"type": "http.response.start", "status": 200, "headers": headers, "trailers": True}
             )
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, failure: CallFailed | None) -> None:
-        """Send the status; trailers only when nothing was sent before a failure."""
+        """Send the status, once; trailers only when nothing was sent before a failure."""
+        if self._ended:
+            return
+        self._ended = True
         trailers = _OK_TRAILERS if failure is None else status_headers(failure)
         trailers = [*trailers, *_encoded(self._call.response_trailers)]
+        if self.last:
+            await self._start()
         if not self._started:
             headers = [_CONTENT_TYPE, _ACCEPT, *_encoded(self._call.response_headers), *trailers]
             await _answer(self._send, 200, headers)
             return
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
         await self._send({"type": "http.response.trailers", "headers": trailers})
 
     def close(self) -> None:
@@ -250,8 +262,10 @@ def _refused(scope: Scope, metadata: dict[str, list[str]]) -> int | None:
         return 505
     if scope["method"] != "POST":
         return 405
-    content_type = metadata["content-type"][0].partition(";")[0].strip().lower()
-    return None if content_type in ("application/grpc", "application/grpc+proto") else 415
+    content_type = metadata["content-type"][0]
+    if content_type in _CONTENT_TYPES:
+        return None
+    return None if content_type.partition(";")[0].strip().lower() in _CONTENT_TYPES else 415
 
 
 def _call(scope: Scope, metadata: dict[str, list[str]], method: MethodInfo) -> Call:
