@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, Final
 
 from cohortlens.core.errors import CohortLensError, Unavailable
@@ -20,6 +21,9 @@ from gateway.interceptors.chain import Call, CallFailed, Chain
 
 # Most calls are over before a watch for the caller's leaving would be worth its cost.
 _WATCH_AFTER_S: Final = 0.01
+# A body this small is cheaper to leave to the server than a new connection.
+_SMALL_BYTES: Final = 64 * 1024
+_DRAIN_S: Final = 10.0
 
 
 class Exchange:
@@ -52,6 +56,7 @@ class Exchange:
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._left = False
+        self._body_over = False
         timeout_s, fault = headers.timeout(request.head)
         self._call = Call(
             "http",
@@ -70,9 +75,8 @@ class Exchange:
             ClientGone: Nobody is left to answer.
         """
         try:
-            await self._run()
-        except CallFailed as failed:
-            await self._failed(failed.error)
+            await self._answer()
+            await self._drain()
         except asyncio.CancelledError:
             if self._left and self._task is not None:
                 self._task.uncancel()
@@ -84,6 +88,12 @@ class Exchange:
             raise
         finally:
             self._close()
+
+    async def _answer(self) -> None:
+        try:
+            await self._run()
+        except CallFailed as failed:
+            await self._failed(failed.error)
 
     async def _run(self) -> None:
         method = self._route.method
@@ -104,7 +114,7 @@ class Exchange:
             error,
             self._call.request_id,
             problem=headers.wants_problem(self._request.head),
-            headers=self._headers(),
+            headers=[*self._headers(), *self._closing()],
         )
         self._call.response_bytes = len(answer.body)
         await answer.write(self._send, head_only=self._request.verb == "HEAD")
@@ -185,7 +195,7 @@ class Exchange:
         return self._routes.strict.print(reply)
 
     async def _reply(self, reply: Any) -> None:
-        extra = self._headers()
+        extra = [*self._headers(), *self._closing()]
         extra.append((b"cache-control", b"no-store" if self._route.sensitive else b"private, no-cache"))
         content_type = (reply.content_type or "application/octet-stream") if self._raw_reply else JSON
         answer = Response(200, content_type, self._call.encoded, extra)
@@ -197,7 +207,26 @@ class Exchange:
             extra.append((b"preference-applied", b"handling=lenient"))
         return extra
 
+    def _unread(self) -> bool:
+        """Whether an HTTP/1 client is still sending a body of some size that nobody reads."""
+        head = self._request.head
+        large = "transfer-encoding" in head.values or (head.length() or 0) > _SMALL_BYTES
+        return large and not self._body_over and self._request.version.startswith("1")
+
+    def _closing(self) -> HeaderList:
+        return [(b"connection", b"close")] if self._unread() else []
+
+    async def _drain(self) -> None:
+        """Swallow the rest of a body after its answer: a client that only writes would never read it."""
+        if not self._unread():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while (await self._receive()).get("more_body", False):
+                    pass
+
     def _watch_later(self) -> None:
+        self._body_over = True
         self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
 
     def _start_watch(self) -> None:

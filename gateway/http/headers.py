@@ -114,11 +114,15 @@ def media_type(text: str) -> tuple[str, dict[str, str]]:
     match = _MEDIA_TYPE.match(text.strip())
     if match is None:
         return "", {}
-    parameters = {
+    return match[0].lower(), parameters(text)
+
+
+def parameters(text: str) -> dict[str, str]:
+    """The ``;name=value`` parameters of a header value, names in lower case, quotes taken off."""
+    return {
         item[1].lower(): re.sub(r"\\(.)", r"\1", item[2]) if item[2] is not None else item[3]
         for item in _PARAMETER.finditer(text)
     }
-    return match[0].lower(), parameters
 
 
 def accepts(head: Head, offered: Iterable[str]) -> str | None:
@@ -131,8 +135,8 @@ def accepts(head: Head, offered: Iterable[str]) -> str | None:
         return offers[0]
     best: tuple[float, int, str] | None = None
     for item in text.split(","):
-        name, parameters = media_type(item)
-        quality = _quality(parameters.get("q", "1"))
+        name, given = media_type(item)
+        quality = _quality(given.get("q", "1"))
         for rank, offer in enumerate(offers):
             if quality > 0 and _covers(name, offer) and (best is None or (quality, -rank) > best[:2]):
                 best = (quality, -rank, offer)

@@ -23,6 +23,7 @@ class Request:
         query: Raw query string.
         head: Headers.
         peer: Address of the connection's other end.
+        version: Version of HTTP, such as ``1.1`` or ``2``.
     """
 
     verb: str
@@ -30,6 +31,7 @@ class Request:
     query: str
     head: Head
     peer: str
+    version: str = ""
 
     @classmethod
     def read(cls, scope: Scope) -> Request:
@@ -42,6 +44,7 @@ class Request:
             scope.get("query_string", b"").decode("latin-1"),
             Head.read(scope["headers"]),
             client[0] if client else "",
+            scope.get("http_version", ""),
         )
 
 

@@ -25,6 +25,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _EXACT = 2.0**53
 _FLOAT32_MAX = 3.4028235677973366e38  # largest double that still rounds to a finite float32
+_FLOAT32_LARGEST = float.fromhex("0x1.fffffep+127")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 
@@ -264,7 +265,8 @@ def print_single(value: float) -> float | str:
         return _special_name(value)
     for digits in range(6, 10):
         number = float(f"{value:.{digits}g}")
-        if abs(number) < _FLOAT32_MAX and struct.unpack("f", struct.pack("f", number))[0] == value:
+        # A decimal above the largest float32 would round to it, and other readers refuse it.
+        if abs(number) <= _FLOAT32_LARGEST and struct.unpack("f", struct.pack("f", number))[0] == value:
             return number
     return value
 

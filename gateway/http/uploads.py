@@ -7,7 +7,6 @@ file is held in memory.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from email.parser import BytesHeaderParser
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -17,7 +16,7 @@ from gateway.http import body, faults, jsontext
 from gateway.http.binding import refuse
 from gateway.http.body import ClientGone, Receive
 from gateway.http.codec import Codecs
-from gateway.http.headers import JSON, NDJSON, Head, media_type
+from gateway.http.headers import JSON, NDJSON, Head, media_type, parameters
 from gateway.http.query import TextBinder, query_pairs
 from gateway.http.routes import Route, Upload
 from gateway.http.scalars import JsonFault
@@ -219,7 +218,7 @@ class FilePart:
         text = headers if headers is not None else await self._until(b"\r\n\r\n")
         if headers is not None:
             del self._held[:2]
-        return BytesHeaderParser().parsebytes(text + b"\r\n\r\n").get_filename("") or ""
+        return _file_name(text)
 
     async def content(self) -> AsyncIterator[bytes]:
         """The bytes of the file.
@@ -240,3 +239,13 @@ class FilePart:
             await self._more()
         if not self._held.startswith(b"--"):
             raise InvalidArgument("exactly one file is taken; options are query parameters")
+
+
+def _file_name(head: bytes) -> str:
+    """The file name of a part, as browsers write it: UTF-8, quotes and line ends percent-encoded."""
+    for line in head.decode("utf-8", "replace").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-disposition":
+            given = parameters(value).get("filename", "")
+            return given.replace("%22", '"').replace("%0D", " ").replace("%0A", " ")
+    return ""

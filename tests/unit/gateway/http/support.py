@@ -223,7 +223,7 @@ class Client:
             headers = headers.items()
         scope = {
             "type": "http",
-            "http_version": "1.1",
+            "http_version": "2",
             "method": verb,
             "scheme": "http",
             "path": path,
