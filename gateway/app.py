@@ -230,6 +230,8 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
     for error in ended:
         if isinstance(error, Exception):
             _LOG.error("gateway_failed", exc_info=error)
+            if isinstance(error, CohortLensError):
+                sys.stderr.write(f"{error.reason}: {error.message}\n")
     _LOG.info("stopped")
     return EXIT_FAILED if failed else EXIT_OK
 
@@ -261,7 +263,8 @@ async def _watch(parts: Parts) -> None:
         try:
             async with asyncio.timeout(_CHECK_EVERY_S):
                 await parts.check()
-        except (CohortLensError, TimeoutError, OSError) as error:
+        except Exception as error:
+            # Whatever a check stumbles over means not ready; it must never end the process.
             if parts.board.ready and loop.time() - seen_at > _DOWN_AFTER_S:
                 _LOG.error("not_ready", detail=str(error))
                 parts.board.block("postgres")

@@ -107,7 +107,7 @@ async def test_readiness_is_lost_when_the_database_stays_away_and_comes_back_wit
 
     async def check():
         if not answers:
-            raise ConnectionError("refused")
+            raise RuntimeError("a fault nobody thought of")
 
     watching = asyncio.create_task(app._watch(app.Parts(None, None, board, check, None)))
 
