@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import date
-from typing import cast
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import numpy as np
@@ -20,6 +21,8 @@ from cohortlens.customers.models import EXTERNAL_PREFIX, FeatureRows
 from cohortlens.customers.repository import CustomersRepository
 from cohortlens.customers.service import CustomersService
 
+_Name: TypeAlias = UUID | str
+_Found: TypeAlias = "dict[_Name, Any]"
 _BY_NAME = """
 SELECT c.id, c.external_id, f.as_of, f.data_revision, f.vector, d.currency
   FROM customers c
@@ -41,6 +44,7 @@ class FeatureLookup:
     def __init__(self, db: Database, customers: CustomersService) -> None:
         self._db = db
         self._customers = customers
+        self._reader = _GroupReader(db)
 
     async def features_by_name(self, ctx: RequestContext, names: Sequence[str]) -> FeatureRows:
         """Features of customers named by identifier or ``external:`` identifier, in the order given.
@@ -82,22 +86,13 @@ class FeatureLookup:
 
     async def _short(self, tenant_id: TenantId, names: Sequence[str]) -> FeatureRows | None:
         """One statement; None when a name cannot be read or has no current features."""
-        keys = [_key(name) for name in names]
-        ids = [key for key in keys if isinstance(key, UUID)]
-        externals = [key for key in keys if isinstance(key, str)]
-        if None in keys or not keys:
+        keys = [key for name in names if (key := _key(name)) is not None]
+        if len(keys) < len(names) or not keys:
             return None
-        async with self._db.tenant_transaction(tenant_id) as tx:
-            connection = (await tx.get_raw_connection()).driver_connection
-            assert connection is not None
-            rows = await connection.fetch(_BY_NAME, SCHEMA.hash, ids, externals)
-        at: dict[UUID | str | None, int] = {}
-        for index, row in enumerate(rows):
-            at[row["id"]] = at[row["external_id"]] = index
-        order = [at.get(key) for key in keys]
-        if None in order:
+        rows = await self._reader.read(tenant_id, keys)
+        chosen = [row for key in keys if (row := rows.get(key)) is not None]
+        if len(chosen) < len(keys):
             return None
-        chosen = [rows[index] for index in order if index is not None]
         vectors = b"".join(row["vector"] for row in chosen)
         return FeatureRows(
             tuple(CustomerId(UUID(int=row["id"].int)) for row in chosen),
@@ -108,6 +103,59 @@ class FeatureLookup:
             SCHEMA.hash,
             chosen[0]["currency"],
         )
+
+
+class _GroupReader:
+    """Reads features so that concurrent calls of a tenant share a statement.
+
+    While one is under way, what arrives waits for the next; so each call still reads what was committed
+    before it came.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: dict[TenantId, list[tuple[Sequence[_Name], asyncio.Future[_Found]]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def read(self, tenant_id: TenantId, keys: Sequence[_Name]) -> _Found:
+        """Rows by identifier and by external identifier; those of other calls may be among them."""
+        answer: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.get(tenant_id)
+        if waiting is not None:
+            waiting.append((keys, answer))
+        else:
+            self._waiting[tenant_id] = [(keys, answer)]
+            task = asyncio.create_task(self._drain(tenant_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await answer
+
+    async def _drain(self, tenant_id: TenantId) -> None:
+        while group := self._waiting[tenant_id]:
+            self._waiting[tenant_id] = []
+            try:
+                found = await self._fetch(tenant_id, {key for keys, _ in group for key in keys})
+            except Exception as error:
+                for _, answer in group:
+                    if not answer.done():
+                        answer.set_exception(error)
+            else:
+                for _, answer in group:
+                    if not answer.done():
+                        answer.set_result(found)
+        del self._waiting[tenant_id]
+
+    async def _fetch(self, tenant_id: TenantId, keys: set[_Name]) -> _Found:
+        ids = [key for key in keys if isinstance(key, UUID)]
+        externals = [key for key in keys if isinstance(key, str)]
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            connection = (await tx.get_raw_connection()).driver_connection
+            assert connection is not None
+            rows = await connection.fetch(_BY_NAME, SCHEMA.hash, ids, externals)
+        found: _Found = {}
+        for row in rows:
+            found[row["id"]] = found[row["external_id"]] = row
+        return found
 
 
 def _key(name: str) -> UUID | str | None:

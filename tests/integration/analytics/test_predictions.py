@@ -232,3 +232,23 @@ async def test_explanations_add_up_and_the_rest_is_summed(world):
     assert strengths == sorted(strengths, reverse=True)
     units = {one.feature: one.unit for one in whole.attributions}
     assert (units["sum"], units["since"]) == ("USD", "d")
+
+
+async def test_features_read_together_go_to_whoever_asked_and_a_bad_name_spoils_only_its_own_call(world):
+    ctx = world.north.context()
+    asked = [f"external:c{index}" for index in range(20)]
+    wrong = ["external:nobody", "neither form", "external:nul\0"]
+    answers = await asyncio.gather(
+        *(world.features.features_by_name(ctx, [name, "external:c39"]) for name in asked + wrong),
+        return_exceptions=True,
+    )
+    assert [rows.external_ids for rows in answers[:20]] == [(name[9:], "c39") for name in asked]
+    for index, rows in enumerate(answers[:20]):
+        assert rows.matrix[0, SCHEMA.index("last")] == index + 0.25
+        assert rows.matrix[1, SCHEMA.index("last")] == 39.25
+    assert [type(fault).__name__ for fault in answers[20:]] == [
+        "CustomerNotFound",
+        "InvalidArgument",
+        "CustomerNotFound",
+    ]
+    assert {fault.violations[0].field for fault in answers[20:]} == {"customers[0]"}
