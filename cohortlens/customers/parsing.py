@@ -149,7 +149,7 @@ def _filled(column: pa.Array) -> tuple[NDArray[np.int64], BoolArray]:
 
 
 def _words(text: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
-    """The distinct texts (null among them) and which of them each row has: dates repeat, patterns are slow."""
+    """The distinct texts, null among them, and which each row has: dates repeat, patterns are slow."""
     encoded = text.dictionary_encode(null_encoding="encode")
     return encoded.dictionary, np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
 

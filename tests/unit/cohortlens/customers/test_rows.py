@@ -171,7 +171,7 @@ def test_equal_rows_get_different_keys_and_the_same_file_the_same_ones(read, csv
 
 @given(st.lists(st.integers(0, 3), max_size=30))
 def test_repeats_number_equal_rows_in_the_order_of_the_file(values):
-    keys = np.array([[value, value] for value in values], np.uint64).reshape(-1, 2)
+    keys = np.array(values, np.uint64)
     expected = [(at, values[:at].count(value)) for at, value in enumerate(values) if value in values[:at]]
     rows, ordinals = _repeats(keys)
     assert list(zip(rows.tolist(), ordinals.tolist(), strict=True)) == expected
