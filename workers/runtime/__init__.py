@@ -1,0 +1,1 @@
+"""What runs inside a replica: model bundles and their cache."""
