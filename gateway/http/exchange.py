@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
-from cohortlens.core.errors import CohortLensError, Unavailable
+from cohortlens.core.errors import Cancelled, CohortLensError, Unavailable
 from gateway.http import body, faults, headers
 from gateway.http.binding import HTTP_BODY, RawRequest
 from gateway.http.body import ClientGone, Receive
@@ -93,6 +93,8 @@ class Exchange:
         try:
             await self._run()
         except CallFailed as failed:
+            if self._left:
+                raise ClientGone from None
             await self._failed(failed.error)
 
     async def _run(self) -> None:
@@ -123,7 +125,11 @@ class Exchange:
         """The request, once the caller is known; raises the fault of its headers or its body."""
         content_type = self._request.head.get("content-type")
         self._check_types(content_type)
-        text = await body.whole(self._receive, self._request.head)
+        try:
+            text = await body.whole(self._receive, self._request.head)
+        except ClientGone:
+            self._left = True
+            raise Cancelled("the connection was closed before the body was complete") from None
         self._call.request_bytes = len(text)
         self._watch_later()
         return RawRequest(self._values, self._request.query, text, content_type, self._lenient)
@@ -157,9 +163,12 @@ class Exchange:
         return stream
 
     async def _requests(self, stream: StreamBody) -> AsyncIterator[Any]:
-        async for payload in stream.requests(self._receive):
-            self._call.request_bytes = stream.received
-            yield payload
+        try:
+            async for payload in stream.requests(self._receive):
+                self._call.request_bytes = stream.received
+                yield payload
+        finally:
+            self._left = self._left or stream.torn
         self._watch_later()
 
     async def _server_stream(self) -> None:

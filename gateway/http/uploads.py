@@ -49,6 +49,10 @@ class StreamBody:
         query: Raw query string.
         codecs: Strict or lenient, as asked for.
         fault: A fault of the headers, raised with the first message.
+
+    Attributes:
+        received: Bytes of the inflated body so far.
+        torn: Whether the connection was closed in the middle.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class StreamBody:
         self._route, self._head, self._query, self._codecs, self._fault = route, head, query, codecs, fault
         self._type, self._parameters = media_type(head.get("content-type"))
         self.received = 0
+        self.torn = False
 
     def decode(self, payload: Any) -> Message:
         """One request; raises InvalidArgument."""
@@ -86,6 +91,7 @@ class StreamBody:
             async for payload in self._payloads(receive):
                 yield payload
         except ClientGone:
+            self.torn = True
             raise Cancelled("the connection was closed before the body was complete") from None
         except JsonFault as fault:
             raise refuse(fault) from None

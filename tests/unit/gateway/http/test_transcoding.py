@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from cohortlens.core import errors
 from cohortlens.v1 import analytics_pb2, auth_pb2, models_pb2
+from gateway.http import body as http_body
 from gateway.http import faults
 from gateway.interceptors.errors import rpc_status
 from tests.unit.gateway.http.public_api import TOKEN, public_api
@@ -370,6 +371,54 @@ async def test_a_caller_who_leaves_cancels_the_call(api):
         await cancelled.wait()
     assert answer.status == 0
     assert recorder.calls[0].code is errors.Code.CANCELLED
+
+
+async def test_a_caller_who_leaves_before_the_body_is_complete_is_cancelled_without_an_answer(api):
+    client, recorder = api
+    sent = []
+    events = [{"type": "http.request", "body": b'{"version', "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return events.pop(0)
+
+    async def send(event):
+        sent.append(event)
+
+    path = "/api/v1/segmentationRuns"
+    headers = [(b"authorization", b"Bearer good"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": path, "headers": headers}
+    failed = 'grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="StartSegmentation"'
+    before = (await client.request("GET", "/metrics")).body.decode().count(failed)
+    await client.app(scope, receive, send)
+    after = (await client.request("GET", "/metrics")).body.decode().count(failed)
+    assert (sent, recorder.asked) == ([], [])
+    assert (before, after) == (0, 1)
+
+
+async def test_a_body_that_stops_arriving_is_given_up(api, monkeypatch):
+    client, recorder = api
+    monkeypatch.setattr(http_body, "BODY_TIMEOUT_S", 0.02)
+    first = [{"type": "http.request", "body": b"{", "more_body": True}]
+    sent = []
+
+    async def receive():
+        return first.pop() if first else await asyncio.Event().wait()
+
+    async def send(event):
+        sent.append(event)
+
+    path = "/api/v1/segmentationRuns"
+    scope = {
+        "type": "http",
+        "http_version": "2",
+        "method": "POST",
+        "path": path,
+        "headers": [(b"authorization", b"Bearer good")],
+    }
+    async with asyncio.timeout(5):
+        await client.app(scope, receive, send)
+    assert sent[0]["status"] == 408
+    assert recorder.asked == []
 
 
 async def test_tokens_are_never_cached_and_other_replies_only_privately(api):

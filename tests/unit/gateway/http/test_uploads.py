@@ -229,4 +229,4 @@ async def test_a_connection_closed_in_the_middle_cancels_the_import(api):
         await client.app(scope, receive, send)
     assert recorder.asked == []
     assert recorder.calls[0].code is Code.CANCELLED
-    assert [event["status"] for event in sent if event["type"] == "http.response.start"] in ([], [499])
+    assert sent == []
