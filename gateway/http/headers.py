@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
+from gateway.http.metrics import DROPPED
 from gateway.interceptors.request_id import parse_grpc_timeout
 
 MAX_TARGET_BYTES: Final = 16 * 1024
@@ -78,7 +79,10 @@ def metadata(head: Head, peer: str) -> dict[str, list[str]]:
             found.setdefault(name, []).extend(values)
         elif name.startswith(_METADATA_PREFIX):
             short = name[len(_METADATA_PREFIX) :]
-            if _METADATA_NAME.fullmatch(short) and not _REFUSED.match(short):
+            refused = _REFUSED.match(short)
+            if refused or not _METADATA_NAME.fullmatch(short):
+                DROPPED.labels(refused[0] if refused else "malformed").inc(len(values))
+            else:
                 found.setdefault(short, []).extend(values)
     trail = [*head.values.get("x-forwarded-for", ()), *([peer] if peer else ())]
     if trail:

@@ -21,6 +21,12 @@ SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
     registry=REGISTRY,
 )
+DROPPED = Counter(
+    "gateway_dropped_headers_total",
+    "Metadata headers left out because their names are not the caller's to set, by family of the name",
+    ("header",),
+    registry=REGISTRY,
+)
 
 
 def observe(route: str, verb: str, status: int, seconds: float) -> None:

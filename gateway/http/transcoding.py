@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
 from cohortlens.core.ids import uuid7
-from cohortlens.core.telemetry import get_logger
+from cohortlens.core.telemetry import ERRORS, get_logger
 from gateway.http import faults, headers
 from gateway.http.binding import refuse
 from gateway.http.body import ClientGone, Receive
@@ -71,6 +71,7 @@ class HttpDoor:
             observe(route, request.verb, seen.status or 499, time.monotonic() - started)
 
     async def _refuse(self, request: Request, error: CohortLensError, send: StatusSend) -> None:
+        ERRORS.labels(error.reason).inc()
         given = request.head.get("x-request-id")
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
         extra: HeaderList = [(b"x-request-id", request_id.encode())]
