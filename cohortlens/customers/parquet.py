@@ -54,6 +54,8 @@ class ParquetSource:
             raise FileEmpty("the file holds no rows")
         if self._rows > MAX_ROWS:
             raise ImportTooLarge(f"the file holds {self._rows} rows; one import takes at most {MAX_ROWS}")
+        if any("\0" in name for name in schema.names):
+            raise _unreadable("the name of a column holds a NUL character; rename it")
         self.column_map = recognise(schema.names, options.columns)
         for field, name in self.column_map.columns_used.items():
             _check_type(field, name, schema.field(name).type)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.contracts.columns import ACCEPTED
-from cohortlens.contracts.currency import minor_digits
+from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
@@ -275,8 +275,14 @@ def check_options(options: ImportOptions) -> None:
             raise InvalidArgument(
                 f"{path}: no such field; one of {known}", violations=(Violation(path, "no such field"),)
             )
+    for path, value in (("file_name", options.file_name), *_column_paths(options)):
+        if "\0" in value:
+            raise InvalidArgument(
+                f"options.{path}: must not hold a NUL character",
+                violations=(Violation(f"options.{path}", "holds a NUL character"),),
+            )
     if options.currency:
-        minor_digits(options.currency)
+        _check_currency(options.currency)
     check_encoding(options.encoding)
     mark = options.delimiter
     if mark and (len(mark) != 1 or ord(mark) > 127 or mark in '"\r\n\0'):
@@ -284,6 +290,19 @@ def check_options(options: ImportOptions) -> None:
             "options.delimiter: expected one ASCII character other than a quote or a line end",
             violations=(Violation("options.delimiter", "cannot delimit columns"),),
         )
+
+
+def _column_paths(options: ImportOptions) -> list[tuple[str, str]]:
+    return [(f"columns[{field}]", column) for field, column in options.columns.items()]
+
+
+def _check_currency(code: str) -> None:
+    try:
+        minor_digits(code)
+    except CurrencyUnknown as fault:
+        raise CurrencyUnknown(
+            f"options.currency: {fault.message}", violations=(Violation("options.currency", fault.message),)
+        ) from None
 
 
 async def _resolved(

@@ -178,10 +178,7 @@ class RowValidator:
             RowFault(row, line, header[name], reason, _preview(raw.columns[name][at].as_py()))
             for row, line, reason, name, at in found
         ]
-        shown += [
-            RowFault(row, line, "", "COLUMN_COUNT", text[:PREVIEW_CHARACTERS])
-            for row, line, text in raw.ragged
-        ]
+        shown += [RowFault(row, line, "", "COLUMN_COUNT", _preview(text)) for row, line, text in raw.ragged]
         for fault in sorted(shown, key=lambda fault: fault.row):
             if len(self.faults.kept) < MAX_FAULTS_KEPT:
                 self.faults.kept.append(fault)

@@ -140,6 +140,13 @@ async def test_a_file_that_is_refused_ends_failed_with_reason_and_nothing_writte
     assert list(shop.service.spool.files()) == []
 
 
+async def test_nul_characters_anywhere_in_a_row_can_still_be_reported(shop):
+    done = await shop.load(b"customer,date,amount\na\0,2024-01-01,1\n\0,\0\nb,2024-01-01,1\n")
+    assert (done.state, done.rows.accepted, done.rows.rejected) == ("SUCCEEDED", 1, 2)
+    page = await shop.service.list_import_faults(shop.ctx, done.import_id, 0, "")
+    assert [fault.preview for fault in page.items] == ["a\ufffd", "\ufffd,\ufffd"]
+
+
 async def test_another_currency_than_before_is_refused(shop, csv, contents):
     await shop.load(csv(*ROWS), currency="EUR")
     before = await contents()
@@ -181,6 +188,9 @@ async def test_an_upload_that_was_lost_is_said_to_be(shop, csv):
     [
         ({"columns": {"colour": "x"}}, "options.columns[colour]"),
         ({"encoding": "klingon"}, "options.encoding"),
+        ({"currency": "ZZZ"}, "options.currency"),
+        ({"file_name": "a\0b"}, "options.file_name"),
+        ({"columns": {"time": "a\0b"}}, "options.columns[time]"),
         ({"delimiter": '"'}, "options.delimiter"),
     ],
 )

@@ -129,6 +129,13 @@ def test_a_nul_byte_refuses_its_row(read):
     assert result.faults == [(1, 2, "customer", "ENCODING_INVALID", "a�b")]
 
 
+def test_a_quote_that_is_never_closed_is_reported_where_it_opens(read, csv):
+    result = read(csv("a,2024-01-01,1", '"b,2024-01-01,1', "c,2024-01-01,1"))
+    assert [(fault[0], fault[1], fault[3]) for fault in result.faults] == [(2, 3, "COLUMN_COUNT")]
+    assert result.faults[0][4].startswith('"b,2024-01-01,1')
+    assert [row["external_id"] for row in result.rows] == ["a"]
+
+
 def test_a_line_without_end_is_refused_and_named(read, csv):
     fault = refused(read, csv("a,2024-01-02,1", "b,2024-01-02," + "9" * (9 << 20)))
     assert fault.reason == "LINE_TOO_LONG"
