@@ -108,7 +108,7 @@ class Supervisor:
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             # Under nohup a closed terminal is no reason to stop.
-            if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGTERM
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
         }
         try:
             self._start()
