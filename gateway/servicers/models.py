@@ -1,7 +1,5 @@
 """ModelsService: messages to values of trainings and the registry, and back."""
 
-# ruff: noqa: N802 - the methods of a servicer are named like its RPCs and take the same arguments
-
 from __future__ import annotations
 
 from typing import Any

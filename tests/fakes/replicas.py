@@ -100,7 +100,7 @@ class Replica(rpc.InferenceServiceServicer, rpc.TrainingServiceServicer):
     async def stop(self):
         await self.server.stop(None)
 
-    async def Score(self, request, context):  # noqa: N802
+    async def Score(self, request, context):
         await self._admit(request, context)
         features = self._features(request)
         columns = fake.scores_of(request.target, features)
@@ -111,7 +111,7 @@ class Replica(rpc.InferenceServiceServicer, rpc.TrainingServiceServicer):
             ]
         )
 
-    async def Explain(self, request, context):  # noqa: N802
+    async def Explain(self, request, context):
         await self._admit(request, context)
         features = self._features(request)
         return pb.ExplainResponse(
@@ -120,12 +120,12 @@ class Replica(rpc.InferenceServiceServicer, rpc.TrainingServiceServicer):
             values=np.exp(fake.log_values(request.target, features)).astype("<f8").tobytes(),
         )
 
-    async def LoadModel(self, request, context):  # noqa: N802
+    async def LoadModel(self, request, context):
         await self._admit(request, context)
         self.loaded.append(request.artifact_digest)
         return pb.LoadModelResponse(load_ms=1)
 
-    async def Train(self, request, context):  # noqa: N802
+    async def Train(self, request, context):
         self.trained.append(request)
         for step in self.steps:
             if isinstance(step, pb.TrainResponse):
