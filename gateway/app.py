@@ -142,7 +142,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         board.set_service(_ANALYTICS, serving=any(replicas.get(one) for one in _SCORING))
         await services.db.ping()
 
-    http_app = build_http_app(chain, _http_checks(services), lambda: not board.draining)
+    http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining)
     return Parts(chain, http_app, board, check, services.close)
 
 
@@ -176,12 +176,17 @@ async def _migrated(core: CoreConfig) -> None:
         )
 
 
-def _http_checks(services: Services) -> list[Check]:
+def _http_checks(core: CoreConfig, services: Services) -> list[Check]:
     """What ``/readyz`` and ``/api/v1/health`` look at."""
+    from cohortlens.core.redis import key
     from gateway.http.health import Check, Finding
 
     async def postgres() -> Finding:
         await services.db.ping()
+        return Finding()
+
+    async def migrations() -> Finding:
+        await _migrated(core)
         return Finding()
 
     async def redis() -> Finding:
@@ -192,10 +197,15 @@ def _http_checks(services: Services) -> list[Check]:
         replicas = await services.inference.live_replicas()
         return Finding(degraded=not all(replicas.get(one) for one in _SCORING), replicas=replicas)
 
+    async def jobs() -> Finding:
+        return Finding(degraded=not await services.redis.exists(key("jobs", "heartbeat")))
+
     return [
         Check("postgres", postgres, required=True, grace_s=_DOWN_AFTER_S),
+        Check("migrations", migrations, required=True, grace_s=_DOWN_AFTER_S),
         Check("redis", redis),
         Check("workers", workers),
+        Check("jobs", jobs),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortlens.core.errors import InvalidArgument, NotFound, ResourceExhausted, Violation
+from cohortlens.core.errors import InvalidArgument, NotFound, Unavailable, Violation
 from cohortlens.core.ids import CustomerId, ImportId
 
 MAX_FILE_BYTES = 1 << 30
@@ -199,7 +199,7 @@ class ImportAborted(FileFault):
     reason = "ROW_INVALID"
 
 
-class DiskFull(ResourceExhausted):
+class DiskFull(Unavailable):
     """No space left to spool the upload."""
 
     reason = "DISK_FULL"

@@ -127,7 +127,7 @@ def test_every_listener_of_the_stack_is_on_loopback(stack):
     assert len(ours) > 8
     listeners = [(p.pid, c.laddr.ip) for p in ours for c in _connections(p) if c.status == psutil.CONN_LISTEN]
     assert listeners
-    assert {ip for _, ip in listeners} <= {"127.0.0.1", "::1"}
+    assert {ip for _, ip in listeners} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def test_a_garbage_request_on_either_port_harms_nobody(stack, demo):
