@@ -16,6 +16,7 @@ from cohortlens.cli.session import CredentialsFile, guarded, open_client
 from cohortlens.client.errors import ApiError
 from cohortlens.embedded import preflight, secrets, stack
 from cohortlens.embedded.postgres import database_urls
+from cohortlens.embedded.postgres_cluster import EXTERNAL_ROLES_SQL
 from cohortlens.embedded.settings import StackConfig, current_environment
 from cohortlens.embedded.supervisor import StackEvent
 
@@ -78,17 +79,23 @@ def status(out: Output) -> None:
 @click.command()
 @guarded("doctor")
 def doctor(out: Output) -> None:
-    """Check settings, ports, disk, memory and folders; changes nothing."""
+    """Check settings, ports, disk, memory and folders; changes nothing.
+
+    With COHORTLENS_DATABASE_URL set it also shows the SQL that makes the roles of an external server.
+    """
     config, faults = preflight.check_settings(current_environment())
     if config is not None:
         faults = [*faults, *preflight.check_machine(config)]
     stopping = [f for f in faults if f.severity == "stop"]
+    roles_sql = EXTERNAL_ROLES_SQL if config is not None and not config.embeds_postgres else ""
     data = {
+        "roles_sql": roles_sql,
         "checks": [dataclasses.asdict(f) for f in faults],
         "errors": len(stopping),
         "warnings": sum(f.severity == "warn" for f in faults),
     }
-    out.result(data, "\n\n".join(f.text() for f in faults) or "nothing is wrong")
+    text = "\n\n".join(f.text() for f in faults) or "nothing is wrong"
+    out.result(data, f"{text}\n\nroles of an external PostgreSQL:\n{roles_sql}" if roles_sql else text)
     if stopping:
         sys.exit(EXIT_PRECONDITION)
 

@@ -72,7 +72,7 @@ def require_h2load() -> None:
 
 
 def drive(endpoint: Endpoint, clients: int, seconds: int, warm_up_s: int = 1) -> Figures:
-    """Post ``endpoint.body`` from ``clients`` connections for ``seconds``; a warm-up before is not counted."""
+    """Post ``endpoint.body`` from ``clients`` connections for ``seconds``, after an uncounted warm-up."""
     with TemporaryDirectory() as folder:
         body, log = Path(folder, "body"), Path(folder, "log")
         body.write_bytes(endpoint.body)

@@ -1,7 +1,7 @@
 """How long an import takes: ``make bench-import DATA=FILE`` (``python -m load.bench.importing FILE``).
 
-Starts a PostgreSQL of its own, uploads the file twice into one tenant and prints a table: the first import and
-the same file again. Nothing stays. Exit code 0 done, 2 bad input.
+Starts a PostgreSQL of its own, uploads the file twice into one tenant and prints a table: the first import
+and the same file again. Nothing stays. Exit code 0 done, 2 bad input.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:  # noqa: ASYNC230 - nothing else runs on this loop
+    with path.open("rb") as file:
         while part := file.read(CHUNK_BYTES):
             yield part
 
