@@ -96,19 +96,22 @@ class ReplicaDirectory:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._trust_absence_at = 0.0
+        self._closed = False
 
     def start(self) -> None:
         """Begin to watch; needs a running loop. Calling it again does nothing."""
-        if self._watcher is None:
+        if self._watcher is None and not self._closed:
             self._watcher = asyncio.create_task(self._watch(), name="replica-watch")
 
     async def close(self) -> None:
         """Stop watching and close every channel."""
-        tasks = [task for task in (self._watcher, *self._tasks) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._watcher = None
+        self._closed = True
+        pending = {task for task in (self._watcher, *self._tasks) if task is not None and not task.done()}
+        while pending:
+            # A Redis client can swallow a cancellation that comes while it connects: ask until it is heard.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.2)
         for endpoint in list(self._endpoints.values()):
             await endpoint.channel.close()
         self._endpoints.clear()
@@ -174,11 +177,11 @@ class ReplicaDirectory:
 
     async def _watch(self) -> None:
         pause = 0.1
-        while True:
+        while not self._closed:
             try:
                 async with self._redis.pubsub() as channel:
                     await channel.subscribe(CHANNEL)
-                    while True:
+                    while not self._closed:
                         await self._refresh()
                         pause = 0.1
                         await channel.get_message(ignore_subscribe_messages=True, timeout=self._refresh_s)

@@ -213,3 +213,20 @@ async def test_a_training_without_end_is_given_up_for_good():
     finally:
         await client.close()
         await trainer.stop()
+
+
+async def test_closing_ends_the_watch_although_the_redis_client_swallows_the_cancellation():
+    class Deaf(FakeRedis):
+        async def get_message(self, **options):
+            try:
+                return await super().get_message(**options)
+            except asyncio.CancelledError:
+                return None
+
+    directory = ReplicaDirectory(Deaf())
+    directory.start()
+    watcher = directory._watcher
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        await directory.close()
+    assert watcher.done()
