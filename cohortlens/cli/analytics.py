@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from cohortlens.cli.output import Fault, Output, table
+from cohortlens.cli.output import NEXT_BY_REASON, Fault, Output, table
 from cohortlens.cli.session import Session, calls_api
+from cohortlens.cli.waiting import wait_until_final
 from cohortlens.client.client import Client
 from cohortlens.contracts.currency import minor_digits
 from cohortlens.v1 import analytics_pb2, common_pb2, models_pb2
 
-POLL_S = 0.3
 TASKS = {
     "purchases": analytics_pb2.PREDICTION_TASK_PURCHASES,
     "spend": analytics_pb2.PREDICTION_TASK_SPEND,
@@ -27,7 +26,6 @@ _TASK = click.option("--task", type=click.Choice(sorted(TASKS)), default="spend"
 _HORIZON = click.option(
     "--horizon", default="", metavar="DAYS", help="Days to look ahead, such as 90 or 90d."
 )
-_UNFINISHED = {common_pb2.WORK_STATE_PENDING, common_pb2.WORK_STATE_RUNNING}
 
 
 @click.command()
@@ -157,12 +155,18 @@ def wait_for_training(client: Client, out: Output, run: models_pb2.TrainingRun) 
 
 def _wait(out: Output, label: str, work: Any, poll: Callable[[], Any]) -> Any:
     with out.progress(label) as show:
-        while work.state in _UNFINISHED:
-            time.sleep(POLL_S)
-            work = poll()
-            show(getattr(work, "stage", ""), work.progress_ratio)
+
+        def tell(found: Any) -> None:
+            show(getattr(found, "stage", ""), found.progress_ratio)
+
+        work = wait_until_final(work, poll, tell, f"{label} {work.run}")
     if work.state == common_pb2.WORK_STATE_FAILED:
-        raise Fault(work.error.reason, work.error.message, metadata={"run": work.run})
+        raise Fault(
+            work.error.reason,
+            work.error.message,
+            NEXT_BY_REASON.get(work.error.reason, ""),
+            metadata={"run": work.run},
+        )
     return work
 
 

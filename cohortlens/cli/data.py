@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from cohortlens.cli.output import EXIT_FINDINGS, Fault, Output, table
+from cohortlens.cli.output import EXIT_FINDINGS, NEXT_BY_REASON, Fault, Output, table
 from cohortlens.cli.session import Session, calls_api
+from cohortlens.cli.waiting import wait_until_final
 from cohortlens.client.client import Client
 from cohortlens.v1 import common_pb2, customers_pb2
 
-POLL_S = 0.3
 SHOWN_FAULTS = 50
 
 
@@ -65,15 +64,22 @@ def run_import(
     identifier = getattr(stored, "import")
     request = customers_pb2.GetImportRequest(**{"import": identifier})
     with out.progress("import") as show:
-        while stored.state in {common_pb2.WORK_STATE_PENDING, common_pb2.WORK_STATE_RUNNING}:
-            time.sleep(POLL_S)
-            stored = getattr(client.call(client.customers.GetImport, request), "import")
-            show(f"{stored.rows.read:,} rows read", stored.progress_ratio)
+
+        def poll() -> customers_pb2.Import:
+            found: customers_pb2.Import = getattr(client.call(client.customers.GetImport, request), "import")
+            return found
+
+        def tell(found: customers_pb2.Import) -> None:
+            show(f"{found.rows.read:,} rows read", found.progress_ratio)
+
+        stored = wait_until_final(stored, poll, tell, f"import {identifier}")
     if stored.state == common_pb2.WORK_STATE_FAILED:
         raise Fault(
             stored.error.reason,
             stored.error.message,
-            "correct the file and import it again; nothing was written",
+            NEXT_BY_REASON.get(
+                stored.error.reason, "correct the file and import it again; nothing was written"
+            ),
             "INVALID_ARGUMENT",
             metadata={"import": identifier},
         )
@@ -116,6 +122,8 @@ def _text(done: customers_pb2.Import, faults: list[customers_pb2.ImportFault]) -
     if faults:
         shown = [[str(f.row), str(f.line or ""), f.column, f.reason, f.preview] for f in faults]
         lines.append(table(shown, ["row", "line", "column", "reason", "value"], frozenset({0, 1})))
+    if "ENCODING_INVALID" in done.rejected_by_reason:
+        lines.append(f"next: {NEXT_BY_REASON['ENCODING_INVALID']}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -43,12 +46,34 @@ class LazyGroup(click.Group):
             return None
         module, name, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
+        # click's mark of a paragraph that keeps its lines is a backspace, which raw docstrings spell out.
+        command.help = (command.help or "").replace("\\b", "\b")
         return command
+
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]
+        """Run a command; with ``--json`` a wrong command line is answered by one JSON document too."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given or not options.get("standalone_mode", True):
+            return super().main(given, **options)
+        try:
+            sys.exit(super().main(given, **options | {"standalone_mode": False}))
+        except click.UsageError as error:
+            _refuse(given, error)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+def _refuse(given: list[str], error: click.UsageError) -> NoReturn:
+    from cohortlens.cli.output import Fault, Output  # noqa: PLC0415 - `cohortlens --help` needs none of it
+
+    command = next((word for word in given if word in COMMANDS), "")
+    where = error.ctx.command_path if error.ctx else "cohortlens"
+    Output(command, as_json=True).fail(
+        Fault("USAGE_INVALID", error.format_message(), f"{where} --help", "INVALID_ARGUMENT")
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

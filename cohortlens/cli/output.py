@@ -45,6 +45,12 @@ NEXT_BY_REASON = {
     "INVALID_CREDENTIALS": "cohortlens credentials shows the ones of the demo tenant",
     "HEADER_MISSING": "name the column: cohortlens import FILE --map customer=YOUR_COLUMN",
     "HEADER_AMBIGUOUS": "name the column: cohortlens import FILE --map FIELD=COLUMN",
+    "ENCODING_INVALID": "state the encoding: cohortlens import FILE --encoding cp1252 (or utf-16, latin-1)",
+    "COMPRESSION_UNSUPPORTED": "unpack it, or save it as CSV, and import that file; nothing was written",
+    "DEADLINE_EXCEEDED": "allow more time with --timeout SECONDS; cohortlens status shows what is slow",
+    "DATABASE_UNAVAILABLE": "try again in a few seconds; cohortlens status shows whether it is back",
+    "DISK_FULL": "free space in the data folder (cohortlens doctor shows how much is left), then try again",
+    "FILE_EMPTY": "give a file with a header and at least one row",
     "RESOURCE_NOT_FOUND": "check the identifier; external ids are written external:ID",
     "TRAINING_IN_PROGRESS": "wait for the run that is under way",
 }
@@ -79,7 +85,9 @@ class Fault(Exception):
     @classmethod
     def from_api(cls, error: ApiError) -> Fault:
         """The same error as the service told it, with the next step we know."""
-        fields = "".join(f"; {name}: {what}" for name, what in error.violations)
+        fields = "".join(
+            f"; {n}: {what}" for n, what in error.violations if not _told(n, what, error.message)
+        )
         return cls(
             reason=error.reason,
             message=error.message + fields,
@@ -125,6 +133,11 @@ class Fault(Exception):
         return "\n".join(lines + [other.as_text() for other in self.others])
 
 
+def _told(name: str, what: str, message: str) -> bool:
+    """Whether the message names the field and what is wrong with it already."""
+    return name in message and what in message
+
+
 @dataclass
 class Output:
     """Where one command prints.
@@ -133,11 +146,13 @@ class Output:
         command: Name of the command, for the envelope.
         as_json: Whether programs read it.
         warnings: Warnings gathered on the way.
+        documented: Whether the one JSON document was printed.
     """
 
     command: str
     as_json: bool = False
     warnings: list[dict[str, str]] = field(default_factory=list)
+    documented: bool = False
 
     def result(self, data: dict[str, Any], text: str) -> None:
         """Print the result: the envelope around ``data``, or ``text``."""
@@ -157,11 +172,18 @@ class Output:
 
     def fail(self, fault: Fault) -> NoReturn:
         """Print the fault and leave with its exit code."""
-        if self.as_json:
+        if self.as_json and not self.documented:
             self._document({"ok": False, "command": self.command, "error": fault.as_json()})
         else:
             click.echo(fault.as_text(), err=True)
         sys.exit(fault.exit_code)
+
+    def interrupted(self) -> NoReturn:
+        """Leave after Ctrl-C; what runs in the background goes on."""
+        if self.as_json and not self.documented:
+            fault = Fault("INTERRUPTED", "the command was interrupted", code="CANCELLED")
+            self._document({"ok": False, "command": self.command, "error": fault.as_json()})
+        sys.exit(EXIT_INTERRUPTED)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[str, float], None]]:
@@ -186,6 +208,7 @@ class Output:
             yield show
 
     def _document(self, document: dict[str, Any]) -> None:
+        self.documented = True
         click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,15 @@ class CredentialsFile:
         """The accounts; empty when nothing was seeded."""
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))
+            return [Account(**account) for account in stored["tenants"]]
         except FileNotFoundError:
             return []
-        return [Account(**account) for account in stored["tenants"]]
+        except (ValueError, TypeError, KeyError):
+            raise Fault(
+                "CREDENTIALS_DAMAGED",
+                f"{self.path} cannot be read",
+                "restore the file, or pass --email and --password-file",
+            ) from None
 
     def save(self, accounts: list[Account]) -> None:
         """Replace the file in one step."""
@@ -124,7 +131,14 @@ def guarded(command: str) -> Callable[[FunctionT], FunctionT]:
             except CohortLensError as error:
                 out.fail(Fault.from_domain(error))
             except KeyboardInterrupt:
-                sys.exit(130)
+                out.interrupted()
+            except (click.ClickException, click.exceptions.Exit, click.Abort):
+                raise
+            except Exception:
+                if not as_json:
+                    raise
+                traceback.print_exc()
+                out.fail(Fault("INTERNAL", "the command failed by a fault of ours", code="INTERNAL"))
 
         return json_option(run)  # type: ignore[return-value]
 
@@ -156,7 +170,13 @@ _API_OPTIONS = [
     click.option(
         "--password-file", type=click.Path(path_type=Path), help="File that holds the password; - reads it."
     ),
-    click.option("--timeout", default=30.0, show_default=True, help="Seconds a call may take."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=30.0,
+        show_default=True,
+        help="Seconds a call may take.",
+    ),
 ]
 
 
@@ -171,11 +191,11 @@ def open_client(target: str, email: str, password_file: Path | None, timeout: fl
 
 
 def _account(folder: Path, email: str, password_file: Path | None) -> Account:
-    accounts = CredentialsFile(folder).load()
     if password_file is not None:
         if not email:
             raise Fault("CREDENTIALS_MISSING", "--password-file needs --email", code="INVALID_ARGUMENT")
         return Account("", email, _password(password_file))
+    accounts = CredentialsFile(folder).load()
     chosen = [a for a in accounts if not email or a.email == email]
     if chosen:
         return chosen[0]
