@@ -109,6 +109,10 @@ class MessageCodec:
                 value = descriptor.default_value
                 self._defaults[field.json_name] = field.print(value) if field.print else value
 
+    def names(self) -> list[str]:
+        """The names of the fields in JSON."""
+        return [name for name, _ in self._by_number.values()]
+
     def load(self, message: Any, value: Any) -> None:
         """Fill ``message`` from a JSON value.
 
@@ -125,7 +129,8 @@ class MessageCodec:
             if field is None:
                 if self._lenient:
                     continue
-                raise JsonFault(f"no such field: {scalars.printable(key)}", "UNKNOWN_FIELD")
+                fault = scalars.unknown_field(key, self.names(), "UNKNOWN_FIELD")
+                raise fault.under(scalars.printable(key)[1:-1])
             try:
                 self._load_field(message, field, key, item, value)
             except JsonFault as fault:

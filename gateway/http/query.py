@@ -64,7 +64,7 @@ class TextBinder:
         for index, name in enumerate(names):
             field = codec.fields.get(name)
             if field is None:
-                raise JsonFault(f"no such field: {scalars.printable(name)}", "UNKNOWN_PARAMETER")
+                raise scalars.unknown_field(name, codec.names(), "UNKNOWN_PARAMETER")
             found.append(field.descriptor)
             if index < len(names) - 1:
                 codec = self._inside(field.descriptor)

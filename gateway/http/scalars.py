@@ -12,8 +12,9 @@ import binascii
 import math
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any, Final
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -60,6 +61,19 @@ class JsonFault(Exception):
 def printable(name: str) -> str:
     """A name from the caller as it may stand in an error text: quoted, ASCII, at most 80 characters."""
     return ascii(name[:80])
+
+
+def unknown_field(name: str, known: Iterable[str], reason: str) -> JsonFault:
+    """The fault of a name that is no field, with the nearest one that is.
+
+    Args:
+        name: As the caller wrote it.
+        known: Names in JSON form.
+        reason: Reason of the error.
+    """
+    near = get_close_matches(name[:80], list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return JsonFault(f"no such field: {printable(name)}{hint}", reason)
 
 
 class Dropped(Exception):

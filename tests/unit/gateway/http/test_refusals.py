@@ -25,7 +25,8 @@ PROMOTE = "/api/v1/models/prediction:promote"
         ("POST", PROMOTE, b'{"model":"prediction","version":1}', "FIELD_CONFLICT", "model"),
         ("POST", PROMOTE, b'{"model":"segmentation","version":1}', "FIELD_CONFLICT", "model"),
         ("POST", f"{PROMOTE}?version=2", b'{"version":1}', "FIELD_CONFLICT", "version"),
-        ("POST", PROMOTE, b'{"version":1,"ver":2}', "UNKNOWN_FIELD", ""),
+        ("POST", PROMOTE, b'{"version":1,"ver":2}', "UNKNOWN_FIELD", "ver"),
+        ("POST", "/api/v1/predict", b'{"vectors":[{"value":[1]}]}', "UNKNOWN_FIELD", "vectors[0].value"),
         ("POST", PROMOTE, b'{"version":1,"version":1}', "DUPLICATE_FIELD", ""),
         ("POST", "/api/v1/predict", b'{"horizonDays":1,"horizon_days":1}', "DUPLICATE_FIELD", "horizon_days"),
         ("POST", PROMOTE, b'{"version":1} x', "MALFORMED_JSON", ""),
@@ -111,6 +112,20 @@ async def test_a_request_line_without_a_route_says_why(api, verb, target, status
     assert (answer.status, answer.reason) == (status, reason)
     assert recorder.asked == []
     assert (answer.header("allow") is not None) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "meant"),
+    [
+        ("/api/v1/predict", b'{"customer":["external:4"]}', "customers"),
+        ("/api/v1/predict?horizondays=30", b"{}", "horizonDays"),
+    ],
+)
+async def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(api, target, body, meant):
+    client, _ = api
+    answer = await client.request("POST", target, body, headers=JSON)
+    assert answer.status == 400
+    assert f"did you mean '{meant}'?" in answer.json["message"]
 
 
 @pytest.mark.parametrize(
