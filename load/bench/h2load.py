@@ -71,28 +71,34 @@ def require_h2load() -> None:
         )
 
 
-def drive(endpoint: Endpoint, clients: int, seconds: int, warm_up_s: int = 1) -> Figures:
-    """Post ``endpoint.body`` from ``clients`` connections for ``seconds``, after an uncounted warm-up."""
+def drive(endpoint: Endpoint, clients: int, seconds: int) -> Figures:
+    """Post ``endpoint.body`` from ``clients`` connections for about ``seconds``, after an uncounted warm-up."""
+    if not endpoint.http1:
+        return _run(endpoint, clients, ["--duration", str(seconds), "--warm-up-time", "1"])
+    # h2load sends nothing over HTTP/1.1 when it is given a time, so the time becomes a number of requests.
+    warm_up = _run(endpoint, clients, ["--requests", str(max(200, 10 * clients))])
+    return _run(endpoint, clients, ["--requests", str(int(max(warm_up.per_second * seconds, 10 * clients)))])
+
+
+def _run(endpoint: Endpoint, clients: int, bounds: list[str]) -> Figures:
     with TemporaryDirectory() as folder:
         body, log = Path(folder, "body"), Path(folder, "log")
         body.write_bytes(endpoint.body)
         command = [
             "h2load", "--clients", str(clients), "--threads", "1", "--max-concurrent-streams", "1",
-            "--duration", str(seconds), "--warm-up-time", str(warm_up_s),
-            "--data", str(body), "--log-file", str(log),
+            "--data", str(body), "--log-file", str(log), *bounds,
         ]  # fmt: skip
         command += ["--h1"] if endpoint.http1 else []
         command += [part for header in endpoint.headers for part in ("--header", header)]
         done = subprocess.run([*command, endpoint.url], capture_output=True, text=True, check=True)
-        times_us = np.loadtxt(log, usecols=2, ndmin=1)
-    return _figures(done.stdout, times_us / 1000.0, seconds)
+        started_us, times_us = np.loadtxt(log, usecols=(0, 2), ndmin=2, unpack=True)
+    return _figures(done.stdout, started_us / 1e6, times_us / 1000.0)
 
 
-def _figures(text: str, times_ms: np.ndarray, seconds: int) -> Figures:
+def _figures(text: str, started_s: np.ndarray, times_ms: np.ndarray) -> Figures:
     failed = int(re.search(r"(\d+) failed", text)[1])  # type: ignore[index]
     statuses = re.search(r"status codes: \d+ 2xx, \d+ 3xx, (\d+) 4xx, (\d+) 5xx", text)
     failed += int(statuses[1]) + int(statuses[2]) if statuses else 0
-    if not times_ms.size:
-        return Figures(0, 0.0, 0.0, 0.0, 0.0, failed)
+    seconds = float(np.max(started_s + times_ms / 1000.0) - np.min(started_s))
     p50, p95, p99 = np.percentile(times_ms, [50, 95, 99])
     return Figures(times_ms.size, times_ms.size / seconds, p50, p95, p99, failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -77,13 +78,13 @@ def _as_it_is(contestant: Contestant) -> Iterator[Contestant]:
 
 
 def _measure(contestant: Contestant, clients: int) -> Row:
-    before = cpu_seconds(contestant.processes)
+    started, before = time.monotonic(), cpu_seconds(contestant.processes)
     figures = drive(contestant.endpoint, clients, SECONDS)
-    spent = cpu_seconds(contestant.processes) - before
+    spent, elapsed = cpu_seconds(contestant.processes) - before, time.monotonic() - started
     if figures.failed:
         raise SystemExit(f"error REQUESTS_FAILED: {contestant.name}: {figures.failed} of {figures.requests}")
-    # The warm-up second is in the CPU time and not in the count.
-    cpu_ms = spent * 1000 / max(figures.requests * (SECONDS + 1) / SECONDS, 1)
+    # CPU time holds the warm-up too, so it is held against the time, at the rate of the counted part.
+    cpu_ms = spent * 1000 / (figures.per_second * elapsed)
     return (
         contestant.name, clients, figures.per_second, figures.p50_ms, figures.p95_ms, figures.p99_ms, cpu_ms,
         pss_mib(contestant.processes),

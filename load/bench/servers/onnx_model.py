@@ -19,4 +19,4 @@ def session() -> onnxruntime.InferenceSession:
 
 def score(model: onnxruntime.InferenceSession, rows: np.ndarray) -> np.ndarray:
     """Values of ``rows`` (n, columns) float32, shape (n,)."""
-    return model.run(None, {model.get_inputs()[0].name: rows})[0].reshape(-1)
+    return model.run(None, {model.get_inputs()[0].name: rows})[0].reshape(-1).astype(np.float32)
