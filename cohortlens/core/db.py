@@ -40,6 +40,7 @@ _LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}
 _DRIVER_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CANCELED_STATE = "57014"
+_DISK_FULL_STATE = "53100"
 _LIMITS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
@@ -268,6 +269,12 @@ def _fault(error: BaseException) -> CohortLensError | None:
             "another request changed the same rows; try again",
             reason="SERIALIZATION_RETRY",
             retry_delay_s=0.1,
+        )
+    if state == _DISK_FULL_STATE:
+        return Unavailable(
+            "the database has no space left on its disk; free some and try again",
+            reason="DISK_FULL",
+            retry_delay_s=60.0,
         )
     if state == _CANCELED_STATE:
         return DeadlineExceeded("the database did not finish the statement in time")

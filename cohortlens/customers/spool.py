@@ -60,10 +60,10 @@ class Spool:
         """
         final = self.path(tenant_id, import_id)
         part = final.with_name(final.name + _PART)
-        with _disk_faults():
+        with disk_faults():
             file = await asyncio.to_thread(self._create, part)
         try:
-            with _disk_faults():
+            with disk_faults():
                 size, digest = await self._write(file, chunks)
                 await asyncio.to_thread(self._seal, file, part, final)
         except BaseException:
@@ -130,13 +130,18 @@ class Spool:
 
 
 @contextmanager
-def _disk_faults() -> Iterator[None]:
+def disk_faults(next_step: str = "send the file again") -> Iterator[None]:
+    """Turn a full disk into ``DiskFull``.
+
+    Raises:
+        DiskFull: No space or quota is left in the spool.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                "no space is left to store the upload; free space in the data folder and send the file again",
+                f"no space is left for uploads; free space in the data folder and {next_step}",
                 retry_delay_s=60.0,
             ) from error
         raise

@@ -21,6 +21,10 @@ _UNSUPPORTED = {
     b"7z\xbc\xaf": "7z",
 }
 PARQUET_MAGIC = b"PAR1"
+_HEAD_BYTES = 4096
+# An .xlsx file is a zip whose first member is one of these; an .xls file is a compound document.
+_WORKBOOK_MEMBERS = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/")
+_COMPOUND_DOCUMENT = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 # A lone surrogate becomes bytes that are no UTF-8, so a row that the declared encoding cannot read is
 # refused by the same check as one of a UTF-8 file.
@@ -60,7 +64,7 @@ class CsvStream(io.RawIOBase):
         super().__init__()
         self._size = path.stat().st_size
         self._file = pa.OSFile(str(path))
-        self.packing = packing(self._file.read(8))
+        self.packing = packing(self._file.read(_HEAD_BYTES))
         self._file.seek(0)
         self._source = pa.CompressedInputStream(self._file, self.packing) if self.packing else self._file
         self._decoder = (
@@ -141,8 +145,12 @@ def packing(head: bytes) -> str | None:
     """How a file is packed, from its first bytes: ``gzip``, ``zstd`` or None for plain.
 
     Raises:
-        FileFault: COMPRESSION_UNSUPPORTED: another packing.
+        FileFault: FORMAT_UNSUPPORTED: a workbook; COMPRESSION_UNSUPPORTED: another packing.
     """
+    if _is_workbook(head):
+        raise FileFault(
+            "the file is an Excel workbook; save the sheet as CSV and send that", reason="FORMAT_UNSUPPORTED"
+        )
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
@@ -154,3 +162,10 @@ def packing(head: bytes) -> str | None:
                 metadata={"compression": name},
             )
     return None
+
+
+def _is_workbook(head: bytes) -> bool:
+    if head.startswith(b"PK\x03\x04"):
+        first_member = head[30:]
+        return first_member.startswith(_WORKBOOK_MEMBERS)
+    return head.startswith(_COMPOUND_DOCUMENT)

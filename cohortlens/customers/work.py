@@ -18,7 +18,7 @@ from cohortlens.customers.importer import Reading, accepted_batches, read_file
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import TRANSACTIONS_IMPORTED, Import, ImportRows
 from cohortlens.customers.repository import CustomersRepository
-from cohortlens.customers.spool import Spool
+from cohortlens.customers.spool import Spool, disk_faults
 
 _READING_SHARE = 0.5
 _PROGRESS_S = 0.5
@@ -109,7 +109,8 @@ class ImportWork:
                 async with self._db.tenant_transaction(tenant_id) as tx:
                     ratio = reading.ratio * _READING_SHARE
                     await ImportsRepository(tx).progress(stored.import_id, ratio, reading.rows_read)
-            await task
+            with disk_faults("the import goes on by itself"):
+                await task
         finally:
             # The thread cannot be cancelled: it is told to stop, and awaited, so that it outlives nothing.
             reading.stop.set()

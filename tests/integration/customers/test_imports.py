@@ -175,6 +175,23 @@ async def test_a_failure_at_the_end_of_phase_two_writes_nothing_and_the_retry_al
     assert (done.state, done.rows.accepted, done.new_customers) == ("SUCCEEDED", 4, 3)
 
 
+async def test_a_disk_that_is_full_during_the_work_holds_the_import_up_and_spoils_nothing(
+    shop, csv, contents
+):
+    started = await shop.start(csv(*ROWS))
+    before = await contents()
+    accepted = shop.service.spool.work_path(shop.tenant.tenant_id, started.import_id)
+    accepted.symlink_to("/dev/full")  # the kernel's own full disk
+    with pytest.raises(Unavailable) as caught:
+        await shop.service.run_import(shop.tenant.tenant_id, started.import_id)
+    assert caught.value.reason == "DISK_FULL"
+    assert await contents() == before
+    accepted.unlink()
+    await shop.service.run_import(shop.tenant.tenant_id, started.import_id)
+    done = await shop.service.get_import(shop.ctx, started.import_id)
+    assert (done.state, done.rows.accepted) == ("SUCCEEDED", 4)
+
+
 async def test_an_upload_that_was_lost_is_said_to_be(shop, csv):
     started = await shop.start(csv(*ROWS))
     shop.service.spool.discard(shop.tenant.tenant_id, started.import_id)

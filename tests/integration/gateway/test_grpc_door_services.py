@@ -1,6 +1,10 @@
 """The real composition over real PostgreSQL and Valkey, called through the gRPC port."""
 
+import asyncio
 import base64
+import contextlib
+import http.client
+import json
 from pathlib import Path
 
 import grpc
@@ -9,6 +13,8 @@ import pytest
 from cohortlens.core.config import Secret, Url
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.settings import CoreConfig
+from cohortlens.identity import jws
+from cohortlens.identity.signing_keys import SigningKeys
 from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc, auth_pb2, auth_pb2_grpc
 from gateway import app
 from gateway.config import GatewayConfig
@@ -28,17 +34,41 @@ def core_config(folder: Path, database_url: str, redis_url: str) -> CoreConfig:
 
 
 @pytest.fixture
-async def channel(tmp_path, database, postgres_urls, redis_url, redis_client):
+async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
     config = GatewayConfig(grpc_port=0, http_port=0)
-    gateway = Gateway(config)
-    await gateway.start()
+    running = Gateway(config)
+    await running.start()
     core = core_config(tmp_path, str.__str__(postgres_urls.runtime), redis_url)
     parts = await app.compose(core, config)
-    await gateway.open_doors(parts.chain, parts.http_app, parts.board)
+    await running.open_doors(parts.chain, parts.http_app, parts.board)
+    yield running
+    await running.stop()
+    await parts.close()
+
+
+@pytest.fixture
+async def channel(gateway):
     async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc_port}") as one:
         yield one
-    await gateway.stop()
-    await parts.close()
+
+
+async def log_in(channel):
+    """The access token of a new tenant's owner."""
+    auth = auth_pb2_grpc.AuthServiceStub(channel)
+    wanted = auth_pb2.RegisterTenantRequest(
+        display_name="South", email="a@south.example", password=PASSWORD, accept_terms_version="2026-01"
+    )
+    await auth.RegisterTenant(wanted, timeout=BOUND_S)
+    request = auth_pb2.CreateSessionRequest(email="a@south.example", password=PASSWORD)
+    return (await auth.CreateSession(request, timeout=BOUND_S)).tokens.access_token
+
+
+def over_http(port, path, token):
+    """Status, challenge and body of a GET."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_S)) as connection:
+        connection.request("GET", path, headers={"authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("www-authenticate"), json.loads(answer.read())
 
 
 async def fault_of(call):
@@ -81,6 +111,29 @@ async def test_nobody_without_a_token_gets_past_authentication(channel):
     for metadata in ((), (("authorization", "Bearer forged.token.here"),)):
         call = analytics.ListSegments(analytics_pb2.ListSegmentsRequest(), metadata=metadata, timeout=BOUND_S)
         assert (await fault_of(call)).code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_an_expired_token_is_refused_as_such_at_both_doors(gateway, channel, database):
+    token = await log_in(channel)
+    # What the same session would hold an hour later: only the times differ, and the real key signs it.
+    key = await SigningKeys(database, bytes(range(32))).active()
+    claims = jws.claims_of(jws.parse(token), key.private.public_key())
+    expired = jws.sign(
+        key.kid, key.private, claims | {"iat": claims["iat"] - 3600, "exp": claims["exp"] - 3600}
+    )
+    auth = auth_pb2_grpc.AuthServiceStub(channel)
+    good, old = ((("authorization", f"Bearer {one}"),) for one in (token, expired))
+    assert (await auth.GetMe(auth_pb2.GetMeRequest(), metadata=good, timeout=BOUND_S)).role == "owner"
+    fault = await fault_of(auth.GetMe(auth_pb2.GetMeRequest(), metadata=old, timeout=BOUND_S))
+    assert fault.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert "refresh the session" in fault.details()
+    assert (await asyncio.to_thread(over_http, gateway.http_port, "/api/v1/users/me", token))[0] == 200
+    status, challenge, body = await asyncio.to_thread(
+        over_http, gateway.http_port, "/api/v1/users/me", expired
+    )
+    assert (status, body["details"][0]["reason"]) == (401, "TOKEN_EXPIRED")
+    assert body["message"] == fault.details()
+    assert challenge == 'Bearer realm="cohortlens"'
 
 
 async def test_an_unreachable_database_is_waited_for_by_name(tmp_path):

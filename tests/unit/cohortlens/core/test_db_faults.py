@@ -21,6 +21,7 @@ from cohortlens.core.errors import Aborted, DeadlineExceeded, Unavailable
         (asyncpg.SerializationError("conflict"), Aborted),
         (asyncpg.LockNotAvailableError("locked"), Aborted),
         (asyncpg.QueryCanceledError("slow"), DeadlineExceeded),
+        (asyncpg.DiskFullError('could not extend file "base/1/2": bye'), Unavailable),
     ],
 )
 def test_failures_of_the_server_become_errors_of_the_domain(error, kind):
@@ -28,6 +29,13 @@ def test_failures_of_the_server_become_errors_of_the_domain(error, kind):
         raise error
     assert caught.value.__cause__ is error
     assert "bye" not in caught.value.message
+
+
+def test_a_full_disk_of_the_server_is_told_as_such():
+    with pytest.raises(Unavailable) as caught, db._translated(control=False):
+        raise asyncpg.DiskFullError("could not extend file")
+    assert caught.value.reason == "DISK_FULL"
+    assert "free some" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 import gzip
+import resource
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
 
 from cohortlens.core.errors import InvalidArgument
-from cohortlens.customers.models import FileFault, FileFormat
+from cohortlens.customers.importer import Reading, read_file
+from cohortlens.customers.models import FileFault, FileFormat, ImportOptions
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def refused(read, data, **options):
@@ -141,6 +145,20 @@ def test_a_line_without_end_is_refused_and_named(read, csv):
     assert fault.reason == "LINE_TOO_LONG"
 
 
+def test_a_line_of_one_gigabyte_behind_good_rows_is_refused_in_bounded_memory(tmp_path, csv):
+    upload, reading = tmp_path / "file", Reading()
+    with upload.open("wb") as file:
+        file.write(csv(*["a,2024-01-02,1"] * 200_000))
+        file.truncate(1 << 30)  # a hole: a line without end that takes no space on the disk
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FileFault) as caught:
+        read_file(upload, tmp_path / "accepted", ImportOptions(), "", NOW, reading)
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert caught.value.reason == "LINE_TOO_LONG"
+    assert int(caught.value.metadata["line"]) <= 200_002
+    assert grown_kib < 384 * 1024
+
+
 def test_a_first_line_without_end_is_refused(read):
     assert refused(read, b"x" * (1 << 20)).reason == "HEADER_MISSING"
 
@@ -156,6 +174,8 @@ def test_a_first_line_without_end_is_refused(read):
         (b"Customer,customer,date,amount\n1,2,3,4\n", "HEADER_AMBIGUOUS"),
         (b"PK\x03\x04zip", "COMPRESSION_UNSUPPORTED"),
         (b"BZh91AY", "COMPRESSION_UNSUPPORTED"),
+        (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "FORMAT_UNSUPPORTED"),
+        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600), "FORMAT_UNSUPPORTED"),
         (b"\x1f\x8bnonsense", "COMPRESSION_UNSUPPORTED"),
         (b"PAR1 and nothing more", "PARQUET_UNREADABLE"),
     ],

@@ -115,15 +115,15 @@ async def test_a_request_line_without_a_route_says_why(api, verb, target, status
 
 
 @pytest.mark.parametrize(
-    ("target", "body", "meant"),
+    ("verb", "target", "body", "meant"),
     [
-        ("/api/v1/predict", b'{"customer":["external:4"]}', "customers"),
-        ("/api/v1/predict?horizondays=30", b"{}", "horizonDays"),
+        ("POST", "/api/v1/predict", b'{"customer":["external:4"]}', "customers"),
+        ("GET", "/api/v1/customers?pagesize=1", b"", "pageSize"),
     ],
 )
-async def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(api, target, body, meant):
+async def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(api, verb, target, body, meant):
     client, _ = api
-    answer = await client.request("POST", target, body, headers=JSON)
+    answer = await client.request(verb, target, body, headers=JSON)
     assert answer.status == 400
     assert f"did you mean '{meant}'?" in answer.json["message"]
 
