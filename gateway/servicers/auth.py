@@ -1,6 +1,6 @@
 """AuthService: messages to values of identity and back."""
 
-# ruff: noqa: N802, ARG002 - the methods of a servicer are named like its RPCs and take the same arguments
+# ruff: noqa: ARG002 - the methods of a servicer are named like its RPCs and take the same arguments
 
 from __future__ import annotations
 

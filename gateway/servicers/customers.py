@@ -1,7 +1,5 @@
 """CustomersService: messages to use cases of the customers slice and back."""
 
-# ruff: noqa: N802 - the methods of a servicer are named like its RPCs
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

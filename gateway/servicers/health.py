@@ -4,8 +4,6 @@ Names: ``""`` and ``readiness`` follow readiness, ``liveness`` serves while the 
 serves while the process is ready and what that service needs is there.
 """
 
-# ruff: noqa: N802 - the methods of a servicer are named like its RPCs
-
 from __future__ import annotations
 
 import asyncio

@@ -4,8 +4,6 @@ Only the files of the services in the table and what they import can be read; th
 processes stay unknown to callers.
 """
 
-# ruff: noqa: N802 - the methods of a servicer are named like its RPCs
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
@@ -77,9 +75,7 @@ class ReflectionServicer:
             "list_services": self._list,
         }
 
-    async def ServerReflectionInfo(
-        self, requests: AsyncIterator[Any], call: Call
-    ) -> AsyncIterator[Message]:
+    async def ServerReflectionInfo(self, requests: AsyncIterator[Any], call: Call) -> AsyncIterator[Message]:
         """Answer each question of the stream."""
         async for request in requests:
             response: Any = call.method.output_class()

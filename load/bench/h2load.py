@@ -72,7 +72,7 @@ def require_h2load() -> None:
 
 
 def drive(endpoint: Endpoint, clients: int, seconds: int) -> Figures:
-    """Post ``endpoint.body`` from ``clients`` connections for about ``seconds``, after an uncounted warm-up."""
+    """Post the body from ``clients`` connections for about ``seconds``, after an uncounted warm-up."""
     if not endpoint.http1:
         return _run(endpoint, clients, ["--duration", str(seconds), "--warm-up-time", "1"])
     # h2load sends nothing over HTTP/1.1 when it is given a time, so the time becomes a number of requests.

@@ -3,8 +3,6 @@
 What the servicer does is told by the ``text`` of the request.
 """
 
-# ruff: noqa: N802 - the methods of a servicer are named like its RPCs
-
 from __future__ import annotations
 
 import asyncio

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.features import SCHEMA

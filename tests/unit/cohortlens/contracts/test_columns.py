@@ -61,5 +61,5 @@ def test_an_explicit_column_that_the_file_lacks_is_named():
 
 @pytest.mark.parametrize("explicit", [{"colour": "ts"}, {"time": "ts", "known_at": "ts"}])
 def test_an_unknown_field_and_a_column_used_twice_are_refused(explicit):
-    with pytest.raises(InvalidArgument, match="options.columns"):
+    with pytest.raises(InvalidArgument, match=r"options\.columns"):
         recognise(["customer", "ts", "amount"], explicit)
