@@ -256,7 +256,7 @@ def predictions_table(found: list[analytics_pb2.Prediction]) -> str:
 
 
 def explanation_data(e: analytics_pb2.Explanation) -> dict[str, Any]:
-    """An explanation in the JSON envelope; an absent value is a missing feature."""
+    """An explanation in the JSON envelope; a value of null is a missing feature."""
     return {
         "customer": e.customer,
         "external_id": e.external_id,
@@ -266,8 +266,13 @@ def explanation_data(e: analytics_pb2.Explanation) -> dict[str, Any]:
         "space": "log",
         "base": e.base_value,
         "attributions": [
-            {"feature": a.feature, "unit": a.unit, "contribution": a.contribution, "factor": a.factor}
-            | ({"value": a.value} if a.HasField("value") else {})
+            {
+                "feature": a.feature,
+                "unit": a.unit,
+                "value": a.value if a.HasField("value") else None,
+                "contribution": a.contribution,
+                "factor": a.factor,
+            }
             for a in e.attributions
         ],
         "other_contribution": e.other_contribution,

@@ -117,13 +117,12 @@ class Fault(Exception):
         return EXIT_BY_CODE.get(self.code, EXIT_UNEXPECTED)
 
     def as_json(self) -> dict[str, Any]:
-        """The error object of the JSON envelope; empty parts are left out."""
-        parts = {
+        """The error object of the JSON envelope; its keys are always the same."""
+        return {
             "code": self.code, "reason": self.reason, "message": self.message, "found": self.found,
             "cause": self.cause, "next": self.next, "request_id": self.request_id, "metadata": self.metadata,
             "others": [other.as_json() for other in self.others],
         }  # fmt: skip
-        return {name: part for name, part in parts.items() if part}
 
     def as_text(self) -> str:
         """Up to five lines: what, found, cause, next, request."""

@@ -23,9 +23,16 @@ def cli(tmp_path, monkeypatch):
     return run
 
 
+ERROR_KEYS = {"code", "reason", "message", "found", "cause", "next", "request_id", "metadata", "others"}
+
+
 def document(result):
+    """The one document of a command that failed; its keys do not depend on what failed."""
     assert result.stdout.count("\n") == 1
-    return json.loads(result.stdout)
+    told = json.loads(result.stdout)
+    assert set(told) == {"ok", "command", "error"}
+    assert set(told["error"]) == ERROR_KEYS
+    return told
 
 
 @pytest.mark.parametrize(
