@@ -49,7 +49,7 @@ def up(out: Output, detach: bool, no_seed: bool) -> None:
     except stack.StackAlreadyRunning as running:
         fault = running.faults[0]
         out.warn(fault.reason, fault.message, fault.next)
-        out.result(_status_data(running.status), _status_text(running.status))
+        out.result(_up_data(config, None, time.monotonic() - began), _status_text(running.status))
 
 
 @click.command()
@@ -156,17 +156,22 @@ def _first_run(out: Output, config: StackConfig, should_seed: bool, began: float
 
 
 def _show_ready(out: Output, config: StackConfig, found: FirstPrediction | None, seconds: float) -> None:
-    where = local.endpoints()
-    data = _status_data(stack.status(config)) | {
+    data = _up_data(config, found, seconds)
+    where = data["urls"]
+    text = f"ready after {seconds:.0f} s: {where['api']} and gRPC on {where['grpc']}"
+    out.result(data, text if found is None else ready_box(found, seconds))
+
+
+def _up_data(config: StackConfig, found: FirstPrediction | None, seconds: float) -> dict[str, Any]:
+    """What ``up`` tells programs: always the same keys, null for what there is not."""
+    where, credentials = local.endpoints(), CredentialsFile(config.folder).path
+    first = found and {"customer": found.prediction.external_id, "value": found.prediction.value}
+    return _status_data(stack.status(config)) | {
         "elapsed_s": round(seconds, 1),
         "urls": {"api": f"{where.http}/api/v1/", "grpc": where.grpc, "docs": f"{where.http}/docs"},
+        "credentials_file": str(credentials) if credentials.exists() else None,
+        "first_prediction": first,
     }
-    if found is None:
-        out.result(data, f"ready after {seconds:.0f} s: {where.http} and gRPC on {where.grpc}")
-        return
-    data["credentials_file"] = str(CredentialsFile(config.folder).path)
-    data["first_prediction"] = {"customer": found.prediction.external_id, "value": found.prediction.value}
-    out.result(data, ready_box(found, seconds))
 
 
 def _status_data(found: stack.StackStatus) -> dict[str, Any]:
