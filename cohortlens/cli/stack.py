@@ -197,7 +197,7 @@ def _status_text(found: stack.StackStatus) -> str:
 
 def _admin_url(config: StackConfig) -> str:
     if config.database_admin_url:
-        return str.__str__(config.database_admin_url)
+        return config.database_admin_url
     port = stack.status(config).ports.get("postgres")
     if not port or not secrets.exists(config.folder):
         raise Fault(
@@ -205,4 +205,4 @@ def _admin_url(config: StackConfig) -> str:
             "no database: nothing runs here and COHORTLENS_DATABASE_ADMIN_URL is not set",
             "cohortlens up, or set COHORTLENS_DATABASE_ADMIN_URL",
         )
-    return str.__str__(database_urls(secrets.load_or_create(config.folder), port).admin)
+    return database_urls(secrets.load_or_create(config.folder), port).admin

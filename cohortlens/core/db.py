@@ -77,7 +77,7 @@ class Database:
             self._begin = "BEGIN; "
         self._pool_size = pool_size
         self._engine = create_async_engine(
-            make_url(str.__str__(url)).set(drivername="postgresql+asyncpg"),
+            make_url(url).set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are sent here, together with the tenant
             poolclass=AsyncAdaptedQueuePool,
             pool_size=pool_size,

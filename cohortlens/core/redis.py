@@ -32,7 +32,7 @@ def redis_client(url: str, *, timeout_s: float = 1.0, max_connections: int = 64)
         max_connections: Size of the pool; a caller waits up to ``timeout_s`` for one.
     """
     pool = aioredis.BlockingConnectionPool.from_url(
-        str.__str__(url),
+        url,
         max_connections=max_connections,
         timeout=timeout_s,
         socket_timeout=timeout_s,

@@ -17,7 +17,7 @@ def main() -> int:
     Returns:
         Exit code: 0.
     """
-    runner.upgrade(str.__str__(from_environment().database_admin_url))
+    runner.upgrade(from_environment().database_admin_url)
     return 0
 
 

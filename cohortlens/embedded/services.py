@@ -146,7 +146,7 @@ class RedisService(Service):
 
     def launch(self) -> None:
         """Start it and wait until it answers."""
-        self.url = str.__str__(self._redis.start(self.bound_s))
+        self.url = self._redis.start(self.bound_s)
         self.record.port = self._redis.port
 
     def is_ready(self) -> bool:

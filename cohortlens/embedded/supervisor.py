@@ -167,8 +167,8 @@ class Supervisor:
             self._state.services.append(ServiceRecord("redis", "external", state="ready"))
         kek = config.kek or secrets.load_or_create(self._folder).kek
         values |= {
-            "DATABASE_ADMIN_URL": str.__str__(admin),
-            "DATABASE_URL": str.__str__(runtime),
+            "DATABASE_ADMIN_URL": admin,
+            "DATABASE_URL": runtime,
             "KEK": kek.reveal(),
         }
         return values

@@ -65,7 +65,7 @@ def _upgrade(connection: Connection) -> None:
 
 async def _connected(url: str, work: Callable[[Connection], ResultT]) -> ResultT:
     engine = create_async_engine(
-        make_url(str.__str__(url)).set(drivername="postgresql+asyncpg"),
+        make_url(url).set(drivername="postgresql+asyncpg"),
         poolclass=NullPool,
         hide_parameters=True,
     )

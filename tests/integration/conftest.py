@@ -70,7 +70,7 @@ def redis_server(tmp_path_factory):
     from cohortlens.embedded.redis import EmbeddedRedis
 
     server = EmbeddedRedis(tmp_path_factory.mktemp("redis"), 0)
-    server.url = str.__str__(server.start())
+    server.url = server.start()
     server._requested_port = server.port
     yield server
     server.stop()

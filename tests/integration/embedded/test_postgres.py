@@ -24,7 +24,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up its r
 
 def _ask(url, question, *arguments):
     async def run():
-        connection = await asyncpg.connect(str.__str__(url))
+        connection = await asyncpg.connect(url)
         try:
             return await connection.fetchval(question, *arguments)
         finally:
@@ -61,9 +61,9 @@ def test_roles_have_what_they_need_and_no_more(server):
     assert _ask(urls.runtime, "SELECT '[1,2,3]'::vector <-> '[1,2,4]'::vector") == 1.0
     assert _ask(urls.runtime, "SELECT count(*) FROM pg_extension WHERE extname = 'btree_gist'") == 1
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        execute(str.__str__(urls.runtime), "CREATE TABLE mine (id int)")
+        execute(urls.runtime, "CREATE TABLE mine (id int)")
     execute(
-        str.__str__(urls.admin),
+        urls.admin,
         "CREATE TABLE kept (id int)",
         "CREATE SCHEMA app",
         "GRANT CREATE ON SCHEMA app TO cl_definer",
@@ -138,10 +138,10 @@ def test_a_copy_of_the_binaries_that_others_may_change_is_not_trusted(tmp_path, 
 
 def test_data_is_kept_over_a_stop_and_over_kill_9_of_every_process(server):
     urls = server.start()
-    execute(str.__str__(urls.admin), "CREATE TABLE kept (id int)", "INSERT INTO kept VALUES (1)")
+    execute(urls.admin, "CREATE TABLE kept (id int)", "INSERT INTO kept VALUES (1)")
     server.stop()
     urls = server.start()
-    execute(str.__str__(urls.admin), "INSERT INTO kept VALUES (2)")
+    execute(urls.admin, "INSERT INTO kept VALUES (2)")
     for process in working_in(server.cluster, "postgres"):
         send(process, signal.SIGKILL)  # some end by themselves once the first is gone
     urls = server.start()
@@ -151,7 +151,7 @@ def test_data_is_kept_over_a_stop_and_over_kill_9_of_every_process(server):
 def test_a_server_that_outlived_its_starter_is_replaced(folder):
     forgotten, server = EmbeddedPostgres(folder, 0), EmbeddedPostgres(folder, 0)
     try:
-        execute(str.__str__(forgotten.start().admin), "CREATE TABLE kept (id int)")
+        execute(forgotten.start().admin, "CREATE TABLE kept (id int)")
         old = forgotten.server.identity
         urls = server.start()
         assert not old.is_alive()

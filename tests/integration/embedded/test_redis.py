@@ -19,7 +19,7 @@ def server(tmp_path):
 
 
 def test_it_answers_with_the_password_only_and_on_loopback_only(server):
-    with redis.Redis.from_url(str.__str__(server.start())) as client:
+    with redis.Redis.from_url(server.start()) as client:
         assert client.set("cl:a", "1", px=1000)
         assert client.config_get("bind")["bind"] == "127.0.0.1"
         assert int(client.config_get("maxmemory")["maxmemory"]) < 2**27
@@ -28,7 +28,7 @@ def test_it_answers_with_the_password_only_and_on_loopback_only(server):
 
 
 def test_the_password_is_not_in_the_list_of_processes(server):
-    url = str.__str__(server.start())
+    url = server.start()
     command = Path(f"/proc/{server.server.identity.pid}/cmdline").read_text()
     assert "valkey-server" in command
     assert url.split(":")[2].split("@")[0] not in command

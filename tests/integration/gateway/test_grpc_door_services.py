@@ -38,7 +38,7 @@ async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
     config = GatewayConfig(grpc_port=0, http_port=0)
     running = Gateway(config)
     await running.start()
-    core = core_config(tmp_path, str.__str__(postgres_urls.runtime), redis_url)
+    core = core_config(tmp_path, postgres_urls.runtime, redis_url)
     parts = await app.compose(core, config)
     await running.open_doors(parts.chain, parts.http_app, parts.board)
     yield running
@@ -147,7 +147,7 @@ async def test_an_unreachable_database_is_waited_for_by_name(tmp_path):
 async def test_a_database_without_its_schema_is_waited_for_by_name(tmp_path, postgres_urls, superuser):
     await superuser.execute("DROP DATABASE IF EXISTS gateway_empty")
     await superuser.execute("CREATE DATABASE gateway_empty")
-    empty = str.__str__(postgres_urls.runtime).rpartition("/")[0] + "/gateway_empty"
+    empty = postgres_urls.runtime.rpartition("/")[0] + "/gateway_empty"
     with pytest.raises(Unavailable) as caught:
         await app.compose(core_config(tmp_path, empty, "redis://127.0.0.1:1"), GatewayConfig())
     assert caught.value.reason == "DATABASE_NOT_MIGRATED"
