@@ -90,6 +90,17 @@ def normalise(name: str) -> str:
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
+def check_fields(explicit: Mapping[str, str]) -> None:
+    """Raise InvalidArgument for the first key that is no field."""
+    for field in explicit:
+        if field not in ACCEPTED:
+            where, known = f"options.columns[{field[:40]}]", ", ".join(ACCEPTED)
+            raise InvalidArgument(
+                f"{where}: no such field; one of {known}",
+                violations=(Violation(where, f"no such field; one of {known}"),),
+            )
+
+
 def recognise(header: Sequence[str], explicit: Mapping[str, str]) -> ColumnMap:
     """Find the fields in a header.
 
@@ -130,15 +141,10 @@ def _check_unique(header: Sequence[str], names: Sequence[str]) -> None:
 
 
 def _explicit(header: Sequence[str], names: Sequence[str], explicit: Mapping[str, str]) -> dict[str, int]:
+    check_fields(explicit)
     used: dict[str, int] = {}
     for field, column in explicit.items():
         where = f"options.columns[{field[:40]}]"
-        if field not in ACCEPTED:
-            known = ", ".join(ACCEPTED)
-            raise InvalidArgument(
-                f"{where}: no such field; one of {known}",
-                violations=(Violation(where, f"no such field; one of {known}"),),
-            )
         if column in header:
             position = list(header).index(column)
         elif column and normalise(column) in names:

@@ -35,6 +35,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 3_000
 CONNECT_TIMEOUT_S = 5.0
 _CONTROL_TIMEOUT_S = 10.0
+_RETRIES = 2
 
 _LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}
@@ -142,7 +143,7 @@ class Database:
         for left in range(self._pool_size, -1, -1):
             connection = await self._engine.connect()
             try:
-                await (await _driver(connection)).execute(begin, timeout=_CONTROL_TIMEOUT_S)
+                await (await driver(connection)).execute(begin, timeout=_CONTROL_TIMEOUT_S)
             except BaseException as error:
                 await connection.invalidate()
                 await connection.close()
@@ -166,17 +167,16 @@ class Database:
             raise
 
 
-async def retried(work: Callable[[], Awaitable[ResultT]], *, retries: int = 2) -> ResultT:
-    """The result of ``work``, run again after a serialization failure, a deadlock or a refused lock.
+async def retried(work: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """The result of ``work``, run again, at most twice, after a conflict of transactions or a refused lock.
 
     Args:
         work: Runs one whole transaction.
-        retries: Further runs after the first.
 
     Raises:
         Aborted: SERIALIZATION_RETRY when the last run met a conflict too.
     """
-    for attempt in range(retries):
+    for attempt in range(_RETRIES):
         try:
             return await work()
         except Aborted as fault:
@@ -184,6 +184,11 @@ async def retried(work: Callable[[], Awaitable[ResultT]], *, retries: int = 2) -
                 raise
             await asyncio.sleep(random.uniform(0.01, 0.05) * (attempt + 1))  # noqa: S311
     return await work()
+
+
+async def driver(connection: AsyncConnection) -> Any:
+    """The asyncpg connection underneath, for COPY and for scripts of several statements."""
+    return (await connection.get_raw_connection()).driver_connection
 
 
 async def assert_runtime_role(db: Database) -> None:
@@ -221,17 +226,13 @@ FROM pg_roles r WHERE r.rolname = current_user
 """
 
 
-async def _driver(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection
-
-
 async def _end(connection: AsyncConnection, command: str) -> None:
     try:
         if connection.invalidated:
             if command == "COMMIT":
                 raise _lost()
             return
-        status = await (await _driver(connection)).execute(command, timeout=_CONTROL_TIMEOUT_S)
+        status = await (await driver(connection)).execute(command, timeout=_CONTROL_TIMEOUT_S)
         if status != command:
             raise Internal("a transaction that had failed was to be committed")
     except CohortLensError:

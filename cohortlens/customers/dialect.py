@@ -29,6 +29,15 @@ class Dialect:
     skip_lines: int
 
 
+def check_delimiter(delimiter: str) -> None:
+    """Raise InvalidArgument unless the text is empty or can delimit columns."""
+    if delimiter and (len(delimiter) != 1 or ord(delimiter) > 127 or delimiter in '"\r\n\0'):
+        raise InvalidArgument(
+            "options.delimiter: expected one ASCII character other than a quote or a line end",
+            violations=(Violation("options.delimiter", "cannot delimit columns"),),
+        )
+
+
 def find_dialect(sample: bytes, *, whole: bool, delimiter: str = "") -> Dialect:
     """The dialect of a file.
 
@@ -42,11 +51,7 @@ def find_dialect(sample: bytes, *, whole: bool, delimiter: str = "") -> Dialect:
             the sample.
         InvalidArgument: ``delimiter`` cannot delimit.
     """
-    if delimiter and (delimiter in '"\r\n\0' or ord(delimiter) > 127):
-        raise InvalidArgument(
-            "options.delimiter: expected one ASCII character other than a quote or a line end",
-            violations=(Violation("options.delimiter", "cannot delimit columns"),),
-        )
+    check_delimiter(delimiter)
     if not sample.strip():
         raise FileEmpty("the file holds no rows")
     if not whole:

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ import pyarrow.csv as pacsv
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.core.db import driver
 from cohortlens.customers.models import FileFault
 
 _LIMITS = (
@@ -163,11 +163,6 @@ async def copy_out(tx: AsyncConnection, query: str, schema: pa.Schema) -> pa.Tab
     return await asyncio.to_thread(
         pacsv.read_csv, pa.BufferReader(data), read_options=options, convert_options=convert
     )
-
-
-async def driver(tx: AsyncConnection) -> Any:
-    """The asyncpg connection under a transaction."""
-    return (await tx.get_raw_connection()).driver_connection
 
 
 async def _as_csv(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> AsyncIterator[bytes]:

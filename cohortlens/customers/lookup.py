@@ -9,22 +9,21 @@ from datetime import date
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
-import numpy as np
 import pyarrow as pa
 from sqlalchemy import text
 
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.context import RequestContext
-from cohortlens.core.db import Database
-from cohortlens.core.ids import CustomerId, TenantId, parse_uuid
-from cohortlens.customers.models import EXTERNAL_PREFIX, FeatureRows
-from cohortlens.customers.repository import CustomersRepository
+from cohortlens.core.db import Database, driver
+from cohortlens.core.ids import CustomerId, TenantId
+from cohortlens.customers.models import FeatureRows, customer_key
+from cohortlens.customers.repository import CustomersRepository, feature_rows
 from cohortlens.customers.service import CustomersService
 
 _Name: TypeAlias = UUID | str
 _Found: TypeAlias = "dict[_Name, Any]"
 _BY_NAME = """
-SELECT c.id, c.external_id, f.as_of, f.data_revision, f.vector, d.currency
+SELECT c.id AS customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash, f.vector, d.currency
   FROM customers c
   JOIN customer_features f ON f.tenant_id = c.tenant_id AND f.customer_id = c.id
   JOIN customer_data d ON d.tenant_id = c.tenant_id
@@ -86,23 +85,13 @@ class FeatureLookup:
 
     async def _short(self, tenant_id: TenantId, names: Sequence[str]) -> FeatureRows | None:
         """One statement; None when a name cannot be read or has no current features."""
-        keys = [key for name in names if (key := _key(name)) is not None]
+        # PostgreSQL cannot hold a NUL in a text.
+        keys = [key for name in names if (key := customer_key(name)) is not None and "\0" not in name]
         if len(keys) < len(names) or not keys:
             return None
         rows = await self._reader.read(tenant_id, keys)
         chosen = [row for key in keys if (row := rows.get(key)) is not None]
-        if len(chosen) < len(keys):
-            return None
-        vectors = b"".join(row["vector"] for row in chosen)
-        return FeatureRows(
-            tuple(CustomerId(UUID(int=row["id"].int)) for row in chosen),
-            tuple(row["external_id"] for row in chosen),
-            np.frombuffer(vectors, "<f4").reshape(len(chosen), -1).astype(np.float32),
-            chosen[0]["as_of"],
-            chosen[0]["data_revision"],
-            SCHEMA.hash,
-            chosen[0]["currency"],
-        )
+        return None if len(chosen) < len(keys) else feature_rows(chosen)
 
 
 class _GroupReader:
@@ -149,18 +138,8 @@ class _GroupReader:
         ids = [key for key in keys if isinstance(key, UUID)]
         externals = [key for key in keys if isinstance(key, str)]
         async with self._db.tenant_transaction(tenant_id) as tx:
-            connection = (await tx.get_raw_connection()).driver_connection
-            assert connection is not None
-            rows = await connection.fetch(_BY_NAME, SCHEMA.hash, ids, externals)
+            rows = await (await driver(tx)).fetch(_BY_NAME, SCHEMA.hash, ids, externals)
         found: _Found = {}
         for row in rows:
-            found[row["id"]] = found[row["external_id"]] = row
+            found[row["customer_id"]] = found[row["external_id"]] = row
         return found
-
-
-def _key(name: str) -> UUID | str | None:
-    if name.startswith(EXTERNAL_PREFIX):
-        external = name.removeprefix(EXTERNAL_PREFIX)
-        # PostgreSQL cannot hold a NUL in a text.
-        return None if "\0" in external else external
-    return parse_uuid(name)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.core.errors import InvalidArgument, NotFound, Unavailable, Violation
-from cohortlens.core.ids import CustomerId, ImportId
+from cohortlens.core.ids import CustomerId, ImportId, parse_uuid
 
 MAX_FILE_BYTES = 1 << 30
 MAX_ROWS = 5_000_000
@@ -173,6 +174,15 @@ class FeatureRows:
     data_revision: int
     schema_hash: str
     currency: str
+
+
+def customer_key(name: str) -> UUID | str | None:
+    """What a request's name of a customer stands for.
+
+    Returns:
+        An identifier, or the text of an external one behind ``external:``; None when it is neither.
+    """
+    return name.removeprefix(EXTERNAL_PREFIX) if name.startswith(EXTERNAL_PREFIX) else parse_uuid(name)
 
 
 class FileFault(InvalidArgument):

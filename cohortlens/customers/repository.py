@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -113,7 +113,7 @@ class CustomersRepository:
             ),
             {"ids": list(ids)},
         )
-        return _features(list(result))
+        return feature_rows(result.mappings().all())
 
     async def features_after(self, after: UUID | None, limit: int) -> FeatureRows | None:
         """Stored features by identifier, after a customer; None at the end."""
@@ -124,7 +124,7 @@ class CustomersRepository:
             ),
             {"after": after, "limit": limit},
         )
-        return _features(list(result))
+        return feature_rows(result.mappings().all())
 
     async def has_stale_features(self, schema_hash: str) -> bool:
         """Whether a feature row was made with another schema."""
@@ -155,16 +155,17 @@ def _customer(row: Any) -> Customer:
     )
 
 
-def _features(rows: list[Any]) -> FeatureRows | None:
+def feature_rows(rows: Sequence[Mapping[Any, Any]]) -> FeatureRows | None:
+    """Rows as the driver or SQLAlchemy gives them, with the columns of ``_FEATURES``; None for none."""
     if not rows:
         return None
-    data = b"".join(row.vector for row in rows)
+    data = b"".join(row["vector"] for row in rows)
     return FeatureRows(
-        customer_ids=tuple(CustomerId(UUID(int=row.customer_id.int)) for row in rows),
-        external_ids=tuple(row.external_id for row in rows),
+        customer_ids=tuple(CustomerId(UUID(int=row["customer_id"].int)) for row in rows),
+        external_ids=tuple(row["external_id"] for row in rows),
         matrix=np.frombuffer(data, "<f4").reshape(len(rows), -1).astype(np.float32),
-        as_of=rows[0].as_of,
-        data_revision=rows[0].data_revision,
-        schema_hash=rows[0].schema_hash,
-        currency=rows[0].currency,
+        as_of=rows[0]["as_of"],
+        data_revision=rows[0]["data_revision"],
+        schema_hash=rows[0]["schema_hash"],
+        currency=rows[0]["currency"],
     )

@@ -11,17 +11,18 @@ from uuid import UUID
 import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.contracts.columns import ACCEPTED
+from cohortlens.contracts.columns import check_fields
 from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violation
-from cohortlens.core.ids import CustomerId, ImportId, TenantId, parse_uuid, uuid7
+from cohortlens.core.ids import CustomerId, ImportId, TenantId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.paging import PageTokens, page_size
 from cohortlens.customers import features as feature_store
+from cohortlens.customers.dialect import check_delimiter
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import (
     EXTERNAL_PREFIX,
@@ -32,6 +33,7 @@ from cohortlens.customers.models import (
     Import,
     ImportOptions,
     Page,
+    customer_key,
 )
 from cohortlens.customers.repository import CustomersRepository
 from cohortlens.customers.spool import Spool
@@ -49,7 +51,6 @@ class CustomersService:
         db: Database as the runtime role.
         spool_dir: Folder of uploads that wait for their import.
         page_tokens: Seals the tokens of lists.
-        now: Current time.
         segment_names: Names of the published segments by customer, asked in the transaction of the read.
     """
 
@@ -58,15 +59,13 @@ class CustomersService:
         db: Database,
         spool_dir: Path,
         page_tokens: PageTokens,
-        now: clock.Clock = clock.now,
         segment_names: SegmentNames | None = None,
     ) -> None:
         self._db = db
         self._tokens = page_tokens
-        self._now = now
         self._segment_names = segment_names
         self.spool = Spool(spool_dir)
-        self.work = ImportWork(db, self.spool, now)
+        self.work = ImportWork(db, self.spool)
 
     async def start_import(
         self, ctx: RequestContext, options: ImportOptions, chunks: AsyncIterator[bytes]
@@ -83,7 +82,7 @@ class CustomersService:
         # If this transaction fails, its outcome may be unknown: the file stays, maintenance sweeps it later.
         async with self._db.tenant_transaction(tenant_id) as tx:
             imports = ImportsRepository(tx)
-            await imports.add(import_id, options, file.size_bytes, file.sha256, self._now())
+            await imports.add(import_id, options, file.size_bytes, file.sha256, clock.now())
             await Outbox(tx).record(IMPORT_REQUESTED, "imports", {"import_id": str(import_id)})
             return await imports.get(import_id)
 
@@ -268,13 +267,7 @@ def check_options(options: ImportOptions) -> None:
     Raises:
         InvalidArgument: Unknown field, currency or encoding, or a delimiter that cannot delimit.
     """
-    for field in options.columns:
-        if field not in ACCEPTED:
-            path = f"options.columns[{field[:40]}]"
-            known = ", ".join(ACCEPTED)
-            raise InvalidArgument(
-                f"{path}: no such field; one of {known}", violations=(Violation(path, "no such field"),)
-            )
+    check_fields(options.columns)
     for path, value in (("file_name", options.file_name), *_column_paths(options)):
         if "\0" in value:
             raise InvalidArgument(
@@ -284,12 +277,7 @@ def check_options(options: ImportOptions) -> None:
     if options.currency:
         _check_currency(options.currency)
     check_encoding(options.encoding)
-    mark = options.delimiter
-    if mark and (len(mark) != 1 or ord(mark) > 127 or mark in '"\r\n\0'):
-        raise InvalidArgument(
-            "options.delimiter: expected one ASCII character other than a quote or a line end",
-            violations=(Violation("options.delimiter", "cannot delimit columns"),),
-        )
+    check_delimiter(options.delimiter)
 
 
 def _column_paths(options: ImportOptions) -> list[tuple[str, str]]:
@@ -308,32 +296,31 @@ def _check_currency(code: str) -> None:
 async def _resolved(
     tx: AsyncConnection, names: Sequence[str], fields: Sequence[str]
 ) -> list[tuple[CustomerId, str]]:
-    ids, externals = [], []
-    for name, field in zip(names, fields, strict=True):
-        identifier = parse_uuid(name)
-        if name.startswith(EXTERNAL_PREFIX):
-            externals.append(name.removeprefix(EXTERNAL_PREFIX))
-        elif identifier is not None:
-            ids.append(identifier)
-        else:
-            fault = (
-                f"expected a customer identifier, or {EXTERNAL_PREFIX} and the identifier in your own data"
-            )
-            raise InvalidArgument(f"{field}: {fault}", violations=(Violation(field, fault),))
+    keys = [_required_key(name, field) for name, field in zip(names, fields, strict=True)]
+    ids = [key for key in keys if isinstance(key, UUID)]
+    # PostgreSQL cannot hold a NUL in a text, so no customer has one.
+    externals = [key for key in keys if isinstance(key, str) and "\0" not in key]
     repository = CustomersRepository(tx)
     by_id = await repository.by_ids(ids) if ids else {}
-    # PostgreSQL cannot hold a NUL in a text, so no customer has one.
-    searched = [name for name in externals if "\0" not in name]
-    by_external = await repository.by_external_ids(searched) if searched else {}
+    by_external = await repository.by_external_ids(externals) if externals else {}
     result = []
-    for name, field in zip(names, fields, strict=True):
-        external = name.removeprefix(EXTERNAL_PREFIX) if name.startswith(EXTERNAL_PREFIX) else None
-        found = by_external.get(external) if external is not None else parse_uuid(name)
-        own = external if external is not None else by_id.get(found) if found else None
-        if found is None or own is None:
+    for key, field in zip(keys, fields, strict=True):
+        if isinstance(key, UUID):
+            found, external = (key if key in by_id else None), by_id.get(key, "")
+        else:
+            found, external = by_external.get(key), key
+        if found is None:
             raise CustomerNotFound(field)
-        result.append((CustomerId(found), own))
+        result.append((CustomerId(found), external))
     return result
+
+
+def _required_key(name: str, field: str) -> UUID | str:
+    key = customer_key(name)
+    if key is None:
+        fault = f"expected a customer identifier, or {EXTERNAL_PREFIX} and the identifier in your own data"
+        raise InvalidArgument(f"{field}: {fault}", violations=(Violation(field, fault),))
+    return key
 
 
 async def _refresh_features(tx: AsyncConnection) -> None:

@@ -30,13 +30,11 @@ class ImportWork:
     Args:
         db: Database as the runtime role.
         spool: Where the uploads lie.
-        now: Current time.
     """
 
-    def __init__(self, db: Database, spool: Spool, now: clock.Clock = clock.now) -> None:
+    def __init__(self, db: Database, spool: Spool) -> None:
         self._db = db
         self._spool = spool
-        self._now = now
 
     async def run(self, tenant_id: TenantId, import_id: UUID) -> None:
         """Bring an import to its final state; does nothing when it has one.
@@ -77,7 +75,7 @@ class ImportWork:
                 columns_used=found.columns_used,
                 columns_unused=found.columns_unused,
                 rejected_by_reason=dict(found.faults.by_reason),
-                now=self._now(),
+                now=clock.now(),
                 error_reason=reason,
                 error_message=message,
             )
@@ -85,7 +83,7 @@ class ImportWork:
 
     async def sweep(self, older_than_s: float = 3600.0) -> int:
         """Remove files that no unfinished import needs and nobody wrote for a while; answers how many."""
-        limit = self._now().timestamp() - older_than_s
+        limit = clock.now().timestamp() - older_than_s
         old = [entry for entry in await asyncio.to_thread(list, self._spool.files()) if entry[3] < limit]
         removed = 0
         for tenant_id in {entry[1] for entry in old}:
@@ -102,7 +100,7 @@ class ImportWork:
         path = self._spool.path(tenant_id, stored.import_id)
         accepted = self._spool.work_path(tenant_id, stored.import_id)
         task = asyncio.create_task(
-            asyncio.to_thread(read_file, path, accepted, stored.options, currency, self._now(), reading)
+            asyncio.to_thread(read_file, path, accepted, stored.options, currency, clock.now(), reading)
         )
         try:
             while not (await asyncio.wait({task}, timeout=_PROGRESS_S))[0]:
@@ -140,13 +138,13 @@ class ImportWork:
                 columns_used=reading.columns_used,
                 columns_unused=reading.columns_unused,
                 rejected_by_reason=dict(reading.faults.by_reason),
-                now=self._now(),
+                now=clock.now(),
             )
 
     async def _load(
         self, tx: AsyncConnection, stored: Import, reading: Reading, staged: int
     ) -> loading.Loaded:
-        loaded = await loading.load(tx, staged, stored.import_id, reading.currency, self._now())
+        loaded = await loading.load(tx, staged, stored.import_id, reading.currency, clock.now())
         if loaded.accepted:
             as_of, revision = await loading.settle_data(tx, reading.currency)
             await features.rebuild_days(tx, reading.currency)
