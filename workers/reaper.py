@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PROC = Path("/proc")
+_GONE_S = 5.0
 _PROGRAMS = ("python", "raylet", "gcs_server")
 
 
@@ -27,17 +28,17 @@ def processes_of(folder: Path) -> list[int]:
     return [pid for pid in _own_pids() if pid not in mine and _is_ray(pid) and _works_in(pid, marks)]
 
 
-def reap(folder: Path, *, timeout_s: float = 5.0) -> list[int]:
+def reap(folder: Path) -> list[int]:
     """Kill the processes of a folder and wait until they are gone.
 
     Returns:
         The processes found.
 
     Raises:
-        TimeoutError: Some are still there after the timeout.
+        TimeoutError: Some are still there after 5 s.
     """
     found: set[int] = set()
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + _GONE_S
     while left := processes_of(folder):
         found.update(left)
         if time.monotonic() > deadline:

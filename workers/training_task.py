@@ -93,12 +93,10 @@ class RayTraining:
 
     Args:
         artifact_dir: Folder of the artifact store.
-        train: Trains; a test may pass its own.
     """
 
-    def __init__(self, artifact_dir: Path, train: Train = pipeline) -> None:
+    def __init__(self, artifact_dir: Path) -> None:
         self._artifact_dir = artifact_dir
-        self._train = train
         # max_calls ends the process after one training, so that its memory returns to the system.
         self._task: Any = ray.remote(
             num_cpus=1, resources={TRAINING_RESOURCE: 1}, max_calls=1, max_retries=0
@@ -111,9 +109,7 @@ class RayTraining:
             Progress, then ``Trained`` or ``Failed`` (``TRAINING_CRASHED`` when its process died).
         """
         yield Progress("queued", 0.0)
-        stream = self._task.options(name=f"train:{order.model}").remote(
-            self._train, self._artifact_dir, order
-        )
+        stream = self._task.options(name=f"train:{order.model}").remote(pipeline, self._artifact_dir, order)
         ended = False
         try:
             async for reference in stream:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from uuid import UUID
 
-from cohortlens.core.errors import DeadlineExceeded, PermissionDenied
+from cohortlens.core.errors import PermissionDenied
 from cohortlens.core.ids import SessionId, TenantId, UserId
 
 
@@ -63,15 +61,3 @@ class RequestContext:
     def tenant_id(self) -> TenantId:
         """Tenant of the caller."""
         return self.caller.tenant_id
-
-    def remaining_s(self) -> float:
-        """Seconds left; raises DeadlineExceeded when there are none."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceeded("the deadline of the request has passed")
-        return left
-
-
-def system_context(request_id: str | UUID, timeout_s: float = 3600.0) -> RequestContext:
-    """The context of work that no caller waits for (jobs)."""
-    return RequestContext(str(request_id), None, time.monotonic() + timeout_s)

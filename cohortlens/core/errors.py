@@ -85,13 +85,6 @@ class InvalidArgument(CohortLensError):
     reason = "FIELD_INVALID"
 
 
-class OutOfRange(CohortLensError):
-    """A position lies outside what exists."""
-
-    code = Code.OUT_OF_RANGE
-    reason = "OUT_OF_RANGE"
-
-
 class Unauthenticated(CohortLensError):
     """Nobody, or somebody who could not prove it."""
 

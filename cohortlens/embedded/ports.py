@@ -20,22 +20,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def is_free(port: int, host: str = LOOPBACK) -> bool:
+def is_free(port: int) -> bool:
     """Whether a server could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         # As the servers do; without it a port whose last connections are in TIME_WAIT looks taken.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((host, port))
+            listener.bind((LOOPBACK, port))
         except OSError:
             return False
         return True
 
 
-def accepts(port: int, host: str = LOOPBACK, timeout_s: float = 0.5) -> bool:
+def accepts(port: int) -> bool:
     """Whether something accepts connections on the port."""
     try:
-        with socket.create_connection((host, port), timeout=timeout_s):
+        with socket.create_connection((LOOPBACK, port), timeout=0.5):
             return True
     except OSError:
         return False

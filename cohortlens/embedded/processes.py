@@ -100,7 +100,7 @@ def send(identity: ProcessIdentity, number: signal.Signals) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, poll_s: float = _POLL_S) -> bool:
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     """Wait for a condition with a bound.
 
     Returns:
@@ -110,7 +110,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, poll_s: float = 
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(poll_s)
+        time.sleep(_POLL_S)
     return True
 
 

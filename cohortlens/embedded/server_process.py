@@ -124,7 +124,7 @@ class ServerProcess:
             return None
         return found if found.is_alive() and program_of(found.pid) == program else None
 
-    def stop_orphan(self, program: str, timeout_s: float = 10.0) -> bool:
+    def stop_orphan(self, program: str) -> bool:
         """End what an earlier, killed start left running.
 
         Returns:
@@ -132,7 +132,7 @@ class ServerProcess:
         """
         found = self.orphan(program)
         if found is not None and send(found, signal.SIGTERM):
-            if not wait_until(lambda: not found.is_alive(), timeout_s):
+            if not wait_until(lambda: not found.is_alive(), 10.0):
                 send(found, signal.SIGKILL)
             wait_until(lambda: not found.is_alive(), 5.0)
         self._forget()

@@ -26,7 +26,7 @@ from cohortlens.embedded.processes import ProcessIdentity
 from cohortlens.embedded.redis import EmbeddedRedis
 from cohortlens.embedded.server_process import ServerProcess
 from cohortlens.embedded.settings import StackConfig
-from cohortlens.embedded.state import Kind, ServiceRecord
+from cohortlens.embedded.state import ServiceRecord
 
 Readiness = Callable[["CommandService"], bool]
 _HEARTBEAT_KEY = "cl:jobs:heartbeat"
@@ -39,12 +39,11 @@ class Service(ABC):
         name: As in ``status``.
         bound_s: Seconds its start may take.
         port: Port it listens on; 0 when it has none of its own.
-        kind: Whether we run it.
     """
 
-    def __init__(self, name: str, bound_s: float, *, port: int = 0, kind: Kind = "embedded") -> None:
+    def __init__(self, name: str, bound_s: float, *, port: int = 0) -> None:
         self.bound_s = bound_s
-        self.record = ServiceRecord(name, kind, port=port)
+        self.record = ServiceRecord(name, "embedded", port=port)
 
     @property
     def name(self) -> str:

@@ -30,6 +30,8 @@ from cohortlens.embedded.supervisor import StackEvent, Supervisor
 
 OnEvent = Callable[[StackEvent], None]
 _LOCK_WAIT_S = 25.0
+_READY_BOUND_S = 300.0
+"""Within it a stack in the background is ready, or it is stopped."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,6 @@ def up(
     on_event: OnEvent | None = None,
     on_ready: Callable[[], None] | None = None,
     *,
-    environ: Mapping[str, str] | None = None,
     programs: Programs | None = None,
 ) -> None:
     """Start the stack and supervise it in the foreground until a signal; call it in the main thread.
@@ -122,7 +123,6 @@ def up(
         config: Settings.
         on_event: Told of every change, in the main thread.
         on_ready: Called in a thread of its own once all services are ready; for seeding and probing.
-        environ: Environment of the services; that of this process when omitted.
         programs: What to run beside the servers; the programs of the release when omitted.
 
     Raises:
@@ -138,17 +138,15 @@ def up(
         if not is_ours:
             raise _already_running(config)
         end_leftovers(folder)
-        base = current_environment() if environ is None else environ
-        Supervisor(config, base, tell, programs).run(on_ready or _nothing)
+        Supervisor(config, current_environment(), tell, programs).run(on_ready or _nothing)
 
 
-def detach(config: StackConfig, on_event: OnEvent | None = None, timeout_s: float = 300.0) -> StackStatus:
+def detach(config: StackConfig, on_event: OnEvent | None = None) -> StackStatus:
     """Start the stack in the background and wait until it is ready.
 
     Args:
         config: Settings; the background process reads them again from the same environment.
         on_event: Told of every change until it is ready.
-        timeout_s: Bound of the wait; the stack is stopped when it is exceeded.
 
     Raises:
         StackAlreadyRunning: The folder's stack runs; nothing was started.
@@ -171,13 +169,13 @@ def detach(config: StackConfig, on_event: OnEvent | None = None, timeout_s: floa
         )
     assert process.stdout is not None
     with process.stdout:
-        faults = _follow(process.stdout, tell, time.monotonic() + timeout_s)
+        faults = _follow(process.stdout, tell, time.monotonic() + _READY_BOUND_S)
     if faults is None:
         # It goes on without us; Popen must not complain that nobody waits for it.
         process.returncode = 0
         return status(config)
     _end_background(process)
-    raise StackFailed(*(faults or [_unfinished(logs, timeout_s)]))
+    raise StackFailed(*(faults or [_unfinished(logs)]))
 
 
 def down(config: StackConfig, timeout_s: float = 30.0) -> DownReport:
@@ -323,11 +321,11 @@ def _end_background(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _unfinished(logs: Path, timeout_s: float) -> Fault:
+def _unfinished(logs: Path) -> Fault:
     last = "\n  ".join(tail(logs / "supervisor.log")) or "(the log is empty)"
     return Fault(
         reason="SERVICE_NOT_READY",
-        message=f"the stack did not get ready within {timeout_s:g} s",
+        message=f"the stack did not get ready within {_READY_BOUND_S:g} s",
         found=f"last lines of the supervisor's log:\n  {last}",
         cause="the machine is slow, or the supervisor ended",
         next=f"tail -n 100 {logs}/*.log",

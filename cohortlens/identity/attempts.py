@@ -75,21 +75,14 @@ class LoginAttempts:
         redis: Client of Redis.
         kek: The installation's key; e-mail addresses are counted under a keyed hash of them.
         limits: How many attempts are allowed.
-        clock: Clock of the count without Redis, in seconds.
     """
 
-    def __init__(
-        self,
-        redis: RedisClient,
-        kek: bytes,
-        limits: LoginLimits | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, redis: RedisClient, kek: bytes, limits: LoginLimits | None = None) -> None:
         self._limits = limits or LoginLimits()
         self._secret = derived_key(kek, "login-attempts")
         self._reserve = redis.register_script(_RESERVE)
         self._give_back = redis.register_script(_GIVE_BACK)
-        self._local = _LocalAttempts(self._limits, clock)
+        self._local = _LocalAttempts(self._limits, time.monotonic)
 
     async def reserve(self, email: str, address: str) -> None:
         """Take one attempt.

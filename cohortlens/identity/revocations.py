@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 
 from cohortlens.core.db import Database
 from cohortlens.core.errors import Unavailable
@@ -33,20 +32,12 @@ class Revocations:
         db: Database as the runtime role.
         redis: Client of Redis.
         life_s: Seconds for which a revocation matters: the life of an access token and its leeway.
-        monotonic: Clock of the local answers, in seconds.
     """
 
-    def __init__(
-        self,
-        db: Database,
-        redis: RedisClient,
-        life_s: int,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, db: Database, redis: RedisClient, life_s: int) -> None:
         self._db = db
         self._redis = redis
         self._life_s = life_s + 60
-        self._monotonic = monotonic
         self._known: OrderedDict[SessionId, tuple[bool, float]] = OrderedDict()
         self._asking: dict[SessionId, asyncio.Task[bool]] = {}
         self._load_lock = asyncio.Lock()
@@ -60,7 +51,7 @@ class Revocations:
             Unavailable: Neither Redis nor PostgreSQL answers.
         """
         known = self._known.get(session_id)
-        if known is not None and (known[0] or self._monotonic() - known[1] < KNOWN_S):
+        if known is not None and (known[0] or time.monotonic() - known[1] < KNOWN_S):
             return known[0]
         task = self._asking.get(session_id)
         if task is None:
@@ -81,7 +72,7 @@ class Revocations:
             self._distrust()
 
     async def _ask(self, session_id: SessionId) -> bool:
-        asked_at = self._monotonic()
+        asked_at = time.monotonic()
         revoked = await self._in_redis(session_id)
         if revoked is None:
             async with self._db.transaction() as tx:
@@ -90,7 +81,7 @@ class Revocations:
         return revoked
 
     async def _in_redis(self, session_id: SessionId) -> bool | None:
-        if self._monotonic() < self._avoid_until:
+        if time.monotonic() < self._avoid_until:
             return None
         try:
             with translated():
@@ -121,12 +112,12 @@ class Revocations:
         if not self._suspect:
             _LOG.warning("revocations_asked_of_postgres")
         self._suspect = True
-        self._avoid_until = self._monotonic() + _AVOID_S
+        self._avoid_until = time.monotonic() + _AVOID_S
 
     def _remember(self, session_id: SessionId, *, revoked: bool, at: float | None = None) -> None:
         # A question that was under way while the session ended must not bring it back.
         revoked = revoked or self._known.get(session_id, (False, 0.0))[0]
-        self._known[session_id] = (revoked, self._monotonic() if at is None else at)
+        self._known[session_id] = (revoked, time.monotonic() if at is None else at)
         self._known.move_to_end(session_id)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

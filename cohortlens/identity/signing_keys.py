@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -58,13 +57,11 @@ class SigningKeys:
     Args:
         db: Database as the runtime role.
         kek: The installation's key, 32 bytes.
-        monotonic: Clock of the cache, in seconds.
     """
 
-    def __init__(self, db: Database, kek: bytes, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, db: Database, kek: bytes) -> None:
         self._db = db
         self._sealer = Sealer(kek, "signing-key")
-        self._monotonic = monotonic
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
         self._active: SigningKey | None = None
@@ -125,10 +122,10 @@ class SigningKeys:
             return [PublicKey(row.kid, row.public_key) for row in await SigningKeyRows(tx).live()]
 
     async def _refresh(self) -> None:
-        if self._monotonic() - self._read_at <= _FRESH_S:
+        if time.monotonic() - self._read_at <= _FRESH_S:
             return
         async with self._reading:  # of many calls that find the keys old, one reads
-            if self._monotonic() - self._read_at > _FRESH_S:
+            if time.monotonic() - self._read_at > _FRESH_S:
                 await self._read()
 
     async def _read(self) -> None:
@@ -138,7 +135,7 @@ class SigningKeys:
         if self._active is None or self._active.kid != active.kid:
             self._active = SigningKey(active.kid, self._opened(active))
         self._public = {row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in rows}
-        self._read_at = self._monotonic()
+        self._read_at = time.monotonic()
 
     async def _make(self, rows: SigningKeyRows, state: str) -> None:
         private = Ed25519PrivateKey.generate()

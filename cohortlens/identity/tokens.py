@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -101,7 +100,6 @@ class AccessTokenVerifier:
         revocations: Sessions that were ended.
         generations: Told which generation of a session is in use.
         clock: Current time.
-        monotonic: Clock of the cache, in seconds.
     """
 
     def __init__(
@@ -111,14 +109,12 @@ class AccessTokenVerifier:
         revocations: Revocations,
         generations: UsedGenerations,
         clock: Clock = now,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = keys
         self._policy = policy
         self._revocations = revocations
         self._generations = generations
         self._clock = clock
-        self._monotonic = monotonic
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
@@ -132,7 +128,7 @@ class AccessTokenVerifier:
         """
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         verified = self._cache.get(digest)
-        if verified is None or verified.cached_until <= self._monotonic():
+        if verified is None or verified.cached_until <= time.monotonic():
             self._cache.pop(digest, None)
             verified = await self._proven(token)
         if verified.expires_at + LEEWAY_S <= self._clock().timestamp():
@@ -168,7 +164,7 @@ class AccessTokenVerifier:
             claims["role"],
             frozenset(claims["scope"].split()),
         )
-        return _Verified(principal, claims["exp"], claims["gen"], self._monotonic() + _CACHED_S)
+        return _Verified(principal, claims["exp"], claims["gen"], time.monotonic() + _CACHED_S)
 
     def _remember(self, digest: bytes, verified: _Verified) -> None:
         self._generations.note(verified.principal.session_id, verified.generation)

@@ -25,6 +25,7 @@ HEARTBEAT_LIFE_MS = 15_000
 IDLE_S = 0.5
 STOP_GRACE_S = 20.0
 _MAX_PAUSE_S = 10.0
+_WRITE_ATTEMPTS = 5
 _TRANSIENT = (Unavailable, Aborted, DeadlineExceeded, Cancelled)
 _LOG = get_logger(__name__)
 
@@ -196,9 +197,9 @@ class _LeaseLost(Exception):
     """Another process may have the event by now."""
 
 
-async def _insist(act: Callable[[], Awaitable[object]], attempts: int = 5) -> None:
+async def _insist(act: Callable[[], Awaitable[object]]) -> None:
     """Do a short database act, again after a lost connection; gives up quietly, as the lease will end."""
-    for attempt in range(attempts):
+    for attempt in range(_WRITE_ATTEMPTS):
         try:
             await act()
         except (CohortLensError, OSError) as error:

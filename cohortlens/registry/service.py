@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.contracts.manifest import ModelManifest
-from cohortlens.core.clock import Clock, now
+from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.ids import TenantId
@@ -40,12 +40,10 @@ class RegistryService:
 
     Args:
         db: The database.
-        clock: Gives the time of registrations and promotions.
     """
 
-    def __init__(self, db: Database, clock: Clock = now) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._clock = clock
         self._active: dict[tuple[TenantId, str], tuple[float, ModelVersion]] = {}
         self._reading: dict[tuple[TenantId, str], asyncio.Task[ModelVersion]] = {}
 
@@ -188,7 +186,7 @@ class RegistryService:
             state=READY if manifest.passed else REJECTED,
             artifact_digest=artifact_digest,
             training_run_id=training_run_id,
-            created_at=self._clock(),
+            created_at=clock.now(),
         )
         if not manifest.passed or (champion is not None and not is_better(manifest, champion.manifest)):
             return version, False
@@ -211,7 +209,7 @@ class RegistryService:
         actor: UUID | None,
         reason: str,
     ) -> None:
-        at: datetime = self._clock()
+        at: datetime = clock.now()
         await repository.activate(
             version.model, version.version, action=action, actor=actor, reason=reason, at=at
         )
