@@ -12,6 +12,7 @@ from cohortlens.cli.output import EXIT_FINDINGS, NEXT_BY_REASON, Fault, Output, 
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.cli.waiting import wait_until_final
 from cohortlens.client.client import Client
+from cohortlens.client.errors import ApiError
 from cohortlens.v1 import common_pb2, customers_pb2
 
 SHOWN_FAULTS = 50
@@ -60,7 +61,7 @@ def run_import(
     Raises:
         Fault: The import failed; the reason is the service's.
     """
-    stored = client.import_transactions(options, source.read)
+    stored = _uploaded(client, options, source)
     identifier = getattr(stored, "import")
     request = customers_pb2.GetImportRequest(**{"import": identifier})
     with out.progress("import") as show:
@@ -84,6 +85,22 @@ def run_import(
             metadata={"import": identifier},
         )
     return stored
+
+
+def _uploaded(
+    client: Client, options: customers_pb2.ImportOptions, source: IO[bytes]
+) -> customers_pb2.Import:
+    try:
+        return client.import_transactions(options, source.read)
+    except ApiError as error:
+        if error.reason != "SERVICE_UNREACHABLE":
+            raise
+        raise Fault(
+            error.reason,
+            f"{error.message}; the upload was not taken, or its answer was lost",
+            "cohortlens status, then import the file again: rows already present are not written twice",
+            error.code,
+        ) from None
 
 
 def import_data(done: customers_pb2.Import, faults: list[customers_pb2.ImportFault]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_a_killed_service_comes_back_and_callers_see_only_stated_errors(stack, d
     assert "OK" in callers.codes
 
 
-def test_a_killed_replica_loses_no_call(stack, demo):
+def test_a_killed_replica_is_replaced_and_callers_see_only_stated_errors(stack, demo):
     before = _predict(demo)
     replica = next(
         p

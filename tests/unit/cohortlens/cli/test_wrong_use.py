@@ -1,14 +1,17 @@
 """Whatever is typed, ``--json`` answers with exactly one document, and a person with the way out."""
 
+import io
 import json
 
 import pytest
 from click.testing import CliRunner
 
 from cohortlens.cli import session
+from cohortlens.cli.data import run_import
 from cohortlens.cli.main import main
 from cohortlens.cli.output import Fault, Output
 from cohortlens.client.errors import ApiError
+from cohortlens.v1.customers_pb2 import ImportOptions
 
 
 @pytest.fixture
@@ -103,6 +106,17 @@ def test_a_field_that_the_message_names_already_is_not_told_twice():
     assert Fault.from_api(error).message == told
     error.violations.append(("vectors", "is required"))
     assert Fault.from_api(error).message == f"{told}; vectors: is required"
+
+
+def test_an_upload_that_is_cut_off_says_that_sending_it_again_does_no_harm():
+    class Gone:
+        def import_transactions(self, *_):
+            raise ApiError("UNAVAILABLE", "SERVICE_UNREACHABLE", "nothing answers at this address")
+
+    with pytest.raises(Fault) as caught:
+        run_import(Gone(), Output("import"), ImportOptions(), io.BytesIO())
+    assert caught.value.exit_code == 7
+    assert "import the file again" in caught.value.next
 
 
 def test_a_fault_behind_the_document_goes_to_standard_error(capsys):
