@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from cohortlens.cli.output import Fault, Output
 from cohortlens.client.client import Client, Credentials, Tokens
 from cohortlens.client.errors import ApiError
 from cohortlens.core.errors import CohortLensError
+from cohortlens.core.private import make_private, write_private
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -64,6 +64,7 @@ class CredentialsFile:
 
     def save(self, accounts: list[Account]) -> None:
         """Replace the file in one step."""
+        make_private(self.path.parent)
         write_private(self.path, json.dumps({"tenants": [vars(a) for a in accounts]}, indent=2))
 
 
@@ -84,17 +85,8 @@ class FileTokenStore:
     def save(self, tokens: Tokens) -> None:
         """Store the token."""
         content = {"access_token": tokens.access_token, "expires_at": tokens.expires_at}
+        make_private(self._path.parent)
         write_private(self._path, json.dumps(content))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, replacing it in one step."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from cohortlens.core.config import Secret, Url
+from cohortlens.core.private import make_private
 from cohortlens.embedded import postgres_cluster, secrets
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.ports import LOOPBACK, free_port, is_free, port_in_use
@@ -83,7 +84,7 @@ class EmbeddedPostgres:
             StackFailed: ``PORT_IN_USE``, ``SERVICE_NOT_READY``, ``SECRETS_MISSING``, ``DATA_DIR_VERSION`` or
                 ``POSTGRES_NOT_RUNNABLE``.
         """
-        secrets.make_private(self.data_dir)
+        make_private(self.data_dir)
         self._refuse_lost_secrets()
         values = secrets.load_or_create(self.data_dir)
         install = enterable_install(postgres_cluster.installation(), _SERVER, self._user)

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cohortlens.core.config import Secret, Url
+from cohortlens.core.private import make_private
 from cohortlens.embedded.faults import Fault, StackFailed
-from cohortlens.embedded.secrets import StackSecrets, make_private
+from cohortlens.embedded.secrets import StackSecrets
 from cohortlens.embedded.server_process import not_ready
 from cohortlens.embedded.unprivileged import RunUser
 
@@ -160,15 +161,18 @@ def refuse_other_version(cluster: Path) -> None:
     except OSError:
         found = "unknown"
     if found != MAJOR:
-        raise StackFailed(
-            Fault(
-                reason="DATA_DIR_VERSION",
-                message="the data was written by another PostgreSQL",
-                found=f"version {found} in {cluster}, this release runs {MAJOR}",
-                cause="PostgreSQL cannot read the files of another major version",
-                next="back it up with the release that wrote it, or choose another COHORTLENS_DATA_DIR",
-            )
-        )
+        raise StackFailed(other_version(f"version {found} in {cluster}"))
+
+
+def other_version(found: str) -> Fault:
+    """The fault of data of another major version; ``found`` says which and where."""
+    return Fault(
+        reason="DATA_DIR_VERSION",
+        message="the data was written by another PostgreSQL",
+        found=f"{found}, this release runs {MAJOR}",
+        cause="PostgreSQL cannot read the files of another major version",
+        next="back it up with the release that wrote it, or choose another COHORTLENS_DATA_DIR",
+    )
 
 
 def bootstrap(url: Url, values: StackSecrets, log: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from cohortlens.core.config import SettingsInvalid, read, unknown_settings
 from cohortlens.embedded.faults import Fault
 from cohortlens.embedded.ports import is_free, port_in_use
-from cohortlens.embedded.postgres_cluster import MAJOR
+from cohortlens.embedded.postgres_cluster import MAJOR, other_version
 from cohortlens.embedded.settings import StackConfig, known_settings
 from cohortlens.embedded.state import read_state
 
@@ -64,6 +64,19 @@ def check_machine(config: StackConfig) -> list[Fault]:
         _ports,
     )
     return [fault for check in checks for fault in check(config)]
+
+
+def already_running(config: StackConfig) -> Fault:
+    """The fault of a start beside a stack that runs in the same folder."""
+    state = read_state(config.folder)
+    return Fault(
+        reason="STACK_ALREADY_RUNNING",
+        message=f"the stack in {config.folder} runs already",
+        found=f"supervisor pid {state.supervisor.pid} since {state.since}" if state else "its lock is held",
+        cause="one folder holds one stack",
+        next="cohortlens status",
+        severity="note",
+    )
 
 
 def _invalid(text: str) -> Fault:
@@ -118,16 +131,7 @@ def _running(config: StackConfig) -> list[Fault]:
     if state is None:
         return []
     if state.supervisor.is_alive():
-        return [
-            Fault(
-                reason="STACK_ALREADY_RUNNING",
-                message=f"the stack in {config.folder} runs already",
-                found=f"supervisor pid {state.supervisor.pid} since {state.since}",
-                cause="one folder holds one stack",
-                next="cohortlens status",
-                severity="note",
-            )
-        ]
+        return [already_running(config)]
     return [
         Fault(
             reason="STALE_STATE",
@@ -163,15 +167,7 @@ def _version(config: StackConfig) -> list[Fault]:
     others = sorted(name for name in clusters if name != f"postgres-{MAJOR}")
     if not others or f"postgres-{MAJOR}" in clusters:
         return []
-    return [
-        Fault(
-            reason="DATA_DIR_VERSION",
-            message="the data was written by another PostgreSQL",
-            found=f"{', '.join(others)} in {config.folder}, this release runs {MAJOR}",
-            cause="PostgreSQL cannot read the files of another major version",
-            next="back it up with the release that wrote it, or choose another COHORTLENS_DATA_DIR",
-        )
-    ]
+    return [other_version(f"{', '.join(others)} in {config.folder}")]
 
 
 def _disk(config: StackConfig) -> list[Fault]:

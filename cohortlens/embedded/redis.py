@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from cohortlens.core.config import Url
+from cohortlens.core.private import make_private
 from cohortlens.embedded import secrets
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.ports import LOOPBACK, free_port, is_free, port_in_use
@@ -59,7 +60,7 @@ class EmbeddedRedis:
         Raises:
             StackFailed: ``PORT_IN_USE`` or ``SERVICE_NOT_READY``.
         """
-        secrets.make_private(self.data_dir)
+        make_private(self.data_dir)
         password = secrets.load_or_create(self.data_dir).redis.reveal()
         self.server.stop_orphan(_PROGRAM)
         # Chosen once: a restart keeps the address that clients know.

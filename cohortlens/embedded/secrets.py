@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from cohortlens.core.config import Secret
+from cohortlens.core.private import create_private
 from cohortlens.embedded.faults import Fault, StackFailed
 
 FILE_NAME = "secrets.json"
@@ -45,12 +45,6 @@ class StackSecrets:
         )
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder of ours, mode 0700, if it is missing; its missing parents get the usual mode."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-
-
 def load_or_create(data_dir: Path) -> StackSecrets:
     """Read the folder's secrets, or make them when the folder has none.
 
@@ -59,7 +53,9 @@ def load_or_create(data_dir: Path) -> StackSecrets:
     """
     path = data_dir / FILE_NAME
     if not path.exists():
-        _write_new(path, StackSecrets.generate())
+        made = StackSecrets.generate()
+        names = StackSecrets.__dataclass_fields__
+        create_private(path, json.dumps({name: getattr(made, name).reveal() for name in names}, indent=2))
     try:
         if path.stat().st_mode & 0o077:
             raise StackFailed(_unreadable(path, "other users may read it", f"chmod 600 {path}"))
@@ -77,24 +73,6 @@ def exists(data_dir: Path) -> bool:
 
 def _password() -> Secret:
     return Secret(secrets.token_urlsafe(24))
-
-
-def _write_new(path: Path, values: StackSecrets) -> None:
-    names = StackSecrets.__dataclass_fields__
-    text = json.dumps({name: getattr(values, name).reveal() for name in names}, indent=2)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        # A link, not a rename: of two starts at once the first one's secrets stay.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def _unreadable(path: Path, cause: str, next_step: str) -> Fault:

@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from cohortlens.core.private import make_private
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.processes import ProcessIdentity, identity_of, program_of, send, wait_until
-from cohortlens.embedded.secrets import make_private
 from cohortlens.embedded.unprivileged import RunUser
 
 _TAIL_LINES = 15

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from cohortlens.core.private import make_private
 from cohortlens.embedded import preflight
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.leftovers import DownReport, end_leftovers
 from cohortlens.embedded.processes import marked, program_of, send, wait_until
-from cohortlens.embedded.secrets import make_private
 from cohortlens.embedded.server_process import tail
 from cohortlens.embedded.services import Programs
 from cohortlens.embedded.settings import StackConfig, current_environment
-from cohortlens.embedded.state import ServiceRecord, StackState, folder_lock, read_state
+from cohortlens.embedded.state import ServiceRecord, folder_lock, read_state
 from cohortlens.embedded.supervisor import StackEvent, Supervisor
 
 OnEvent = Callable[[StackEvent], None]
@@ -193,7 +193,7 @@ def down(config: StackConfig, timeout_s: float = 30.0) -> DownReport:
     if state is not None and state.supervisor.is_alive():
         names = [service.name for service in state.services if service.identity is not None]
         send(state.supervisor, signal.SIGTERM)
-        if wait_until(lambda: not _lives(state), timeout_s):
+        if wait_until(lambda: not state.supervisor.is_alive(), timeout_s):
             stopped = names
         else:
             send(state.supervisor, signal.SIGKILL)
@@ -257,30 +257,12 @@ def _preflight(config: StackConfig, tell: OnEvent) -> None:
 
 
 def _already_running(config: StackConfig) -> StackAlreadyRunning:
-    found = status(config)
-    since = (
-        f"supervisor pid {found.supervisor_pid} since {found.since}" if found.since else "its lock is held"
-    )
-    return StackAlreadyRunning(
-        Fault(
-            reason="STACK_ALREADY_RUNNING",
-            message=f"the stack in {config.folder} runs already",
-            found=since,
-            cause="one folder holds one stack",
-            next="cohortlens status",
-            severity="note",
-        ),
-        found,
-    )
+    return StackAlreadyRunning(preflight.already_running(config), status(config))
 
 
 def _is_supervised(folder: Path) -> bool:
     state = read_state(folder)
     return state is not None and state.supervisor.is_alive()
-
-
-def _lives(state: StackState) -> bool:
-    return state.supervisor.is_alive()
 
 
 def _follow(output: IO[bytes], tell: OnEvent, deadline: float) -> list[Fault] | None:

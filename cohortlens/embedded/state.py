@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cohortlens.core.private import write_private
 from cohortlens.embedded.processes import ProcessIdentity, wait_until
 
 FILE_NAME = "state.json"
@@ -78,12 +79,7 @@ class StackState:
 
     def write(self, folder: Path) -> None:
         """Replace the folder's state in one step; mode 0600."""
-        path = folder / FILE_NAME
-        draft = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"version": _VERSION, **_plain(self)}, file)
-        draft.replace(path)
+        write_private(folder / FILE_NAME, json.dumps({"version": _VERSION, **_plain(self)}))
 
 
 def read_state(folder: Path) -> StackState | None:

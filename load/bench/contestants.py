@@ -18,9 +18,10 @@ import grpc
 import numpy as np
 import psutil
 
+from cohortlens.embedded.ports import free_port
 from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc
 from load.bench.h2load import Endpoint, grpc_endpoint
-from load.bench.processes import free_port, running, tree
+from load.bench.processes import running, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = Path(__file__).with_name("servers")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,14 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from cohortlens.embedded.ports import accepts
+
 READY_S = 90.0
-
-
-def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -77,7 +71,7 @@ def _wait(child: subprocess.Popen[bytes], port: int) -> None:
     while time.monotonic() < end:
         if child.poll() is not None:
             break
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        if accepts(port):
             return
         time.sleep(0.1)
     child.kill()

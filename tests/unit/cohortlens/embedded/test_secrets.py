@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import stat
 import threading
 
@@ -52,7 +53,7 @@ def test_a_file_open_to_others_is_refused(tmp_path):
 
 
 def test_two_starts_at_once_agree(tmp_path, monkeypatch):
-    monkeypatch.setattr(secrets.os, "getpid", threading.get_ident)  # as in two processes
+    monkeypatch.setattr(os, "getpid", threading.get_ident)  # as in two processes
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(secrets.load_or_create(tmp_path))) for _ in range(8)
