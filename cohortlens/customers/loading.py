@@ -66,9 +66,14 @@ class Loaded:
     new_customers: int
 
 
+async def allow_long_work(tx: AsyncConnection) -> None:
+    """Let a transaction read or write all rows of a tenant: the limits of a request would end it."""
+    await (await driver(tx)).execute(_LIMITS)
+
+
 async def prepare(tx: AsyncConnection) -> None:
     """Give a transaction the limits of long work, and the tenant's imports an order."""
-    await (await driver(tx)).execute(_LIMITS)
+    await allow_long_work(tx)
     await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('import ' || app.tid()::text, 0))"))
 
 

@@ -22,6 +22,7 @@ from cohortlens.core.ids import CustomerId, ImportId, TenantId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.paging import PageTokens, page_size
 from cohortlens.customers import features as feature_store
+from cohortlens.customers import loading
 from cohortlens.customers.dialect import check_delimiter
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import (
@@ -246,6 +247,7 @@ class CustomersService:
             FailedPrecondition: DATA_MISSING: nothing was imported yet.
         """
         async with self._db.tenant_transaction(tenant_id) as tx:
+            await loading.allow_long_work(tx)
             state = await CustomersRepository(tx).data_state()
             if state is None:
                 raise FailedPrecondition(

@@ -2,9 +2,11 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument
+from cohortlens.customers import features as feature_store
 from cohortlens.customers.models import CustomerNotFound
 
 ROWS = ("a,2024-01-01,10", "a,2024-01-09,20.50", "b,2024-01-02,5", "c,2024-01-03,7", "d,2024-01-09,-3")
@@ -131,6 +133,20 @@ async def test_the_training_snapshot_holds_purchase_days_and_no_identifier(stock
     assert (str(as_of), currency) == ("2024-01-09", "USD")
     assert sum(table["amount"].to_pylist()) == 42.5
     assert sum(table["returns"].to_pylist()) == 3.0
+
+
+async def test_a_large_training_snapshot_is_not_ended_by_the_limit_of_a_request(shop, csv, monkeypatch):
+    await shop.load(csv("a,2024-01-01,10"))
+    read, limits = feature_store.tenant_days, []
+
+    async def watched(tx, currency):
+        limits.append(await tx.scalar(text("SELECT current_setting('statement_timeout')")))
+        return await read(tx, currency)
+
+    monkeypatch.setattr(feature_store, "tenant_days", watched)
+    table, _, _ = await shop.service.training_snapshot(shop.tenant.tenant_id)
+    assert table.num_rows == 1
+    assert limits == ["20min"]
 
 
 async def test_a_tenant_without_data_has_nothing_to_train_on(other_shop):
