@@ -8,7 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohortlens.core.config import Url, setting
+from cohortlens.core.config import setting
+from cohortlens.core.settings import SharedConfig
 
 SOCKET_PATH_LIMIT = 107
 """Bytes that the kernel allows for the path of a Unix socket."""
@@ -17,31 +18,15 @@ _LONGEST_RAY_SOCKET = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasm
 
 
 @dataclass(frozen=True)
-class WorkerConfig:
-    """Where models lie, how to reach Redis, and how much a replica may use."""
+class WorkerConfig(SharedConfig):
+    """How much the workers may use, beside what every process reads."""
 
-    data_dir: Path = setting(
-        "DATA_DIR", Path(".cohortlens"), "folder of the embedded stack's data, mode 0700"
-    )
-    artifact_dir: Path | None = setting(
-        "ARTIFACT_DIR", None, "artifact store; `artifacts` in the data folder when unset"
-    )
-    redis_url: Url = setting("REDIS_URL", Url(""), "Redis or Valkey; embedded when unset")
     replicas: int = setting("REPLICAS", 1, "replicas of each worker deployment")
     model_memory: int = setting(
         "WORKER_MODEL_MEMORY", 256 * 2**20, "bytes of models that one replica keeps in memory"
     )
     object_memory: int = setting("WORKER_OBJECT_MEMORY", 100 * 2**20, "bytes of Ray's object store")
     training_slots: int = setting("TRAINING_SLOTS", 1, "models that may be trained at the same time")
-    log_level: str = setting(
-        "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
-    )
-    log_format: str = setting("LOG_FORMAT", "json", "form of log lines", choices=("json", "text"))
-
-    @property
-    def artifacts(self) -> Path:
-        """Folder of the artifact store."""
-        return (self.artifact_dir or self.data_dir / "artifacts").absolute()
 
     @property
     def ray_dir(self) -> Path:

@@ -6,7 +6,6 @@ Training writes, replicas and the control plane read. A write is atomic: a reade
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -15,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from cohortlens.core.errors import Code, CohortLensError, NotFound, Unavailable
+from cohortlens.core.disk import disk_faults
+from cohortlens.core.errors import Code, CohortLensError, NotFound
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_CHUNK_BYTES = 1 << 20
 
 
 class ArtifactMissing(NotFound):
@@ -32,12 +31,6 @@ class ArtifactCorrupt(CohortLensError):
 
     code = Code.DATA_LOSS
     reason = "ARTIFACT_CORRUPT"
-
-
-class DiskFull(Unavailable):
-    """No room is left for the blob; nothing of it was kept."""
-
-    reason = "DISK_FULL"
 
 
 class LocalArtifactStore:
@@ -83,23 +76,6 @@ class LocalArtifactStore:
                 self._keep(target, digest)
         return digest
 
-    def put_file(self, source: Path) -> str:
-        """Store a copy of a file.
-
-        Returns:
-            The digest, 64 hex digits.
-
-        Raises:
-            DiskFull: No room is left.
-        """
-        running = hashlib.sha256()
-        with Path(source).open("rb") as reader, self._writing() as target:
-            while chunk := reader.read(_CHUNK_BYTES):
-                running.update(chunk)
-                target.write(chunk)
-            self._keep(target, running.hexdigest())
-        return running.hexdigest()
-
     def open_verified(self, digest: str) -> BinaryIO:
         """Open a blob for reading after its bytes were checked.
 
@@ -143,20 +119,13 @@ class LocalArtifactStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
-        try:
+        with disk_faults("The disk that holds the artifacts is full; free some space and try again."):
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.root, prefix=".new-", delete=False) as target:
                 try:
                     yield target
                 finally:
                     Path(target.name).unlink(missing_ok=True)
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFull(
-                    "The disk that holds the artifacts is full; free some space and try again.",
-                    retry_delay_s=60,
-                ) from error
-            raise
 
     def _keep(self, target: tempfile._TemporaryFileWrapper[bytes], digest: str) -> None:
         final = self._place(digest)

@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from cohortlens.core.disk import DiskFull
 from cohortlens.core.errors import (
     Aborted,
     CohortLensError,
@@ -272,11 +273,7 @@ def _fault(error: BaseException) -> CohortLensError | None:
             retry_delay_s=0.1,
         )
     if state == _DISK_FULL_STATE:
-        return Unavailable(
-            "the database has no space left on its disk; free some and try again",
-            reason="DISK_FULL",
-            retry_delay_s=60.0,
-        )
+        return DiskFull("the database has no space left on its disk; free some and try again")
     if state == _CANCELED_STATE:
         return DeadlineExceeded("the database did not finish the statement in time")
     return None

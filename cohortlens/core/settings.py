@@ -1,4 +1,4 @@
-"""The settings that every process of the control plane shares; a process adds its own dataclass beside it."""
+"""The settings that processes share; a process adds its own dataclass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,29 @@ from cohortlens.core.config import Duration, Secret, Url, setting
 
 
 @dataclass(frozen=True)
-class CoreConfig:
+class SharedConfig:
+    """What the workers read too; standard library only, as all they import."""
+
+    data_dir: Path = setting(
+        "DATA_DIR", Path(".cohortlens"), "folder of the embedded stack's data, mode 0700"
+    )
+    artifact_dir: Path | None = setting(
+        "ARTIFACT_DIR", None, "artifact store; `artifacts` in the data folder when unset"
+    )
+    redis_url: Url = setting("REDIS_URL", Url(""), "Redis or Valkey; embedded when unset")
+    log_level: str = setting(
+        "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = setting("LOG_FORMAT", "json", "form of log lines", choices=("json", "text"))
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the artifact store, absolute: the processes have different working folders."""
+        return (self.artifact_dir or self.data_dir / "artifacts").absolute()
+
+
+@dataclass(frozen=True)
+class CoreConfig(SharedConfig):
     """Where the data lies, how to reach PostgreSQL and Redis; the embedded stack fills in the addresses."""
 
     environment: str = setting(
@@ -18,12 +40,6 @@ class CoreConfig:
         "what kind of installation this is",
         choices=("development", "test", "production"),
     )
-    data_dir: Path = setting(
-        "DATA_DIR", Path(".cohortlens"), "folder of the embedded stack's data, mode 0700"
-    )
-    artifact_dir: Path | None = setting(
-        "ARTIFACT_DIR", None, "artifact store; `artifacts` in the data folder when unset"
-    )
     database_url: Url = setting(
         "DATABASE_URL", Url(""), "PostgreSQL of the runtime role; embedded when unset"
     )
@@ -31,18 +47,8 @@ class CoreConfig:
         "DATABASE_ADMIN_URL", Url(""), "PostgreSQL of the owner role, for migrations"
     )
     database_pool_size: int = setting("DATABASE_POOL_SIZE", 8, "connections a process keeps to PostgreSQL")
-    redis_url: Url = setting("REDIS_URL", Url(""), "Redis or Valkey; embedded when unset")
     kek: Secret = setting(
         "KEK", Secret(""), "key that seals signing keys: 32 bytes, base64; made by the embedded stack"
     )
     issuer: str = setting("ISSUER", "https://cohortlens.local", "issuer of access tokens")
     access_token_ttl: Duration = setting("ACCESS_TOKEN_TTL", Duration(600), "life of an access token")
-    log_level: str = setting(
-        "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
-    )
-    log_format: str = setting("LOG_FORMAT", "json", "form of log lines", choices=("json", "text"))
-
-    @property
-    def artifacts(self) -> Path:
-        """Folder of the artifact store."""
-        return self.artifact_dir or self.data_dir / "artifacts"

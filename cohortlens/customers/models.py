@@ -12,7 +12,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortlens.core.errors import InvalidArgument, NotFound, Unavailable, Violation
+from cohortlens.core.errors import InvalidArgument, NotFound, Violation
 from cohortlens.core.ids import CustomerId, ImportId, parse_uuid
 
 MAX_FILE_BYTES = 1 << 30
@@ -207,12 +207,6 @@ class ImportAborted(FileFault):
     """A row fault in a file that was to be refused at the first one."""
 
     reason = "ROW_INVALID"
-
-
-class DiskFull(Unavailable):
-    """No space left to spool the upload."""
-
-    reason = "DISK_FULL"
 
 
 class CustomerNotFound(NotFound):

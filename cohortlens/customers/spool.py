@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from cohortlens.core.disk import disk_faults
 from cohortlens.core.ids import ImportId, TenantId, parse_uuid
-from cohortlens.customers.models import MAX_FILE_BYTES, DiskFull, FileEmpty, ImportTooLarge
+from cohortlens.customers.models import MAX_FILE_BYTES, FileEmpty, ImportTooLarge
 
 _WRITE_BYTES = 4 << 20
 _UPLOAD = ".upload"
 _PART = ".part"
+_FULL = "no space is left for uploads; free space in the data folder and send the file again"
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class Spool:
         """
         final = self.path(tenant_id, import_id)
         part = final.with_name(final.name + _PART)
-        with disk_faults():
+        with disk_faults(_FULL):
             file = await asyncio.to_thread(self._create, part)
         try:
-            with disk_faults():
+            with disk_faults(_FULL):
                 size, digest = await self._write(file, chunks)
                 await asyncio.to_thread(self._seal, file, part, final)
         except BaseException:
@@ -127,21 +127,3 @@ class Spool:
             os.fsync(folder)  # the new name must outlive a power cut too
         finally:
             os.close(folder)
-
-
-@contextmanager
-def disk_faults(next_step: str = "send the file again") -> Iterator[None]:
-    """Turn a full disk into ``DiskFull``.
-
-    Raises:
-        DiskFull: No space or quota is left in the spool.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"no space is left for uploads; free space in the data folder and {next_step}",
-                retry_delay_s=60.0,
-            ) from error
-        raise

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core import clock
 from cohortlens.core.db import Database, retried
+from cohortlens.core.disk import disk_faults
 from cohortlens.core.errors import InvalidArgument
 from cohortlens.core.ids import TenantId
 from cohortlens.core.outbox import Outbox
@@ -18,10 +19,11 @@ from cohortlens.customers.importer import Reading, accepted_batches, read_file
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import TRANSACTIONS_IMPORTED, Import, ImportRows
 from cohortlens.customers.repository import CustomersRepository
-from cohortlens.customers.spool import Spool, disk_faults
+from cohortlens.customers.spool import Spool
 
 _READING_SHARE = 0.5
 _PROGRESS_S = 0.5
+_FULL = "no space is left for uploads; free space in the data folder and the import goes on by itself"
 
 
 class ImportWork:
@@ -107,7 +109,7 @@ class ImportWork:
                 async with self._db.tenant_transaction(tenant_id) as tx:
                     ratio = reading.ratio * _READING_SHARE
                     await ImportsRepository(tx).progress(stored.import_id, ratio, reading.rows_read)
-            with disk_faults("the import goes on by itself"):
+            with disk_faults(_FULL):
                 await task
         finally:
             # The thread cannot be cancelled: it is told to stop, and awaited, so that it outlives nothing.

@@ -150,7 +150,7 @@ class Supervisor:
         self._tell("stack", "ready", "")
 
     def _start_servers(self) -> dict[str, str]:
-        config, values = self._config, {"ARTIFACT_DIR": str(self._config.artifacts.absolute())}
+        config, values = self._config, {"ARTIFACT_DIR": str(self._config.artifacts)}
         if config.embeds_postgres:
             postgres = PostgresService(self._folder, config.port("postgres"))
             self._add(postgres)

@@ -55,7 +55,7 @@ def store(workers):
 def snapshot(days, store, tmp_path_factory):
     path = tmp_path_factory.mktemp("snapshot") / "days.parquet"
     pq.write_table(pa.table(days.columns()), path)
-    return store.put_file(path)
+    return store.put_bytes(path.read_bytes())
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from cohortlens.core.disk import DiskFull
 from cohortlens.core.ids import ImportId, TenantId, uuid7
 from cohortlens.customers import spool as module
-from cohortlens.customers.models import DiskFull, FileEmpty, ImportTooLarge
+from cohortlens.customers.models import FileEmpty, ImportTooLarge
 from cohortlens.customers.spool import Spool
 
 TENANT, IMPORT = TenantId(uuid7()), ImportId(uuid7())

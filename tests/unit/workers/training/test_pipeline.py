@@ -4,11 +4,12 @@ import os
 import numpy as np
 import pytest
 
-from cohortlens.contracts.artifacts import DiskFull, LocalArtifactStore
+from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.featurize import featurize
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.contracts.purchase_days import PurchaseDays, purchase_days
+from cohortlens.core.disk import DiskFull
 from tests.fixtures.shops import FIRST_DAY, day_text, shop, write_snapshot
 from workers.runtime.bundle import Bundle
 from workers.training import export, pipeline
@@ -50,7 +51,7 @@ def test_the_manifest_tells_what_was_trained(store):
     for target in ("purchases", "spend"):
         assert manifest.calibration[target] == manifest.calibration[f"{target}:90"]
         assert manifest.calibration[f"{target}:30"].level_ratio == 0.8
-    assert store.put_file(store.root.parent / "snapshot.parquet") == manifest.data_sha256
+    assert store.put_bytes((store.root.parent / "snapshot.parquet").read_bytes()) == manifest.data_sha256
     assert {"purchases.rmse", "spend.mae", "spend.coverage80", "purchases.rmse.own_rate"} <= set(
         manifest.metrics
     )
