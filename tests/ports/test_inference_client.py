@@ -26,6 +26,7 @@ from tests.fakes.inference import (
     workers_away,
 )
 from tests.fakes.replicas import FakeRedis, Replica
+from tests.fixtures.waiting import eventually
 
 DIGEST = "a" * 64
 ORDER = TrainingOrder("prediction", "b" * 64, date(2024, 6, 30), "USD", 7)
@@ -157,13 +158,15 @@ async def test_a_refusal_keeps_its_reason_and_its_words(side):
     assert refused.value.reason == "FEATURE_SCHEMA_MISMATCH"
 
 
+async def _has_none(client, deployment):
+    return not (await client.live_replicas()).get(deployment)
+
+
 async def test_a_deployment_without_replicas_is_unavailable_with_a_retry_delay(side):
     client, kind = side
     await score(client, rows(1))
     kind.lose("prediction")
-    async with asyncio.timeout(10):
-        while (await client.live_replicas()).get("prediction"):  # noqa: ASYNC110 - bounded above
-            await asyncio.sleep(0.01)
+    await eventually(lambda: _has_none(client, "prediction"))
     with pytest.raises(Unavailable) as refused:
         await score(client, rows(1), timeout=0.3)
     assert (refused.value.reason, refused.value.metadata) == (
@@ -195,9 +198,7 @@ async def test_cancelling_a_call_cancels_the_work_behind_it(side):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
-        while not cancelled():  # noqa: ASYNC110 - bounded above
-            await asyncio.sleep(0.01)
+    await eventually(cancelled)
 
 
 async def test_loading_a_model_tells_how_many_replicas_have_it(side):

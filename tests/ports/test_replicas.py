@@ -17,6 +17,7 @@ from cohortlens.analytics.ports import TrainingOrder
 from cohortlens.core.errors import Internal, Unavailable
 from tests.fakes.inference import scores_of
 from tests.fakes.replicas import FakeRedis, Replica
+from tests.fixtures.waiting import eventually
 
 ROWS = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
 AWAY = (grpc.StatusCode.UNAVAILABLE, "DRAINING: the replica stops")
@@ -46,16 +47,10 @@ async def score(client, timeout=10.0):
     np.testing.assert_array_equal(found["value"], scores_of("spend", ROWS)["value"])
 
 
-async def until(condition, timeout=10.0):
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 - bounded, and the servers tell nobody
-            await asyncio.sleep(0.01)
-
-
 async def test_a_call_that_finds_its_replica_away_is_answered_by_another():
     bad, good = Replica(), Replica()
     async with cluster(bad, good) as (client, _, directory):
-        await until(lambda: len(directory.live("prediction")) == 2)
+        await eventually(lambda: len(directory.live("prediction")) == 2)
         bad.fail_with = [AWAY] * 100
         for _ in range(8):
             await score(client)
@@ -68,18 +63,18 @@ async def test_a_call_that_finds_its_replica_away_is_answered_by_another():
 async def test_an_ejected_replica_returns_once_it_can_be_reached():
     bad, good = Replica(), Replica()
     async with cluster(bad, good) as (client, _, directory):
-        await until(lambda: len(directory.live("prediction")) == 2)
+        await eventually(lambda: len(directory.live("prediction")) == 2)
         bad.fail_with = [AWAY]
         while bad.fail_with:
             await score(client)
         assert directory.counts() == {"prediction": 1}
-        await until(lambda: directory.counts() == {"prediction": 2})
+        await eventually(lambda: directory.counts() == {"prediction": 2})
 
 
 async def test_two_replicas_that_are_both_away_end_the_call_as_unavailable():
     one, two = Replica(), Replica()
     async with cluster(one, two) as (client, _, directory):
-        await until(lambda: len(directory.live("prediction")) == 2)
+        await eventually(lambda: len(directory.live("prediction")) == 2)
         one.fail_with, two.fail_with = [AWAY], [AWAY]
         with pytest.raises(Unavailable) as refused:
             await score(client)
@@ -105,7 +100,7 @@ async def test_the_only_replica_dies_during_a_call_and_its_successor_answers_it(
         await score(client)
         first.gate = asyncio.Event()
         calls = [asyncio.create_task(score(client)) for _ in range(5)]
-        await until(lambda: first.calls == 6)
+        await eventually(lambda: first.calls == 6)
         await first.server.stop(None)
         await second.start()
         redis.deregister("prediction", "r0")
@@ -129,10 +124,10 @@ async def test_a_replica_that_restarts_on_its_address_is_used_again():
 async def test_calls_go_to_the_replica_with_fewer_rows_under_way():
     busy, idle = Replica(), Replica()
     async with cluster(busy, idle) as (client, _, directory):
-        await until(lambda: len(directory.live("prediction")) == 2)
+        await eventually(lambda: len(directory.live("prediction")) == 2)
         busy.gate = idle.gate = asyncio.Event()
         calls = [asyncio.create_task(score(client)) for _ in range(6)]
-        await until(lambda: busy.calls + idle.calls == 6)
+        await eventually(lambda: busy.calls + idle.calls == 6)
         assert (busy.calls, idle.calls) == (3, 3)
         busy.gate.set()
         await asyncio.gather(*calls)
@@ -141,7 +136,7 @@ async def test_calls_go_to_the_replica_with_fewer_rows_under_way():
 async def test_known_replicas_are_used_while_redis_is_away_and_forgotten_only_after_it_told_twice():
     kept, gone = Replica(), Replica()
     async with cluster(kept, gone, grace_s=0.3) as (client, redis, directory):
-        await until(lambda: directory.counts() == {"prediction": 2})
+        await eventually(lambda: directory.counts() == {"prediction": 2})
         redis.stop()
         await asyncio.sleep(0.3)
         await score(client)
@@ -151,7 +146,7 @@ async def test_known_replicas_are_used_while_redis_is_away_and_forgotten_only_af
         await asyncio.sleep(0.1)
         assert directory.counts() == {"prediction": 2}
         redis.keys.update({key: value for key, value in keys.items() if key.endswith("r0")})
-        await until(lambda: directory.counts() == {"prediction": 1})
+        await eventually(lambda: directory.counts() == {"prediction": 1})
         await score(client)
 
 
@@ -179,11 +174,11 @@ async def test_a_worker_s_own_fault_is_not_repeated_and_tells_the_caller_nothing
 async def test_rows_under_way_are_counted_down_after_a_cancelled_call():
     replica = Replica()
     async with cluster(replica) as (client, _, directory):
-        await until(lambda: len(directory.live("prediction")) == 1)
+        await eventually(lambda: len(directory.live("prediction")) == 1)
         replica.gate = asyncio.Event()
         task = asyncio.create_task(score(client))
         (endpoint,) = directory.live("prediction")
-        await until(lambda: endpoint.rows_in_flight == 2)
+        await eventually(lambda: endpoint.rows_in_flight == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -193,7 +188,7 @@ async def test_rows_under_way_are_counted_down_after_a_cancelled_call():
 async def test_loading_skips_a_replica_that_went_away_and_loads_the_others():
     gone, there = Replica(), Replica()
     async with cluster(gone, there) as (client, _, directory):
-        await until(lambda: len(directory.live("prediction")) == 2)
+        await eventually(lambda: len(directory.live("prediction")) == 2)
         gone.fail_with = [AWAY]
         assert await client.load_model("prediction", "a" * 64, deadline=time.monotonic() + 5) == 1
         assert there.loaded == ["a" * 64]

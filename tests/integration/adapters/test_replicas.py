@@ -9,6 +9,7 @@ import pytest
 
 from cohortlens.adapters.replicas import CHANNEL, ReplicaDirectory
 from cohortlens.core.redis import redis_client as connect
+from tests.fixtures.waiting import eventually
 
 
 async def register(redis, name, *, life_ms=60_000, tell=True):
@@ -16,12 +17,6 @@ async def register(redis, name, *, life_ms=60_000, tell=True):
     await redis.set(f"cl:replica:prediction:{name}", json.dumps(record), px=life_ms)
     if tell:
         await redis.publish(CHANNEL, name)
-
-
-async def until(condition, timeout=15.0):
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 - bounded, and the directory tells nobody
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -37,8 +32,8 @@ async def directory(redis_url):
 async def test_replicas_join_by_their_announcement_and_leave_when_their_key_expires(redis_client, directory):
     await register(redis_client, "stays")
     await register(redis_client, "dies", life_ms=300, tell=False)
-    await until(lambda: directory.counts() == {"prediction": 2})
-    await until(lambda: directory.counts() == {"prediction": 1})
+    await eventually(lambda: directory.counts() == {"prediction": 2}, 15.0)
+    await eventually(lambda: directory.counts() == {"prediction": 1}, 15.0)
     assert directory.live("prediction")[0].replica == "stays"
 
 
@@ -46,7 +41,7 @@ async def test_a_killed_server_takes_no_replica_away_and_new_ones_are_seen_after
     redis_client, redis_server, directory
 ):
     await register(redis_client, "old")
-    await until(lambda: directory.counts() == {"prediction": 1})
+    await eventually(lambda: directory.counts() == {"prediction": 1}, 15.0)
     redis_server.stop()
     try:
         await asyncio.sleep(1.0)
@@ -57,4 +52,4 @@ async def test_a_killed_server_takes_no_replica_away_and_new_ones_are_seen_after
     await register(client, "old")
     await register(client, "new")
     await client.aclose()
-    await until(lambda: directory.counts() == {"prediction": 2})
+    await eventually(lambda: directory.counts() == {"prediction": 2}, 15.0)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from cohortlens.analytics.models import ResourceMissing, RunNotPublished, Subjects, WorkState
-from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import uuid7
 from cohortlens.core.outbox import claim
 from cohortlens.registry.models import NoActiveModel
 from tests.fakes.inference import workers_away
-
-REPEATS = SCHEMA.index("x")
 
 
 async def test_a_run_publishes_segments_whose_sizes_and_spend_cover_all_customers(world):

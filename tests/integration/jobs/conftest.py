@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from cohortlens.core.outbox import Outbox
 from cohortlens.core.paging import PageTokens
 from cohortlens.customers.service import CustomersService
 from cohortlens.jobs.runner import Runner
+from tests.fixtures import waiting
 from tests.integration.jobs.worker_process import JobServices
 
 
@@ -52,14 +52,7 @@ def record(database, tenants):
     return write
 
 
-async def until(condition, what, timeout_s=60.0):
-    """Wait, with a bound, until an async condition holds."""
-    deadline = time.monotonic() + timeout_s
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        await asyncio.sleep(0.05)
-
-
 @pytest.fixture
 def eventually():
-    return until
+    """Wait with a bound that leases and back-offs fit into."""
+    return lambda condition, what: waiting.eventually(condition, 60.0, what)

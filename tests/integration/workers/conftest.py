@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,21 +19,11 @@ import redis
 
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
+from tests.fixtures.waiting import eventually_blocking as eventually
 from workers.reaper import processes_of, reap
 
 ROOT = Path(__file__).resolve().parents[3]
 READY_S = 120
-
-
-def eventually(condition, seconds=15.0):
-    """The first true value of ``condition``; fails when none comes in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not true within {seconds} s: {condition}")
 
 
 class Valkey:

@@ -12,7 +12,7 @@ import pytest
 from cohortlens.core.config import Url
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
-from tests.integration.workers.conftest import eventually
+from tests.fixtures.waiting import eventually
 from workers.config import WorkerConfig
 from workers.deployments import codec
 from workers.deployments.base import Replica, Unhealthy
@@ -112,7 +112,7 @@ async def test_a_replica_that_cannot_import_what_it_needs_is_unhealthy(config, m
 
 
 async def test_draining_deregisters_first_and_lets_the_call_under_way_end(replica, config, model):
-    await asyncio.to_thread(eventually, lambda: keys(config))
+    await eventually(lambda: keys(config), 15.0)
     rows = np.ones((200, 3), np.float32)
     request = pb.ScoreRequest(
         artifact_digest="a" * 64, schema_hash="5c", target="spend", features=codec.matrix(rows)
@@ -124,7 +124,7 @@ async def test_draining_deregisters_first_and_lets_the_call_under_way_end(replic
         assert replica.record().rows_in_flight == 200
 
         closing = asyncio.create_task(replica.close(leave_s=0.2, grace_s=10))
-        await asyncio.to_thread(eventually, lambda: not keys(config))
+        await eventually(lambda: not keys(config), 15.0)
         assert not under_way.done()
         model.go.set()
         answer = await under_way

@@ -23,7 +23,8 @@ from cohortlens.contracts.featurize import featurize
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.contracts.purchase_days import purchase_days
 from cohortlens.internal.v1 import inference_pb2 as pb
-from tests.integration.workers.conftest import ROOT, eventually
+from tests.fixtures.waiting import eventually_blocking as eventually
+from tests.integration.workers.conftest import ROOT
 from workers.deployments import codec
 from workers.runtime.bundle import Bundle
 

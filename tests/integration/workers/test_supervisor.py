@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.workers.conftest import ROOT, Workers, eventually
+from tests.fixtures.waiting import eventually_blocking as eventually
+from tests.integration.workers.conftest import ROOT, Workers
 
 
 @pytest.fixture
