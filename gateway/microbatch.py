@@ -1,7 +1,7 @@
 """An ``InferenceClient`` that gathers rows of concurrent calls into batches; the gateway wraps its own in it.
 
-No timer: a call leaves at once while a replica is free; what arrives while all are busy is the next batch.
-So the batch grows with the load and a lone call never waits.
+No timer: while a replica is free, the calls of one turn of the event loop leave together at its end; what
+arrives while all are busy is the next batch. So the batch grows with the load and a lone call never waits.
 """
 
 from __future__ import annotations
@@ -49,10 +49,7 @@ QUEUED_ROWS = Gauge(
 INFLIGHT_ROWS = Gauge("microbatch_inflight_rows", "Rows at the replicas", ("deployment",), registry=REGISTRY)
 REFUSED = Counter("microbatch_refused_total", "Calls refused as overload", ("deployment",), registry=REGISTRY)
 SPLIT = Counter(
-    "microbatch_retried_batches_total",
-    "Failed batches retried call by call",
-    ("deployment",),
-    registry=REGISTRY,
+    "microbatch_retried_batches_total", "Failed batches sent call by call", ("deployment",), registry=REGISTRY
 )
 
 _TREND_WEIGHT = 0.2
@@ -176,6 +173,7 @@ class _Lane:
         self._queue = _Queue()
         self._running: set[_Batch] = set()
         self._batch_seconds = 0.0
+        self._pump_due = False
         self._rows_metric = BATCH_ROWS.labels(deployment)
         self._wait_metric = WAIT_SECONDS.labels(deployment)
         self._queued_metric = QUEUED_ROWS.labels(deployment)
@@ -198,7 +196,11 @@ class _Lane:
             )
 
     def put(self, part: _Part) -> None:
+        """Queue rows; batches leave once the calls of this turn of the event loop are here."""
         self._queue.put(part)
+        if not self._pump_due:
+            self._pump_due = True
+            asyncio.get_running_loop().call_soon(self.pump)
 
     def forget(self, part: _Part) -> None:
         """A caller left: its batch is cancelled when nobody else waits for it."""
@@ -210,6 +212,7 @@ class _Lane:
 
     def pump(self) -> None:
         """Send batches while replicas are free."""
+        self._pump_due = False
         slots = self._slots()
         while len(self._running) < slots:
             parts = self._queue.take(self._limits.batch_rows)
@@ -328,7 +331,6 @@ class MicroBatcher:
         ]
         for part in parts:
             lane.put(part)
-        lane.pump()
         # A timer instead of asyncio.timeout: a call must cost microseconds here.
         timer = loop.call_later(deadline - now, _expire, lane, parts)
         try:
