@@ -37,7 +37,7 @@ _CONTENT_TYPES = frozenset(("application/grpc", "application/grpc+proto"))
 _ACCEPT = (b"grpc-accept-encoding", ENCODINGS.encode())
 _OK_TRAILERS = [(b"grpc-status", b"0")]
 # Most calls are over before a watch for the caller's leaving would be worth its cost.
-_WATCH_AFTER_S = 0.01
+_WATCH_AFTER_S = 0.1
 _PUMPED_CHUNKS = 16
 _PREFIX_BYTES = 5
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -187,8 +187,8 @@ def _repeated(
     nested: MessageValidator | None,
 ) -> FieldCheck:
     name, size = field.name, _size_check(rules, "items")
-    # One pass in C over a long vector; only a sum that is not finite is looked at value by value.
-    sums = field.cpp_type in _FLOATS and not (rules.has_min or rules.has_max)
+    # A pass or two in C over a long vector; only one that may be at fault is looked at value by value.
+    in_bulk = _bulk_check(rules) if field.cpp_type in _FLOATS else None
 
     def check(message: Message, prefix: str, violations: Violations) -> None:
         values, path = getattr(message, name), prefix + name
@@ -197,8 +197,20 @@ def _repeated(
         elif nested is not None:
             for index, value in enumerate(values):
                 nested.walk(value, f"{path}[{index}].", violations)
-        elif value_check is not None and not (sums and math.isfinite(sum(values))):
+        elif value_check is not None and not (in_bulk is not None and in_bulk(values)):
             _each(values, value_check, path, violations)
+
+    return check
+
+
+def _bulk_check(rules: common_pb2.FieldRules) -> Callable[[Sequence[float]], bool] | None:
+    """Tells of all numbers of a list at once that none can be at fault; None when each has bounds."""
+    if rules.has_min or rules.has_max:
+        return None
+    nan_allowed = rules.allow_nan
+
+    def check(values: Sequence[float]) -> bool:
+        return math.isfinite(sum(values)) or (nan_allowed and math.inf not in map(abs, values))
 
     return check
 
