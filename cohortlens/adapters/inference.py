@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
@@ -233,6 +234,6 @@ def _matrix(features: Features) -> pb.Matrix:
 
 def _values(raw: bytes, shape: tuple[int, ...]) -> Values:
     values = np.frombuffer(raw, dtype="<f8")
-    if values.size != int(np.prod(shape)):
+    if values.size != math.prod(shape):
         raise Internal("a worker answered another number of rows than were sent", reason="WORKER_FAULT")
     return values.reshape(shape)
