@@ -1,14 +1,10 @@
 """A tenant that imports files, all the way into the tables."""
 
-from pathlib import Path
-
 import pytest
 
 from cohortlens.core.paging import PageTokens
 from cohortlens.customers.models import ImportOptions
 from cohortlens.customers.service import CustomersService
-
-SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
 
 async def pieces(data, size=1 << 20):
@@ -71,16 +67,3 @@ def contents(superuser):
         return found
 
     return read
-
-
-@pytest.fixture
-def shared_data():
-    """Path of a public data set beside the checkout; skips where it is absent."""
-
-    def path(name):
-        file = SHARED / name
-        if not file.exists():
-            pytest.skip(f"NOT CHECKED: {name} is not beside this checkout")
-        return file
-
-    return path

@@ -33,15 +33,6 @@ def _ask(url, question, *arguments):
     return apart(run)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A stopped data folder with a cluster, copied by each test that starts one."""
-    folder = tmp_path_factory.mktemp("made") / "data"
-    with EmbeddedPostgres(folder, 0):
-        pass
-    return folder
-
-
 @pytest.fixture
 def folder(made, tmp_path):
     target = tmp_path / "data"

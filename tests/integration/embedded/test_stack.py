@@ -12,7 +12,6 @@ import pytest
 
 from cohortlens.embedded import stack
 from cohortlens.embedded.faults import StackFailed
-from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.processes import marked, wait_until, working_in
 from cohortlens.embedded.state import folder_lock, read_state
 
@@ -58,15 +57,6 @@ class Running:
         for process in self.processes:
             process.kill()
             process.communicate()
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A stopped data folder with a cluster, so that not every test makes one."""
-    folder = tmp_path_factory.mktemp("made") / "data"
-    with EmbeddedPostgres(folder, 0):
-        pass
-    return folder
 
 
 def _prepared(made, folder):

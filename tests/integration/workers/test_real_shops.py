@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +12,13 @@ from threadpoolctl import threadpool_limits
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.purchase_days import PurchaseDays, purchase_days
+from tests.fixtures.public_data import public_data
 from tests.fixtures.shops import write_snapshot
 from workers.runtime.bundle import Bundle
 from workers.training.datasets import read_snapshot, rows_at
 from workers.training.metrics import measure
 from workers.training.pipeline import train
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 COLUMNS = {
     "cdnow_sample": ("customer_id", "date", "amount", {"items": "quantity"}),
     "online_retail_orders": (
@@ -36,9 +35,7 @@ def day_of(text: str) -> int:
 
 
 def real_shop(name: str) -> PurchaseDays:
-    path = DATA / f"{name}.csv.gz"
-    if not path.exists():
-        pytest.skip(f"NOT CHECKED: {path.name} is not at hand")
+    path = public_data(f"{name}.csv.gz")
     customer, day, amount, more = COLUMNS[name]
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
