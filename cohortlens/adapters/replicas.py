@@ -92,6 +92,8 @@ class ReplicaDirectory:
         self._refresh_s = refresh_s
         self._absence_grace_s = absence_grace_s
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
+        # Asked for on every call; forgotten whenever an endpoint comes, goes, or changes its usability.
+        self._live: dict[str, list[Endpoint]] = {}
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -115,10 +117,15 @@ class ReplicaDirectory:
         for endpoint in list(self._endpoints.values()):
             await endpoint.channel.close()
         self._endpoints.clear()
+        self._live.clear()
 
     def live(self, deployment: str) -> list[Endpoint]:
         """Usable endpoints of a deployment."""
-        return [one for one in self._endpoints.values() if one.deployment == deployment and one.usable]
+        live = self._live.get(deployment)
+        if live is None:
+            found = [one for one in self._endpoints.values() if one.deployment == deployment and one.usable]
+            live = self._live[deployment] = found
+        return live
 
     def counts(self) -> dict[str, int]:
         """Usable endpoints by deployment."""
@@ -162,6 +169,7 @@ class ReplicaDirectory:
         pause = min(_EJECT_MOST_S, _EJECT_FIRST_S * 2 ** (endpoint.failures - 1))
         endpoint.ejected_until = time.monotonic() + pause
         endpoint.probe = self._spawn(self._recover(endpoint, pause))
+        self._live.clear()
         _log.warning(
             "replica ejected",
             deployment=endpoint.deployment,
@@ -222,6 +230,7 @@ class ReplicaDirectory:
         self._notify()
 
     def _notify(self) -> None:
+        self._live.clear()
         self._changed.set()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
