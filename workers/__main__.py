@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cohortlens.core.config import SettingsInvalid, read
 from workers.config import WorkerConfig, ray_environment
-from workers.lean import hide_pandas
+from workers.pandas_import import hide_pandas
 
 
 def main() -> int:

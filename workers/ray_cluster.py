@@ -21,7 +21,7 @@ from workers import ray_trims
 from workers.app import DEPLOYMENTS, targets
 from workers.config import WorkerConfig
 from workers.deployments.loopback import LOOPBACK
-from workers.reaper import reap
+from workers.ray_leftovers import reap
 from workers.training_task import TRAINING_RESOURCE
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class RayCluster:
             object_store_memory=config.object_memory,
             log_to_driver=False,
             configure_logging=False,
-            runtime_env={"worker_process_setup_hook": "workers.lean.hide_pandas"},
+            runtime_env={"worker_process_setup_hook": "workers.pandas_import.hide_pandas"},
             _node_ip_address=LOOPBACK,
             _temp_dir=str(config.ray_dir),
         )

@@ -15,8 +15,8 @@ from ray.exceptions import RayError
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.errors import CohortLensError
-from workers.lean import show_pandas
-from workers.orders import Failed, Progress, Trained, TrainingEvent, TrainingOrder
+from workers.pandas_import import show_pandas
+from workers.training_orders import Failed, Progress, Trained, TrainingEvent, TrainingOrder
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from workers.deployments.base import Replica
-from workers.lean import show_pandas
+from workers.pandas_import import show_pandas
 
 
 class ExplanationReplica(Replica):

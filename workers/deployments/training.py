@@ -17,7 +17,7 @@ from cohortlens.core.errors import InvalidArgument
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
 from workers.deployments.server import GrpcServer, faults_as_status
-from workers.orders import Failed, Progress, Trained, TrainingEvent, TrainingOrder
+from workers.training_orders import Failed, Progress, Trained, TrainingEvent, TrainingOrder
 
 MODELS = ("segmentation", "prediction")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

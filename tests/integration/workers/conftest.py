@@ -20,7 +20,7 @@ import redis
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
 from tests.fixtures.waiting import eventually_blocking as eventually
-from workers.reaper import processes_of, reap
+from workers.ray_leftovers import processes_of, reap
 
 ROOT = Path(__file__).resolve().parents[3]
 READY_S = 120

@@ -6,7 +6,7 @@ import pytest
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.errors import FailedPrecondition
-from workers.orders import Failed, Progress, Trained, TrainingOrder
+from workers.training_orders import Failed, Progress, Trained, TrainingOrder
 from workers.training_task import events
 
 ORDER = TrainingOrder("segmentation", "a" * 64, "1998-06-30", "USD", 7)

@@ -9,7 +9,7 @@ import pytest
 
 from cohortlens.internal.v1 import inference_pb2 as pb
 from workers.deployments.training import TrainingService
-from workers.orders import Failed, Progress, Trained, TrainingOrder
+from workers.training_orders import Failed, Progress, Trained, TrainingOrder
 
 REQUEST = {
     "model": "prediction",

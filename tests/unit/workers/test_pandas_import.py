@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import sys
-from workers.lean import hide_pandas, show_pandas
+from workers.pandas_import import hide_pandas, show_pandas
 hide_pandas()
 try:
     import pandas

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from workers.reaper import processes_of, reap
+from workers.ray_leftovers import processes_of, reap
 
 HOLD = "import sys, time; held = open(sys.argv[1], 'w'); print('ready', flush=True); time.sleep(60)"
 
