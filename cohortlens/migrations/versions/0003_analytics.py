@@ -200,14 +200,3 @@ def upgrade() -> None:
     """Make the tables."""
     for script in (_REGISTRY, _PREDICTIONS, _SEGMENTS):
         run_script(script)
-
-
-def downgrade() -> None:
-    """Drop the tables."""
-    run_script(
-        """
-        DROP TABLE segments, segment_profiles, segmentation_runs, predictions, model_alias_history,
-          model_aliases, model_versions, training_runs;
-        DROP FUNCTION app.model_versions_immutable();
-        """
-    )
