@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import configure_logging, get_logger
@@ -212,6 +214,11 @@ def _http_checks(core: CoreConfig, services: Services) -> list[Check]:
     ]
 
 
+def _json_line(line: dict[str, Any]) -> str:
+    # A line per call: orjson writes it in a tenth of the standard library's time.
+    return orjson.dumps(line, default=str).decode()
+
+
 async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
@@ -220,7 +227,7 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
         config: The gateway's settings.
         compose: Opens the services and builds chain and HTTP door; tried again while it is Unavailable.
     """
-    configure_logging(core.log_level, core.log_format)
+    configure_logging(core.log_level, core.log_format, encode=_json_line)
     gateway, stop = Gateway(config), asyncio.Event()
     _on_signals(stop)
     try:

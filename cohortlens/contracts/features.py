@@ -152,9 +152,11 @@ class FeatureSchema:
                 reason="FEATURE_SCHEMA_MISMATCH",
             )
         minimum, maximum, nullable = self._bounds
-        missing = np.isnan(matrix)
         inside = (matrix >= minimum) & (matrix <= maximum)
-        fine = inside | (missing & nullable)
+        # Most rows miss nothing, and a row at a time every operation shows in the time of a call.
+        if inside.all():
+            return
+        fine = inside | (np.isnan(matrix) & nullable)
         if not fine.all():
             self._refuse(matrix, int(np.argmin(fine.ravel())))
 
