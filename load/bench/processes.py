@@ -7,6 +7,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import psutil
 
@@ -22,17 +24,16 @@ def running(command: list[str], port: int, environ: dict[str, str], cwd: Path) -
     Raises:
         SystemExit: It ended or did not listen in time; the end of what it printed is in the message.
     """
-    with subprocess.Popen(
-        command,
-        env=environ,
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as child:
+    # A file, not a pipe: a server that logs each call would wait for a reader of the pipe.
+    with (
+        TemporaryFile() as output,
+        subprocess.Popen(
+            command, env=environ, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        ) as child,
+    ):
         process = psutil.Process(child.pid)
         try:
-            _wait(child, port)
+            _wait(child, port, output)
             yield process
         finally:
             for part in tree(process):
@@ -66,7 +67,7 @@ def pss_mib(processes: list[psutil.Process]) -> float:
     return total / 2**20
 
 
-def _wait(child: subprocess.Popen[bytes], port: int) -> None:
+def _wait(child: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
     end = time.monotonic() + READY_S
     while time.monotonic() < end:
         if child.poll() is not None:
@@ -75,5 +76,6 @@ def _wait(child: subprocess.Popen[bytes], port: int) -> None:
             return
         time.sleep(0.1)
     child.kill()
-    output = child.stdout.read().decode(errors="replace") if child.stdout else ""
-    raise SystemExit(f"error REFERENCE_NOT_READY: {' '.join(child.args)}\n{output[-2000:]}")  # type: ignore[arg-type]
+    output.seek(0)
+    told = output.read().decode(errors="replace")[-2000:]
+    raise SystemExit(f"error REFERENCE_NOT_READY: {child.args}\n{told}")

@@ -25,5 +25,5 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 if __name__ == "__main__":
-    config = h2corn.Config(bind=(f"127.0.0.1:{sys.argv[1]}",), grpc=True, lifespan="off")
+    config = h2corn.Config(bind=(f"127.0.0.1:{sys.argv[1]}",), grpc=True, lifespan="off", access_log=False)
     asyncio.run(h2corn.Server(app, config).serve())
