@@ -146,7 +146,7 @@ docs: setup-dev ## The documentation site, warnings are errors
 ## ---- measure ----
 
 .PHONY: load
-load: setup-dev ## Locust smoke against a running stack; HOST=http://127.0.0.1:8080
+load: setup-dev ## Locust smoke against the running local stack
 	$(MAIN)/python -m load.smoke
 
 .PHONY: bench-serving

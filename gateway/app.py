@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from cohortlens import __version__
 from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.settings import CoreConfig
-from cohortlens.core.telemetry import configure_logging, get_logger
+from cohortlens.core.telemetry import BUILD_INFO, configure_logging, get_logger
 from cohortlens.v1 import analytics_pb2, auth_pb2, customers_pb2, models_pb2
 from gateway.config import GatewayConfig
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
@@ -228,6 +229,7 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
         compose: Opens the services and builds chain and HTTP door; tried again while it is Unavailable.
     """
     configure_logging(core.log_level, core.log_format, encode=_json_line)
+    BUILD_INFO.labels(__version__).set(1)
     gateway, stop = Gateway(config), asyncio.Event()
     _on_signals(stop)
     try:

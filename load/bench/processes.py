@@ -78,4 +78,4 @@ def _wait(child: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
     child.kill()
     output.seek(0)
     told = output.read().decode(errors="replace")[-2000:]
-    raise SystemExit(f"error REFERENCE_NOT_READY: {child.args}\n{told}")
+    raise SystemExit(f"error REFERENCE_NOT_READY: {child.args!r}\n{told}")
