@@ -12,6 +12,7 @@ RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation .
 
 USER 10001:10001
 ENV COHORTLENS_ENV=production PYTHONUNBUFFERED=1 RAY_AUTH_MODE=token
+# Healthy while a replica of this deployment is registered, so calls can reach it.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 \
-  CMD ["python", "-m", "workers", "health"]
+  CMD ["python", "-c", "import os, redis; raise SystemExit(not redis.from_url(os.environ['COHORTLENS_REDIS_URL']).keys('cl:replica:prediction:*'))"]
 ENTRYPOINT ["python", "-m", "workers"]

@@ -132,6 +132,24 @@ def unpinned_requirements(root: Path) -> list[str]:
     ]
 
 
+def faulty_images(root: Path) -> list[str]:
+    """Dockerfiles that run as root, lack a health check or an exec-form entry point, or copy what is not there."""
+    faults = []
+    for path in sorted((root / "deploy/docker").glob("*.Dockerfile")):
+        lines = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+        words = [line.split() for line in lines if line and not line.startswith("#")]
+        rules = {
+            "no numeric user": any(w[0] == "USER" and re.fullmatch(r"[1-9]\d*(:\d+)?", w[1]) for w in words),
+            "no health check": any(w[0] == "HEALTHCHECK" for w in words),
+            "no entry point in exec form": any(w[0] == "ENTRYPOINT" and w[1].startswith("[") for w in words),
+            "a COPY of something that is not there": all(
+                (root / source).exists() for w in words if w[0] == "COPY" for source in w[1:-1]
+            ),
+        }
+        faults += [f"deploy/docker/{path.name}: {fault}" for fault, holds in rules.items() if not holds]
+    return faults
+
+
 def stray_top_level(root: Path) -> list[str]:
     """Entries of the top level that the house does not know."""
     return [

@@ -35,6 +35,16 @@ PLANTED: list[tuple[Check, str, str]] = [
     (checks.uncommented_protos, "protos/z.proto", "// Doc.\nservice S {\n  rpc Do(A) returns (B);\n}\n"),
     (checks.rust_in_worker_locks, "deploy/locks/workers.lock", "orjson==3.13.0\n"),
     (checks.unpinned_requirements, "deploy/locks/main.lock", "numpy>=2\n"),
+    (
+        checks.faulty_images,
+        "deploy/docker/root.Dockerfile",
+        'FROM x\nUSER root\nHEALTHCHECK NONE\nENTRYPOINT ["x"]\n',
+    ),
+    (
+        checks.faulty_images,
+        "deploy/docker/gone.Dockerfile",
+        'FROM x\nCOPY gone .\nUSER 1\nHEALTHCHECK NONE\nENTRYPOINT ["x"]\n',
+    ),
     (checks.stray_top_level, "scripts/run.sh", "true\n"),
     (checks.version_mismatches, "CHANGELOG.md", "# Changelog\n"),
 ]
