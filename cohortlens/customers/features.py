@@ -1,6 +1,6 @@
 """Purchase-days and features in step with the transactions; inside a transaction of the caller.
 
-Also the training snapshot. Customers are row numbers here, in the order of their identifiers.
+Also the training snapshot. Customers are row numbers here, in the order of their external ids.
 """
 
 from __future__ import annotations
@@ -43,9 +43,12 @@ _ORDERS_SCHEMA = pa.schema(
         ("known", pa.int64()),
     ]
 )
+# In the order of the tenant's own identifiers: ours are random, and a training must not depend on them.
 _DAYS = """
-SELECT customer_id::text, day - DATE '1970-01-01', amount_minor, orders, items, skus, lines, returns_minor
-  FROM purchase_days WHERE tenant_id = app.tid() ORDER BY customer_id, day
+SELECT d.customer_id::text, d.day - DATE '1970-01-01', d.amount_minor, d.orders, d.items, d.skus, d.lines,
+       d.returns_minor
+  FROM purchase_days d JOIN customers c ON c.tenant_id = d.tenant_id AND c.id = d.customer_id
+ WHERE d.tenant_id = app.tid() ORDER BY c.external_id COLLATE "C", d.day
 """
 _DAYS_SCHEMA = pa.schema(
     [

@@ -135,6 +135,17 @@ async def test_the_training_snapshot_holds_purchase_days_and_no_identifier(stock
     assert sum(table["returns"].to_pylist()) == 3.0
 
 
+async def test_the_training_snapshot_depends_on_the_data_and_not_on_the_order_of_its_rows(
+    stocked, other_shop, csv
+):
+    await other_shop.load(csv(*reversed(ROWS)))
+    first, second = [
+        (await one.service.training_snapshot(one.tenant.tenant_id))[0] for one in (stocked, other_shop)
+    ]
+    for name in first.column_names:
+        assert np.array_equal(first[name].to_numpy(), second[name].to_numpy(), equal_nan=True), name
+
+
 async def test_a_large_training_snapshot_is_not_ended_by_the_limit_of_a_request(shop, csv, monkeypatch):
     await shop.load(csv("a,2024-01-01,10"))
     read, limits = feature_store.tenant_days, []
