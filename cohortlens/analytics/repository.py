@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.models import Prediction, ResourceMissing, StoredPrediction, Task, created_at_of
+from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, PredictionId
 
 _INSERT = """
@@ -46,8 +47,7 @@ class PredictionsRepository:
         """
         arrays: list[list[Any]] = [list(column) for column in zip(*map(_row, rows), strict=True)]
         # Straight to the driver: it encodes whole arrays, SQLAlchemy would look at each value.
-        connection = (await self._tx.get_raw_connection()).driver_connection
-        assert connection is not None
+        connection = await driver(self._tx)
         try:
             await connection.execute(_INSERT, *arrays)
         except asyncpg.ForeignKeyViolationError as error:

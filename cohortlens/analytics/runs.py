@@ -18,6 +18,7 @@ from cohortlens.analytics.models import (
     TrainingRun,
     WorkState,
 )
+from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, SegmentationRunId, TrainingRunId
 
 _TRAINING = """
@@ -202,8 +203,7 @@ class SegmentationRepository:
         self, run: SegmentationRun, rows: Sequence[StoredSegment], *, total: int, as_of: date, currency: str
     ) -> None:
         """Write one chunk and the cursor behind it; a chunk that is written already changes nothing."""
-        connection = (await self._tx.get_raw_connection()).driver_connection
-        assert connection is not None
+        connection = await driver(self._tx)
         arrays: list[list[Any]] = [list(column) for column in zip(*map(_segment, rows), strict=True)]
         await connection.execute(_INSERT_SEGMENTS, run.created_at, run.run_id, *arrays)
         done = run.customers + len(rows)

@@ -22,7 +22,6 @@ from gateway.http.routes import Route, Upload
 from gateway.http.scalars import JsonFault
 
 MAX_UPLOAD_BYTES: Final = 1024**3
-MAX_MESSAGES_BYTES: Final = 1024**3
 IDLE_TIMEOUT_S: Final = 30.0
 CHUNK_BYTES: Final = 256 * 1024
 FILE_TYPES: Final = frozenset(
