@@ -13,6 +13,7 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
 IMAGE = Path("cohortlens") / "descriptors.binpb"
+PUBLISHED = "cohortlens/oip"
 
 
 def generate(out: Path) -> None:
@@ -24,9 +25,13 @@ def generate(out: Path) -> None:
     Raises:
         SystemExit: protoc refused a file; its own message is on standard error.
     """
-    includes = [f"-I{ROOT}", f"-I{files('grpc_tools') / '_proto'}", f"-I{_google_api_root()}"]
+    # The published protocol keeps its package name; its stubs belong to ours, so its folder is mapped first.
+    published = f"-I{PUBLISHED}={ROOT / 'inference'}"
+    includes = [published, f"-I{ROOT}", f"-I{files('grpc_tools') / '_proto'}", f"-I{_google_api_root()}"]
     public = sorted((ROOT / "cohortlens" / "v1").glob("*.proto"))
     internal = sorted((ROOT / "cohortlens" / "internal" / "v1").glob("*.proto"))
+    inference = sorted((ROOT / "inference").glob("*.proto"))
+    sources = [str(path) for path in public + internal + inference]
     (out / IMAGE).parent.mkdir(parents=True, exist_ok=True)
     _run(
         [
@@ -34,11 +39,11 @@ def generate(out: Path) -> None:
             f"--python_out={out}",
             f"--pyi_out={out}",
             f"--grpc_python_out={out}",
-            *map(str, public + internal),
+            *sources,
         ]
     )
     image = [f"--descriptor_set_out={out / IMAGE}", "--include_imports", "--include_source_info"]
-    _run([*includes, *image, *map(str, public + internal)])
+    _run([*includes, *image, *sources])
 
 
 def _google_api_root() -> Path:

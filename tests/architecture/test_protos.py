@@ -96,7 +96,7 @@ def _drop_json_names_of(fields):
 def test_every_stub_imports_in_both_environments(environment):
     stubs = [
         ".".join(p.relative_to(ROOT).with_suffix("").parts)
-        for folder in ("cohortlens/v1", "cohortlens/internal/v1")
+        for folder in ("cohortlens/v1", "cohortlens/internal/v1", "cohortlens/oip")
         for p in sorted((ROOT / folder).glob("*_pb2*.py"))
     ]
     assert len(stubs) > 10
