@@ -50,7 +50,7 @@ class ExplanationsService:
         """
         rows = await rows_of(ctx, subjects, self._customers)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
-        horizon = set_horizon(rows, version, horizon_days)
+        horizon = set_horizon(rows.matrix, version, horizon_days)
         manifest = version.manifest
         found = await self._client.explain(
             version.artifact_digest, manifest.schema_hash, task.target, rows.matrix, deadline=ctx.deadline

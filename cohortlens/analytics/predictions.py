@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -20,8 +19,9 @@ from cohortlens.analytics.models import (
     Task,
     created_at_of,
 )
-from cohortlens.analytics.ports import InferenceClient, Scores
+from cohortlens.analytics.ports import Features, InferenceClient, Scores
 from cohortlens.analytics.repository import PredictionsRepository
+from cohortlens.analytics.serving import serving
 from cohortlens.analytics.subjects import HORIZON, CustomerData, rows_of
 from cohortlens.contracts.features import SCHEMA, snapshot_id
 from cohortlens.core.clock import now
@@ -71,16 +71,8 @@ class PredictionsService:
         """
         rows = await rows_of(ctx, subjects, self._customers)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
-        horizon = set_horizon(rows, version, horizon_days)
-        scores = await self._client.score(
-            PREDICTION,
-            version.artifact_digest,
-            version.manifest.schema_hash,
-            task.target,
-            rows.matrix,
-            deadline=ctx.deadline,
-            tenant=str(ctx.tenant_id),
-        )
+        horizon = set_horizon(rows.matrix, version, horizon_days)
+        scores = await self._score(ctx, version, task, rows.matrix)
         predictions = _predictions(task, rows, version, horizon, scores)
         if rows.customer_ids:
             schema_hash = version.manifest.schema_hash
@@ -91,6 +83,54 @@ class PredictionsService:
             ]
             await self._writer.store(ctx.tenant_id, stored)
         return predictions
+
+    async def score_matrix(
+        self,
+        ctx: RequestContext,
+        task: Task,
+        matrix: Features,
+        *,
+        horizon_days: int | None = None,
+        version: int | None = None,
+    ) -> tuple[Scores, ModelVersion]:
+        """Predict for rows of features; nothing is stored.
+
+        Args:
+            ctx: The request.
+            task: What to predict.
+            matrix: Shape (n, columns), float32, n >= 1, in schema order; its horizon column is not used.
+            horizon_days: One of the model's horizons; its longest when 0 or None.
+            version: A version that passed its gate; the active one when 0 or None.
+
+        Returns:
+            ``value``, ``lower`` and ``upper``, shape (n,), float64, and the version that made them.
+
+        Raises:
+            ContractFault: The rows do not keep to the schema; names the first faulty row and column.
+            HorizonUnsupported, NoActiveModel, VersionNotFound, VersionNotReady: See their texts.
+            Unavailable: No worker, or too many rows.
+        """
+        SCHEMA.check(matrix)
+        found = await serving(self._registry, ctx.tenant_id, PREDICTION, version)
+        rows = np.array(matrix, np.float32)
+        set_horizon(rows, found, horizon_days or 0)
+        return await self._score(ctx, found, task, rows), found
+
+    async def _score(
+        self, ctx: RequestContext, version: ModelVersion, task: Task, matrix: Features
+    ) -> Scores:
+        scores = await self._client.score(
+            PREDICTION,
+            version.artifact_digest,
+            version.manifest.schema_hash,
+            task.target,
+            matrix,
+            deadline=ctx.deadline,
+            tenant=str(ctx.tenant_id),
+        )
+        if not all(np.isfinite(scores[name]).all() for name in ("value", "lower", "upper")):
+            raise Internal("a worker answered a value that is not finite", reason="WORKER_FAULT")
+        return scores
 
     async def get(self, ctx: RequestContext, prediction_id: UUID) -> StoredPrediction:
         """One stored prediction with the features it was made of.
@@ -195,8 +235,8 @@ class PredictionWriter:
                 done.set_exception(fault)
 
 
-def set_horizon(rows: Rows, version: ModelVersion, horizon_days: int) -> int:
-    """Write the horizon into the rows' last column and return it.
+def set_horizon(matrix: Features, version: ModelVersion, horizon_days: int) -> int:
+    """Write the horizon into its column of the rows and return it.
 
     Raises:
         HorizonUnsupported: The version was not trained for it.
@@ -207,7 +247,7 @@ def set_horizon(rows: Rows, version: ModelVersion, horizon_days: int) -> int:
     horizon = horizon_days or max(supported)
     if horizon not in supported:
         raise HorizonUnsupported(horizon, supported)
-    rows.matrix[:, HORIZON] = horizon
+    matrix[:, HORIZON] = horizon
     return horizon
 
 
@@ -231,8 +271,6 @@ def _predictions(
 ) -> list[Prediction]:
     manifest = version.manifest
     values, lower, upper = (scores[name].tolist() for name in ("value", "lower", "upper"))
-    if not math.isfinite(math.fsum((*values, *lower, *upper))):
-        raise Internal("a worker answered a value that is not finite", reason="WORKER_FAULT")
     level, unit = manifest.calibration[task.target].level_ratio, unit_of(task, version)
     count = len(values)
     if rows.customer_ids:

@@ -18,9 +18,10 @@ from cohortlens.analytics.models import (
     Subjects,
     WorkState,
 )
-from cohortlens.analytics.ports import InferenceClient
+from cohortlens.analytics.ports import Features, InferenceClient, Scores
 from cohortlens.analytics.predictions import check_schema
 from cohortlens.analytics.runs import SegmentationRepository
+from cohortlens.analytics.serving import serving
 from cohortlens.analytics.subjects import CustomerData, rows_of
 from cohortlens.analytics.work import DIED, run_to_end
 from cohortlens.contracts.currency import minor_digits
@@ -81,6 +82,28 @@ class SegmentationService:
         version = await self._registry.active(ctx.tenant_id, SEGMENTATION)
         check_schema(version)
         return await self._assign(ctx.tenant_id, version, rows, ctx.deadline)
+
+    async def score_matrix(
+        self, ctx: RequestContext, matrix: Features, *, version: int | None = None
+    ) -> tuple[Scores, ModelVersion]:
+        """Assign rows of features to segments; nothing is stored.
+
+        Args:
+            ctx: The request.
+            matrix: Shape (n, columns), float32, n >= 1, in schema order.
+            version: A version that passed its gate; the active one when 0 or None.
+
+        Returns:
+            ``segment`` (index into the manifest's segments) and ``distance`` (standardised units), both of
+            shape (n,), float64, and the version that made them.
+
+        Raises:
+            As ``PredictionsService.score_matrix``.
+        """
+        SCHEMA.check(matrix)
+        found = await serving(self._registry, ctx.tenant_id, SEGMENTATION, version)
+        check_schema(found)
+        return await self._score(ctx.tenant_id, found, matrix, ctx.deadline), found
 
     async def start(self, ctx: RequestContext) -> SegmentationRun:
         """Store a run over all customers; a job does the work.
@@ -170,22 +193,32 @@ class SegmentationService:
                 await repository.publish(present, segments, minor_units=units, at=self._clock())
         _log.info("segmentation published", run_id=str(run.run_id), customers=run.customers)
 
-    async def _assign(
-        self, tenant_id: TenantId, version: ModelVersion, rows: Rows, deadline: float
-    ) -> list[Assignment]:
+    async def _score(
+        self, tenant_id: TenantId, version: ModelVersion, matrix: Features, deadline: float
+    ) -> Scores:
         manifest = version.manifest
         scores = await self._client.score(
             SEGMENTATION,
             version.artifact_digest,
             manifest.schema_hash,
             "",
-            rows.matrix,
+            matrix,
             deadline=deadline,
             tenant=str(tenant_id),
         )
-        indexes = scores["segment"].astype(np.int64)
-        if ((indexes < 0) | (indexes >= len(manifest.segments))).any():
+        segment = scores["segment"]
+        if not ((segment >= 0) & (segment < len(manifest.segments))).all():
             raise Internal("a worker answered a segment that the model does not have", reason="WORKER_FAULT")
+        if not np.isfinite(scores["distance"]).all():
+            raise Internal("a worker answered a distance that is not finite", reason="WORKER_FAULT")
+        return scores
+
+    async def _assign(
+        self, tenant_id: TenantId, version: ModelVersion, rows: Rows, deadline: float
+    ) -> list[Assignment]:
+        manifest = version.manifest
+        scores = await self._score(tenant_id, version, rows.matrix, deadline)
+        indexes = scores["segment"].astype(np.int64)
         return [
             Assignment(
                 customer_id=rows.customer_ids[row] if rows.customer_ids else None,

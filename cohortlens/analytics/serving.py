@@ -1,0 +1,32 @@
+"""Which version of a model answers a call."""
+
+from __future__ import annotations
+
+from cohortlens.core.ids import TenantId
+from cohortlens.registry.models import READY, ModelVersion, VersionNotReady
+from cohortlens.registry.service import RegistryService
+
+
+async def serving(
+    registry: RegistryService, tenant_id: TenantId, model: str, version: int | None
+) -> ModelVersion:
+    """The active version, or the one named if it may serve.
+
+    Args:
+        registry: Knows the versions.
+        tenant_id: Whose model.
+        model: ``segmentation`` or ``prediction``.
+        version: The version named; None or 0 for the active one.
+
+    Raises:
+        NoActiveModel: None is named and none is active.
+        VersionNotFound: No such version.
+        VersionNotReady: It failed its gate.
+    """
+    if not version:
+        return await registry.active(tenant_id, model)
+    found = await registry.version(tenant_id, model, version)
+    if found.state != READY:
+        failed = [criterion.name for criterion in found.manifest.gate if not criterion.passed]
+        raise VersionNotReady(model, version, failed)
+    return found
