@@ -14,6 +14,7 @@ from cohortlens.analytics.predictions import PredictionsService
 from cohortlens.analytics.reads import AnalyticsReads, segment_names
 from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.training import TrainingService
+from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.paging import PageTokens
@@ -24,6 +25,7 @@ from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.service import IdentityService
 from cohortlens.identity.tokens import AccessTokenVerifier
+from cohortlens.registry.promotions import PromotionsService
 from cohortlens.registry.service import RegistryService
 
 InferenceWrapper = Callable[[InferenceClient], InferenceClient]
@@ -53,6 +55,7 @@ class Services:
         customers: Customers and imports.
         features: Stored features of customers.
         registry: Model versions.
+        promotions: Which version is active.
         analytics: Predictions, segments, explanations, trainings.
         inference: Runs models; the gateway's gathers rows.
         page_tokens: Seals the tokens of lists.
@@ -66,6 +69,7 @@ class Services:
     customers: CustomersService
     features: FeatureLookup
     registry: RegistryService
+    promotions: PromotionsService
     analytics: Analytics
     inference: InferenceClient
     page_tokens: PageTokens
@@ -117,6 +121,7 @@ class Services:
                 customers=customers,
                 features=features,
                 registry=registry,
+                promotions=PromotionsService(db, registry, ModelWarmup(inference)),
                 analytics=_analytics(db, features, registry, inference, config),
                 inference=inference,
                 page_tokens=tokens,

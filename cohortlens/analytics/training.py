@@ -22,6 +22,7 @@ from cohortlens.analytics.ports import InferenceClient, TrainingOrder, TrainingP
 from cohortlens.analytics.runs import TrainingRunsRepository
 from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.subjects import CustomerData
+from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.analytics.work import DIED, run_to_end
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
@@ -32,13 +33,12 @@ from cohortlens.core.errors import CohortLensError, Internal
 from cohortlens.core.ids import TenantId, TrainingRunId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.telemetry import get_logger
-from cohortlens.registry.models import MODELS, PREDICTION, SEGMENTATION
+from cohortlens.registry.models import MODELS, SEGMENTATION
 from cohortlens.registry.service import RegistryService
 
 MIN_CUSTOMERS = 30
 """Fewest customers that a model is trained on."""
 
-_DEPLOYMENTS = {SEGMENTATION: ("segmentation",), PREDICTION: ("prediction", "explanation")}
 _LOAD_LIMIT_S = 60.0
 _SAY_EVERY_S = 0.5
 _log = get_logger(__name__)
@@ -72,6 +72,7 @@ class TrainingService:
         self._customers = customers
         self._registry = registry
         self._client = client
+        self._warmup = ModelWarmup(client)
         self._segmentation = segmentation
         self._artifacts = artifacts
         self._clock = clock
@@ -190,8 +191,7 @@ class TrainingService:
         await self._say(tenant_id, run, "register", 0.97)
         if manifest.passed:
             # Warm before it is promoted: no call then waits for a load.
-            for deployment in _DEPLOYMENTS[manifest.model]:
-                await self._client.load_model(deployment, digest, deadline=time.monotonic() + _LOAD_LIMIT_S)
+            await self._warmup.load(manifest.model, digest, deadline=time.monotonic() + _LOAD_LIMIT_S)
         async with self._db.tenant_transaction(tenant_id) as tx:
             repository = TrainingRunsRepository(tx)
             present = await repository.get(run.run_id, lock=True)

@@ -15,6 +15,30 @@ MODELS = (SEGMENTATION, PREDICTION)
 READY = "READY"
 REJECTED = "REJECTED"
 
+CHAMPION = "CHAMPION"
+CHALLENGER = "CHALLENGER"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """A version that sees a share of the calls beside the active one and never answers them.
+
+    Attributes:
+        version: Its number.
+        artifact_digest: Digest of its manifest, hex.
+        schema_hash: Feature schema it takes, hex.
+        horizons_days: Horizons it predicts.
+        share_ratio: Share of calls it sees, in (0, 1].
+        since: Since when.
+    """
+
+    version: int
+    artifact_digest: str
+    schema_hash: str
+    horizons_days: tuple[int, ...]
+    share_ratio: float
+    since: datetime
+
 
 @dataclass(frozen=True)
 class ModelVersion:
@@ -28,6 +52,7 @@ class ModelVersion:
         manifest: What it is and how good.
         created_at: When it was registered.
         active_since: Since when it serves; None unless active.
+        challenger: Version that is compared with it; filled in only where ``RegistryService.active`` answers.
     """
 
     model: str
@@ -37,6 +62,7 @@ class ModelVersion:
     manifest: ModelManifest
     created_at: datetime
     active_since: datetime | None
+    challenger: Challenger | None = None
 
     @property
     def active(self) -> bool:
@@ -74,6 +100,54 @@ class VersionNotReady(FailedPrecondition):
             f"version {version} of {model} failed its gate ({', '.join(failed)}); promote another version",
             metadata={"model": model, "version": str(version)},
         )
+
+
+class VersionNotLoadable(FailedPrecondition):
+    """The workers refused to load the version; nothing changed.
+
+    Args:
+        model: Its model.
+        version: Its number.
+        cause: Reason of the workers, such as ``ARTIFACT_CORRUPT``.
+        why: The workers' sentence.
+    """
+
+    reason = "VERSION_NOT_LOADABLE"
+
+    def __init__(self, model: str, version: int, cause: str, why: str) -> None:
+        said = _CAUSES.get(cause, f"{cause}: {why}")
+        super().__init__(
+            f"version {version} of {model} cannot be loaded by the workers ({said}); nothing changed; "
+            "choose another version or start a training",
+            metadata={"model": model, "version": str(version), "cause": cause},
+        )
+
+
+_CAUSES = {
+    "ARTIFACT_CORRUPT": "its files are damaged: they are not what its digest names",
+    "ARTIFACT_MISSING": "its files are not in the artifact store",
+    "FEATURE_SCHEMA_MISMATCH": "it takes another feature schema than this release computes",
+    "MODEL_TOO_LARGE": "it needs more memory than a replica may keep, see COHORTLENS_WORKER_MODEL_MEMORY",
+}
+
+
+class ChallengerIsActive(FailedPrecondition):
+    """The version serves already: there is nothing to compare it with."""
+
+    reason = "CHALLENGER_IS_ACTIVE"
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(
+            f"version {version} of {model} is active; a challenger must be another version",
+            metadata={"model": model, "version": str(version)},
+        )
+
+
+class NoChallenger(NotFound):
+    """The tenant's model has no challenger."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"no challenger of {model} is set", metadata={"field": "model"})
 
 
 class NoPreviousVersion(FailedPrecondition):

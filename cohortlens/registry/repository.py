@@ -17,6 +17,7 @@ _COLUMNS = """
 v.model, v.version, v.state, v.artifact_digest, v.manifest::text AS manifest, v.created_at, a.since
 FROM model_versions v
 LEFT JOIN model_aliases a ON a.tenant_id = v.tenant_id AND a.model = v.model AND a.version = v.version
+  AND a.alias = 'CHAMPION'
 WHERE v.tenant_id = app.tid() AND v.model = :model
 """
 

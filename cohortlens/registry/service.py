@@ -1,10 +1,9 @@
-"""Register, promote, roll back, and tell which version serves."""
+"""Register versions and tell which one serves; ``promotions.py`` changes it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -21,11 +20,8 @@ from cohortlens.registry.models import (
     REJECTED,
     ModelVersion,
     NoActiveModel,
-    NoPreviousVersion,
     VersionNotFound,
-    VersionNotReady,
     is_better,
-    previous_version,
 )
 from cohortlens.registry.repository import RegistryRepository
 
@@ -116,48 +112,6 @@ class RegistryService:
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             return await RegistryRepository(tx).page(model, below, limit)
 
-    async def promote(self, ctx: RequestContext, model: str, version: int, reason: str) -> ModelVersion:
-        """Make ``version`` the active one; the active one stays as it is.
-
-        Raises:
-            VersionNotFound: No such version.
-            VersionNotReady: It failed its gate.
-        """
-        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            repository = RegistryRepository(tx)
-            await repository.lock(model)
-            found = await repository.get(model, version)
-            if found is None:
-                raise VersionNotFound(model, version)
-            if found.state != READY:
-                failed = [criterion.name for criterion in found.manifest.gate if not criterion.passed]
-                raise VersionNotReady(model, version, failed)
-            if not found.active:
-                await self._activate(repository, found, "PROMOTED", ctx.caller.user_id, reason)
-            promoted = await repository.get(model, version)
-        self.forget(ctx.tenant_id)
-        assert promoted is not None
-        return promoted
-
-    async def roll_back(self, ctx: RequestContext, model: str, reason: str) -> ModelVersion:
-        """Make the version active that was active before the present one was promoted.
-
-        Raises:
-            NoPreviousVersion: There was none.
-        """
-        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            repository = RegistryRepository(tx)
-            await repository.lock(model)
-            version = previous_version(await repository.history(model))
-            found = None if version is None else await repository.get(model, version)
-            if found is None:
-                raise NoPreviousVersion(model)
-            await self._activate(repository, found, "ROLLED_BACK", ctx.caller.user_id, reason)
-            restored = await repository.get(model, found.version)
-        self.forget(ctx.tenant_id)
-        assert restored is not None
-        return restored
-
     async def register(
         self, tx: AsyncConnection, manifest: ModelManifest, artifact_digest: str, training_run_id: UUID
     ) -> tuple[int, bool]:
@@ -190,26 +144,13 @@ class RegistryService:
         )
         if not manifest.passed or (champion is not None and not is_better(manifest, champion.manifest)):
             return version, False
-        found = await repository.get(manifest.model, version)
-        assert found is not None
         reason = "first version" if champion is None else f"not worse than version {champion.version}"
-        await self._activate(repository, found, "PROMOTED", None, reason)
+        await repository.activate(
+            manifest.model, version, action="PROMOTED", actor=None, reason=reason, at=clock.now()
+        )
         return version, True
 
     async def inactive_models(self, tx: AsyncConnection) -> list[str]:
         """Models of which no version of the tenant of ``tx`` serves."""
         known = await RegistryRepository(tx).active_models()
         return [model for model in MODELS if model not in known]
-
-    async def _activate(
-        self,
-        repository: RegistryRepository,
-        version: ModelVersion,
-        action: str,
-        actor: UUID | None,
-        reason: str,
-    ) -> None:
-        at: datetime = clock.now()
-        await repository.activate(
-            version.model, version.version, action=action, actor=actor, reason=reason, at=at
-        )

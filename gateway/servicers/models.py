@@ -25,6 +25,7 @@ class ModelsServicer:
     def __init__(self, services: Services) -> None:
         self._training = services.analytics.training
         self._registry = services.registry
+        self._promotions = services.promotions
         self._tokens = services.page_tokens
 
     async def StartTraining(self, request: pb.StartTrainingRequest, call: Call) -> pb.StartTrainingResponse:
@@ -79,12 +80,14 @@ class ModelsServicer:
 
     async def PromoteModel(self, request: pb.PromoteModelRequest, call: Call) -> pb.PromoteModelResponse:
         """Make a version the active one."""
-        promoted = await self._registry.promote(call.context, request.model, request.version, request.reason)
+        promoted = await self._promotions.promote(
+            call.context, request.model, request.version, request.reason
+        )
         return pb.PromoteModelResponse(version=_version(promoted))
 
     async def RollbackModel(self, request: pb.RollbackModelRequest, call: Call) -> pb.RollbackModelResponse:
         """Go back to the version that was active before."""
-        restored = await self._registry.roll_back(call.context, request.model, request.reason)
+        restored = await self._promotions.roll_back(call.context, request.model, request.reason)
         return pb.RollbackModelResponse(version=_version(restored))
 
 

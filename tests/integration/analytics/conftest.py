@@ -22,7 +22,9 @@ async def world(database, tenants, client, tmp_path):
     from cohortlens.analytics.reads import AnalyticsReads
     from cohortlens.analytics.segmentation import SegmentationService
     from cohortlens.analytics.training import TrainingService
+    from cohortlens.analytics.warmup import ModelWarmup
     from cohortlens.contracts.artifacts import LocalArtifactStore
+    from cohortlens.registry.promotions import PromotionsService
     from cohortlens.registry.service import RegistryService
     from tests.fakes.models import install, open_shop, prediction_manifest, segmentation_manifest
 
@@ -40,6 +42,7 @@ async def world(database, tenants, client, tmp_path):
         client=client,
         features=features,
         registry=registry,
+        promotions=PromotionsService(database, registry, ModelWarmup(client)),
         segmentation=segmentation,
         artifacts=artifacts,
         predictions=PredictionsService(database, features, registry, client),

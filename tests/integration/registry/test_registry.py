@@ -8,15 +8,23 @@ from types import SimpleNamespace
 import asyncpg
 import pytest
 
+from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.core.ids import uuid7
 from cohortlens.registry.models import NoActiveModel, NoPreviousVersion, VersionNotFound, VersionNotReady
+from cohortlens.registry.promotions import PromotionsService
 from cohortlens.registry.service import RegistryService
+from tests.fakes.inference import FakeInferenceClient
 from tests.fakes.models import install, prediction_manifest, segmentation_manifest
 
 
 @pytest.fixture
 def registry(database):
     return RegistryService(database)
+
+
+@pytest.fixture
+def promotions(database, registry):
+    return PromotionsService(database, registry, ModelWarmup(FakeInferenceClient()))
 
 
 async def test_the_first_version_is_promoted_and_serves(registry, database, tenants):
@@ -40,35 +48,39 @@ async def test_a_segmentation_may_explain_a_little_less_but_not_much_less(regist
     assert await install(registry, database, tenant, segmentation_manifest(eta2=0.4, seed=2)) == (3, False)
 
 
-async def test_a_rejected_version_cannot_be_promoted(registry, database, tenants):
+async def test_a_rejected_version_cannot_be_promoted(registry, promotions, database, tenants):
     tenant = tenants[0]
     await install(registry, database, tenant.tenant_id, prediction_manifest(passed=False))
     with pytest.raises(VersionNotReady, match="purchases"):
-        await registry.promote(tenant.context(), "prediction", 1, "")
+        await promotions.promote(tenant.context(), "prediction", 1, "")
     with pytest.raises(NoActiveModel):
         await registry.active(tenant.tenant_id, "prediction")
 
 
-async def test_rolling_back_walks_down_the_promotions_and_stops_at_the_first(registry, database, tenants):
+async def test_rolling_back_walks_down_the_promotions_and_stops_at_the_first(
+    registry, promotions, database, tenants
+):
     tenant = tenants[0]
     for seed in range(3):
         await install(
             registry, database, tenant.tenant_id, prediction_manifest(loss=0.8 - seed / 10, seed=seed)
         )
     ctx = tenant.context()
-    assert (await registry.roll_back(ctx, "prediction", "worse")).version == 2
+    assert (await promotions.roll_back(ctx, "prediction", "worse")).version == 2
     assert (await registry.active(tenant.tenant_id, "prediction")).version == 2
-    assert (await registry.roll_back(ctx, "prediction", "worse still")).version == 1
+    assert (await promotions.roll_back(ctx, "prediction", "worse still")).version == 1
     with pytest.raises(NoPreviousVersion):
-        await registry.roll_back(ctx, "prediction", "")
-    assert (await registry.promote(ctx, "prediction", 3, "again")).version == 3
+        await promotions.roll_back(ctx, "prediction", "")
+    assert (await promotions.promote(ctx, "prediction", 3, "again")).version == 3
 
 
-async def test_the_history_says_which_version_was_live_and_by_whom(registry, database, tenants, superuser):
+async def test_the_history_says_which_version_was_live_and_by_whom(
+    registry, promotions, database, tenants, superuser
+):
     tenant = tenants[0]
     await install(registry, database, tenant.tenant_id, prediction_manifest())
     await install(registry, database, tenant.tenant_id, prediction_manifest(loss=0.9, seed=1))
-    await registry.promote(tenant.context(), "prediction", 2, "trust me")
+    await promotions.promote(tenant.context(), "prediction", 2, "trust me")
     rows = await superuser.fetch(
         "SELECT version, action, actor, reason, upper(live) IS NULL AS open FROM model_alias_history "
         "ORDER BY lower(live)"
@@ -80,22 +92,24 @@ async def test_the_history_says_which_version_was_live_and_by_whom(registry, dat
     assert (rows[1]["actor"], rows[1]["reason"]) == (tenant.user_id, "trust me")
 
 
-async def test_promoting_what_serves_already_changes_nothing(registry, database, tenants, superuser):
+async def test_promoting_what_serves_already_changes_nothing(
+    registry, promotions, database, tenants, superuser
+):
     tenant = tenants[0]
     await install(registry, database, tenant.tenant_id, prediction_manifest())
-    before = (await registry.promote(tenant.context(), "prediction", 1, "")).active_since
-    assert (await registry.promote(tenant.context(), "prediction", 1, "")).active_since == before
+    before = (await promotions.promote(tenant.context(), "prediction", 1, "")).active_since
+    assert (await promotions.promote(tenant.context(), "prediction", 1, "")).active_since == before
     assert await superuser.fetchval("SELECT count(*) FROM model_alias_history") == 1
 
 
 async def test_concurrent_promotions_leave_one_live_version_and_a_gapless_history(
-    registry, database, tenants, superuser
+    registry, promotions, database, tenants, superuser
 ):
     tenant = tenants[0]
     for seed in range(3):
         await install(registry, database, tenant.tenant_id, prediction_manifest(loss=0.8 + seed, seed=seed))
     await asyncio.gather(
-        *(registry.promote(tenant.context(), "prediction", version, "") for version in (2, 3, 1, 3, 2))
+        *(promotions.promote(tenant.context(), "prediction", version, "") for version in (2, 3, 1, 3, 2))
     )
     live = await superuser.fetch("SELECT version FROM model_alias_history WHERE upper_inf(live)")
     alias = await superuser.fetchval("SELECT version FROM model_aliases")
@@ -123,7 +137,7 @@ async def test_a_version_never_changes(registry, database, tenants, superuser):
         await superuser.execute("UPDATE model_versions SET artifact_digest = $1", "f" * 64)
 
 
-async def test_another_tenant_s_versions_answer_like_missing_ones(registry, database, tenants):
+async def test_another_tenant_s_versions_answer_like_missing_ones(registry, promotions, database, tenants):
     north, south = tenants
     await install(registry, database, north.tenant_id, prediction_manifest())
     outcomes = []
@@ -132,7 +146,7 @@ async def test_another_tenant_s_versions_answer_like_missing_ones(registry, data
             await registry.get_version(south.context(), "prediction", version)
         outcomes.append(missing.value.message.replace(str(version), "N"))
         with pytest.raises(VersionNotFound):
-            await registry.promote(south.context(), "prediction", version, "")
+            await promotions.promote(south.context(), "prediction", version, "")
     assert outcomes[0] == outcomes[1]
     assert await registry.list_versions(south.context(), "prediction", below=None, limit=10) == []
     with pytest.raises(NoActiveModel):
@@ -148,12 +162,14 @@ async def test_versions_are_listed_newest_first_in_pages(registry, database, ten
     assert [one.version for one in first + rest] == [3, 2, 1]
 
 
-async def test_the_cached_active_version_is_renewed_at_once_after_a_promotion(registry, database, tenants):
+async def test_the_cached_active_version_is_renewed_at_once_after_a_promotion(
+    registry, promotions, database, tenants
+):
     tenant = tenants[0]
     await install(registry, database, tenant.tenant_id, prediction_manifest())
     await install(registry, database, tenant.tenant_id, prediction_manifest(loss=0.9, seed=1))
     assert (await registry.active(tenant.tenant_id, "prediction")).version == 1
-    await registry.promote(tenant.context(), "prediction", 2, "")
+    await promotions.promote(tenant.context(), "prediction", 2, "")
     assert (await registry.active(tenant.tenant_id, "prediction")).version == 2
 
 
