@@ -17,6 +17,7 @@ from cohortlens.core import clock
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
 from workers.config import WorkerConfig
+from workers.deployments.preload import Preload
 from workers.deployments.registration import Registration, ReplicaRecord, redis_client
 from workers.deployments.server import GrpcServer, socket_path
 from workers.deployments.service import InferenceService, Model
@@ -61,6 +62,7 @@ class Replica:
             lambda server: pb_grpc.add_InferenceServiceServicer_to_server(self.service, server),
             socket_path(config.socket_dir, self.deployment),
         )
+        self._preload = Preload(self.deployment, self._models, config.model_memory)
         self._registration: Registration | None = None
         self._channel: grpc.aio.Channel | None = None
         self._warming: asyncio.Task[None] | None = None
@@ -77,11 +79,13 @@ class Replica:
         return self._registration is not None
 
     async def open(self) -> None:
-        """Serve, then register; imports that take seconds go on in a thread meanwhile."""
+        """Serve, load what was used lately, then register; slow imports go on in a thread meanwhile."""
         self._warming = asyncio.create_task(asyncio.to_thread(self.warm), name="warm")
         await self._server.start()
         self._channel = grpc.aio.insecure_channel(self._server.address)
-        self._registration = Registration(redis_client(str(self._config.redis_url)), self.record)
+        redis = redis_client(str(self._config.redis_url))
+        await self._preload.run(redis)
+        self._registration = Registration(redis, self.record, self._preload.tell)
         self._registration.start()
 
     def warm(self) -> None:
@@ -107,6 +111,7 @@ class Replica:
 
     async def close(self, *, leave_s: float = LEAVE_S, grace_s: float = GRACE_S) -> None:
         """Deregister, wait until callers have learnt of it, let calls under way end, close the server."""
+        await self._preload.stop()
         if self._registration is not None:
             await self._registration.stop()
             await asyncio.sleep(leave_s)

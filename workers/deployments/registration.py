@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -74,11 +75,18 @@ class Registration:
     Args:
         redis: Client; closed by ``stop``.
         record: Gives the record as it is now.
+        beside: Adds what else each beat writes; told whether to write all of it, not only what is new.
     """
 
-    def __init__(self, redis: Redis, record: Callable[[], ReplicaRecord]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        record: Callable[[], ReplicaRecord],
+        beside: Callable[[Pipeline, bool], None] | None = None,
+    ) -> None:
         self._redis = redis
         self._record = record
+        self._beside = beside
         self._changed = asyncio.Event()
         self._beat: asyncio.Task[None] | None = None
         self._ending = False
@@ -139,6 +147,8 @@ class Registration:
         key = key_of(record.deployment, record.replica)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.set(key, json.dumps(asdict(record), separators=(",", ":")), px=TTL_MS)
+            if self._beside is not None:
+                self._beside(pipe, tell)
             if tell:
                 pipe.publish(CHANNEL, key)
             await pipe.execute()
