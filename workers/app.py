@@ -6,10 +6,11 @@ Serve places, checks, restarts and drains; calls never pass through it, they go 
 from __future__ import annotations
 
 import os
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ray import serve
 from ray.serve import RunTarget
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.telemetry import configure_logging
@@ -20,6 +21,7 @@ from workers.deployments.loopback import confine
 from workers.deployments.prediction import PredictionReplica
 from workers.deployments.segmentation import SegmentationReplica
 from workers.deployments.service import Model
+from workers.scaling import LOAD, LOOK_BACK_S, LoadGauge, Targets, Work, replicas_needed
 
 DEPLOYMENTS: tuple[type[Replica], ...] = (SegmentationReplica, PredictionReplica, ExplanationReplica)
 
@@ -78,6 +80,31 @@ class Served:
         await self._replica.close()
 
 
+class ScalingServed(Served):
+    """A replica that tells its load; only for deployments with an ``autoscaling_config``.
+
+    Serve asks every class that has the method for its load, and fails the start of a replica whose deployment
+    has nothing to do with it; hence this class apart.
+
+    Args:
+        kind: What it serves.
+        config: Settings.
+    """
+
+    def __init__(self, kind: type[Replica], config: WorkerConfig) -> None:
+        super().__init__(kind, config)
+        carried = Targets(config.scale_target_busy, config.scale_target_rows, config.scale_target_queue)
+        self._gauge = LoadGauge(carried, self._work)
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Load since the last report."""
+        return {LOAD: self._gauge.load()}
+
+    def _work(self) -> Work:
+        record = self._replica.record()
+        return Work(record.rows_in_flight, getattr(record, "queue_ms", 0.0) / 1000)
+
+
 def targets(config: WorkerConfig) -> list[RunTarget]:
     """One Serve application for each deployment, so that they start at the same time and fail apart."""
     return [_target(kind, config) for kind in DEPLOYMENTS]
@@ -86,12 +113,28 @@ def targets(config: WorkerConfig) -> list[RunTarget]:
 def _target(kind: type[Replica], config: WorkerConfig) -> RunTarget:
     deployment = serve.deployment(
         name=kind.deployment,
-        num_replicas=config.replicas,
+        **_number(config),
         user_config={"models": []},
         ray_actor_options={"num_cpus": 0},
         health_check_period_s=2.0,
         health_check_timeout_s=6.0,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=LEAVE_S + GRACE_S + 1.5,
-    )(Served)
+    )(ScalingServed if config.scales else Served)
     return RunTarget(target=deployment.bind(kind, config), name=kind.deployment, route_prefix=None)
+
+
+def _number(config: WorkerConfig) -> dict[str, Any]:
+    """How many replicas: a number, or bounds and what moves it between them."""
+    if not config.scales:
+        return {"num_replicas": config.replicas}
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=config.replicas,
+            max_replicas=config.replicas_most,
+            look_back_period_s=LOOK_BACK_S,
+            upscale_delay_s=config.scale_up_delay,
+            downscale_delay_s=config.scale_down_delay,
+            policy=AutoscalingPolicy(policy_function=replicas_needed),  # type: ignore[no-untyped-call]
+        )
+    }

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohortlens.core.config import setting
+from cohortlens.core.config import Duration, setting
 from cohortlens.core.settings import SharedConfig
 
 SOCKET_PATH_LIMIT = 107
@@ -21,12 +21,40 @@ _LONGEST_RAY_SOCKET = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasm
 class WorkerConfig(SharedConfig):
     """How much the workers may use, beside what every process reads."""
 
-    replicas: int = setting("REPLICAS", 1, "replicas of each worker deployment")
+    replicas: int = setting("REPLICAS", 1, "replicas of each worker deployment; the least, when they scale")
+    replicas_max: int | None = setting(
+        "REPLICAS_MAX", None, "most replicas of each worker deployment; above REPLICAS they follow their load"
+    )
+    scale_target_busy: float = setting(
+        "SCALE_TARGET_BUSY", 0.7, "share of a core that a replica should use at most when replicas scale"
+    )
+    scale_target_rows: int = setting(
+        "SCALE_TARGET_ROWS", 2048, "rows in flight that a replica should have at most when replicas scale"
+    )
+    scale_target_queue: Duration = setting(
+        "SCALE_TARGET_QUEUE", Duration(0.02), "time a call should wait at most when replicas scale"
+    )
+    scale_up_delay: Duration = setting(
+        "SCALE_UP_DELAY", Duration(5), "time a replica must be missing before it is started"
+    )
+    scale_down_delay: Duration = setting(
+        "SCALE_DOWN_DELAY", Duration(60), "time a replica must be one too many before it is stopped"
+    )
     model_memory: int = setting(
         "WORKER_MODEL_MEMORY", 256 * 2**20, "bytes of models that one replica keeps in memory"
     )
     object_memory: int = setting("WORKER_OBJECT_MEMORY", 100 * 2**20, "bytes of Ray's object store")
     training_slots: int = setting("TRAINING_SLOTS", 1, "models that may be trained at the same time")
+
+    @property
+    def replicas_most(self) -> int:
+        """Most replicas of a deployment; the least and the most are equal unless they scale."""
+        return self.replicas if self.replicas_max is None else self.replicas_max
+
+    @property
+    def scales(self) -> bool:
+        """Whether the number of replicas follows their load."""
+        return self.replicas_most > self.replicas
 
     @property
     def ray_dir(self) -> Path:
@@ -57,9 +85,17 @@ class WorkerConfig(SharedConfig):
             ("WORKER_MODEL_MEMORY", self.model_memory, 2**20),
             ("WORKER_OBJECT_MEMORY", self.object_memory, 80 * 2**20),
             ("TRAINING_SLOTS", self.training_slots, 1),
+            ("REPLICAS_MAX", self.replicas_most, self.replicas),
+            ("SCALE_TARGET_ROWS", self.scale_target_rows, 1),
         ):
             if value < least:
                 found.append(f"COHORTLENS_{name}={value}: expected at least {least}")
+        for name, share in (
+            ("SCALE_TARGET_BUSY", self.scale_target_busy),
+            ("SCALE_TARGET_QUEUE", self.scale_target_queue),
+        ):
+            if share <= 0:
+                found.append(f"COHORTLENS_{name}={share:g}: expected more than 0")
         return found
 
 
@@ -85,4 +121,6 @@ def ray_environment(token: str) -> dict[str, str]:
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "PYTHONWARNINGS": "ignore::FutureWarning",
         "MALLOC_ARENA_MAX": "2",
+        # Replicas that scale tell their load this often; Serve's own 10 s would let a queue grow.
+        "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
     }

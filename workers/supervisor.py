@@ -129,6 +129,7 @@ class Supervisor:
             "event": "ready",
             "seconds": seconds,
             "deployments": {name: found[name] for name in names},
+            "replicas": {"least": self._config.replicas, "most": self._config.replicas_most},
             "training": training,
         }
         self._announce(json.dumps(line))

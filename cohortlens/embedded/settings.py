@@ -17,11 +17,21 @@ DEFAULT_PORTS = {"http": 8080, "grpc": 50051, "postgres": 15432, "redis": 16379}
 PASSED_THROUGH = frozenset(
     PREFIX + name
     for name in (
+        "CALLS_MAX",
         "DRAIN_DELAY",
         "DRAIN_TIMEOUT",
         "GRPC_SERVER",
+        "LOOP_LAG_MAX",
         "REFLECTION",
         "REPLICAS",
+        "REPLICAS_MAX",
+        "SCALE_DOWN_DELAY",
+        "SCALE_TARGET_BUSY",
+        "SCALE_TARGET_QUEUE",
+        "SCALE_TARGET_ROWS",
+        "SCALE_UP_DELAY",
+        "SHARE_RUNNING",
+        "SHARE_WAITING",
         "TRAINING_SLOTS",
         "WORKER_MODEL_MEMORY",
         "WORKER_OBJECT_MEMORY",

@@ -54,6 +54,23 @@ def test_every_unusable_setting_is_named_in_one_go():
     assert config(REDIS_URL="redis://127.0.0.1:6379/0").faults() == []
 
 
+def test_replicas_scale_only_when_the_most_is_above_the_least():
+    assert not config(REPLICAS="3").scales
+    assert not config(REPLICAS="3", REPLICAS_MAX="3").scales
+    assert config(REPLICAS="1", REPLICAS_MAX="2").scales
+
+
+def test_a_scale_that_cannot_work_is_refused_with_what_is_expected():
+    faults = config(
+        REDIS_URL="redis://127.0.0.1:6379/0", REPLICAS="3", REPLICAS_MAX="2", SCALE_TARGET_BUSY="0"
+    ).faults()
+
+    assert faults == [
+        "COHORTLENS_REPLICAS_MAX=2: expected at least 3",
+        "COHORTLENS_SCALE_TARGET_BUSY=0: expected more than 0",
+    ]
+
+
 def test_a_setting_of_another_type_is_refused():
     with pytest.raises(SettingsInvalid, match="COHORTLENS_REPLICAS='two'"):
         config(REPLICAS="two")
