@@ -1,17 +1,18 @@
-"""``InferenceClient`` over ``internal.v1``: one gRPC call to one replica, one retry on another."""
+"""``InferenceClient`` over ``internal.v1``: a call to one replica over its best lane, one retry elsewhere."""
 
 from __future__ import annotations
 
-import math
+import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
 
 import grpc
-import numpy as np
 from prometheus_client import Counter
 
-from cohortlens.adapters.replicas import Endpoint, ReplicaDirectory, deadline_passed, workers_unavailable
+from cohortlens.adapters import messages
+from cohortlens.adapters.endpoints import SILENT, Endpoint
+from cohortlens.adapters.lanes import LaneFault, fault_of
+from cohortlens.adapters.replicas import ReplicaDirectory, deadline_passed, workers_unavailable
 from cohortlens.analytics.ports import (
     Attributions,
     Features,
@@ -19,9 +20,16 @@ from cohortlens.analytics.ports import (
     TrainingOrder,
     TrainingProgress,
     TrainingResult,
-    Values,
 )
-from cohortlens.core.errors import CohortLensError, FailedPrecondition, Internal, InvalidArgument, Unavailable
+from cohortlens.contracts.frames import Method
+from cohortlens.core.errors import (
+    Code,
+    CohortLensError,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    Unavailable,
+)
 from cohortlens.core.telemetry import REGISTRY, get_logger
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as rpc
@@ -35,7 +43,6 @@ RETRIES = Counter(
     "inference_retries_total", "Calls repeated on another replica", ("deployment",), registry=REGISTRY
 )
 _log = get_logger(__name__)
-_Reply = TypeVar("_Reply")
 
 
 class GrpcInferenceClient:
@@ -62,57 +69,29 @@ class GrpcInferenceClient:
         tenant: str = "",  # noqa: ARG002 - fairness is the micro-batcher's
     ) -> Scores:
         """See the port."""
-        request = pb.ScoreRequest(
-            artifact_digest=artifact_digest,
-            schema_hash=schema_hash,
-            target=target,
-            features=_matrix(features),
-        )
-
-        async def call(stub: Any, timeout: float) -> pb.ScoreResponse:
-            reply: pb.ScoreResponse = await stub.Score(request, timeout=timeout)
-            return reply
-
-        reply = await self._call(deployment, len(features), call, deadline)
-        return {column.name: _values(column.values, (len(features),)) for column in reply.columns}
+        parts = messages.score_request(artifact_digest, schema_hash, target, features)
+        reply = await self._call(deployment, artifact_digest, len(features), Method.SCORE, parts, deadline)
+        return messages.scores_of(reply, len(features))
 
     async def explain(
         self, artifact_digest: str, schema_hash: str, target: str, features: Features, *, deadline: float
     ) -> Attributions:
         """See the port."""
-        request = pb.ExplainRequest(
-            artifact_digest=artifact_digest,
-            schema_hash=schema_hash,
-            target=target,
-            features=_matrix(features),
-            method="shap",
-        )
-
-        async def call(stub: Any, timeout: float) -> pb.ExplainResponse:
-            reply: pb.ExplainResponse = await stub.Explain(request, timeout=timeout)
-            return reply
-
-        reply = await self._call(EXPLANATION, len(features), call, deadline)
-        return Attributions(
-            reply.base_value,
-            _values(reply.contributions, features.shape),
-            _values(reply.values, (len(features),)),
-        )
+        parts = messages.explain_request(artifact_digest, schema_hash, target, features)
+        rows, columns = features.shape
+        reply = await self._call(EXPLANATION, artifact_digest, rows, Method.EXPLAIN, parts, deadline)
+        return messages.attributions_of(reply, (rows, columns))
 
     async def load_model(self, deployment: str, artifact_digest: str, *, deadline: float) -> int:
-        """See the port."""
-        request = pb.LoadModelRequest(artifact_digest=artifact_digest)
+        """See the port; the replicas load at the same time."""
         await self._directory.acquire(deployment, deadline)
-        loaded = 0
-        for endpoint in self._directory.live(deployment):
-            try:
-                await endpoint.stub.LoadModel(request, timeout=_timeout(deadline))
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise translate(error, deployment) from None
-                self._directory.eject(endpoint)
-            else:
-                loaded += 1
+        endpoints = self._directory.owners(deployment, artifact_digest)
+        loads = [self._load(endpoint, artifact_digest, deadline) for endpoint in endpoints]
+        outcomes = await asyncio.gather(*loads, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        loaded = outcomes.count(True)
         if not loaded:
             raise workers_unavailable(deployment)
         return loaded
@@ -148,7 +127,7 @@ class GrpcInferenceClient:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 # Not a passing fault: another attempt would take as long.
                 raise Internal("the training took too long", reason="TRAINING_TIMEOUT") from None
-            raise translate(error, TRAINING) from None
+            raise translate(fault_of(error), TRAINING) from None
         finally:
             call.cancel()
         if not ended:
@@ -158,53 +137,65 @@ class GrpcInferenceClient:
         """Stop watching replicas and close the channels."""
         await self._directory.close()
 
+    async def _load(self, endpoint: Endpoint, digest: str, deadline: float) -> bool:
+        try:
+            parts = messages.load_request(digest)
+            await endpoint.lane.call(Method.LOAD_MODEL, parts, _timeout(deadline))
+        except LaneFault as fault:
+            if fault.code is not Code.UNAVAILABLE:
+                raise translate(fault, endpoint.deployment) from None
+            self._directory.eject(endpoint, fault.details)
+            return False
+        endpoint.loaded.add(digest)
+        return True
+
     async def _call(
-        self,
-        deployment: str,
-        rows: int,
-        call: Callable[[Any, float], Awaitable[_Reply]],
-        deadline: float,
-    ) -> _Reply:
+        self, deployment: str, model: str, rows: int, method: Method, parts: messages.Parts, deadline: float
+    ) -> bytes:
         failed: Endpoint | None = None
         while True:
-            endpoint = await self._directory.acquire(deployment, deadline - _MARGIN_S, failed)
-            endpoint.rows_in_flight += rows
+            endpoint = await self._directory.acquire(
+                deployment, deadline - _MARGIN_S, failed, model=model, rows=rows
+            )
+            answered = False
+            endpoint.began(rows)
             try:
-                reply = await call(endpoint.stub, _timeout(deadline))
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise translate(error, deployment) from None
-                self._directory.eject(endpoint)
+                reply = await endpoint.lane.call(method, parts, _timeout(deadline))
+            except LaneFault as fault:
+                answered = fault.code not in SILENT
+                if fault.code is not Code.UNAVAILABLE:
+                    raise translate(fault, deployment) from None
+                self._directory.eject(endpoint, fault.details)
                 if failed is not None:
                     raise workers_unavailable(deployment) from None
                 failed = endpoint
                 RETRIES.labels(deployment).inc()
             else:
-                endpoint.failures = 0
+                answered = True
+                endpoint.loaded.add(model)
                 return reply
             finally:
-                endpoint.rows_in_flight -= rows
+                endpoint.ended(rows, answered=answered)
 
 
-def translate(error: grpc.aio.AioRpcError, deployment: str) -> CohortLensError:
+def translate(fault: LaneFault, deployment: str) -> CohortLensError:
     """A worker's status, whose text is ``REASON: message``, as an error of ours."""
-    reason, _, message = (error.details() or "").partition(": ")
+    reason, _, message = fault.details.partition(": ")
     if not message or not reason.replace("_", "").isalnum() or reason != reason.upper():
-        reason, message = "", error.details() or ""
-    code = error.code()
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        reason, message = "", fault.details
+    if fault.code is Code.DEADLINE_EXCEEDED:
         return deadline_passed()
-    if code is grpc.StatusCode.UNAVAILABLE:
+    if fault.code is Code.UNAVAILABLE:
         return workers_unavailable(deployment)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if fault.code is Code.RESOURCE_EXHAUSTED:
         return Unavailable(
             "The workers are busy; try again in a second.", reason="OVERLOADED", retry_delay_s=1.0
         )
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
+    if fault.code is Code.INVALID_ARGUMENT:
         return InvalidArgument(message, reason=reason or None)
-    if code is grpc.StatusCode.FAILED_PRECONDITION:
+    if fault.code is Code.FAILED_PRECONDITION:
         return FailedPrecondition(message, reason=reason or None)
-    _log.error("a worker failed", deployment=deployment, code=code.name, details=error.details())
+    _log.error("a worker failed", deployment=deployment, code=fault.code.name, details=fault.details)
     return Internal("a worker failed to answer", reason=reason or None)
 
 
@@ -225,15 +216,3 @@ def _timeout(deadline: float) -> float:
     if left <= 0:
         raise deadline_passed()
     return left
-
-
-def _matrix(features: Features) -> pb.Matrix:
-    rows, columns = features.shape
-    return pb.Matrix(rows=rows, columns=columns, values=np.ascontiguousarray(features, dtype="<f4").tobytes())
-
-
-def _values(raw: bytes, shape: tuple[int, ...]) -> Values:
-    values = np.frombuffer(raw, dtype="<f8")
-    if values.size != math.prod(shape):
-        raise Internal("a worker answered another number of rows than were sent", reason="WORKER_FAULT")
-    return values.reshape(shape)

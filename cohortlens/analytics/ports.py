@@ -120,7 +120,7 @@ class InferenceClient(Protocol):
         """Attribute predictions to features by SHAP; arguments and errors as for ``score``."""
 
     async def load_model(self, deployment: str, artifact_digest: str, *, deadline: float) -> int:
-        """Load and warm a version on every live replica; returns how many have it.
+        """Load and warm a version on the live replicas that keep it warm, two of many; returns how many did.
 
         Raises:
             Unavailable: No replica of the deployment is live (``WORKERS_UNAVAILABLE``).
