@@ -31,6 +31,8 @@ from gateway.interceptors.chain import Chain, MethodTable, Step
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.request_id import RequestIdStep
+from gateway.interceptors.share import ShareLimits, ShareStep
+from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.validate import ValidateStep
 from gateway.servicers import health, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
@@ -79,6 +81,7 @@ def make_chain(
     servicers: Mapping[str, Any],
     authenticate: Authenticate,
     board: HealthBoard,
+    config: GatewayConfig | None = None,
 ) -> Chain:
     """The chain of the process: the real steps around ``servicers``, health and reflection.
 
@@ -87,7 +90,10 @@ def make_chain(
         servicers: Servicer of each public service by full name.
         authenticate: Verifies an access token.
         board: What health answers.
+        config: How much the process takes on; the defaults when None.
     """
+    limits = config or GatewayConfig()
+    load = Load(limits.calls_max, limits.loop_lag_max)
     health_servicer = HealthServicer(board, table.services)
     reflection_servicer = reflection.ReflectionServicer(table)
     own = {health.SERVICE: health_servicer, **dict.fromkeys(reflection.SERVICES, reflection_servicer)}
@@ -95,7 +101,9 @@ def make_chain(
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
+        "shed": ShedStep(load),
         "authn": AuthnStep(authenticate),
+        "share": ShareStep(load, ShareLimits(limits.share_running, limits.share_waiting)),
         "validate": ValidateStep(table),
     }
     return Chain(table, {**own, **servicers}, steps)
@@ -141,7 +149,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),
     }
-    chain = make_chain(table, servicers, services.verifier.verify, board)
+    chain = make_chain(table, servicers, services.verifier.verify, board, config)
 
     async def check() -> None:
         replicas = await services.inference.live_replicas()

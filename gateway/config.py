@@ -26,3 +26,15 @@ class GatewayConfig:
     drain_timeout: Duration = setting(
         "DRAIN_TIMEOUT", Duration(20), "time calls under way have to finish when the gateway stops"
     )
+    calls_max: int = setting(
+        "CALLS_MAX", 512, "unary calls under way in one process from which it sheds calls by class"
+    )
+    loop_lag_max: Duration = setting(
+        "LOOP_LAG_MAX", Duration(0.25), "lateness of the event loop (p95 over 5 s) from which calls are shed"
+    )
+    share_running: int = setting(
+        "SHARE_RUNNING", 64, "rows of inference and bulk calls that one process works on at once"
+    )
+    share_waiting: int = setting(
+        "SHARE_WAITING", 1024, "calls of one tenant that wait for its turn; more are refused"
+    )

@@ -1,4 +1,4 @@
-"""Step 4: a bearer token becomes a principal, and the scopes of the method are required of it.
+"""Step 5: a bearer token becomes a principal, and the scopes of the method are required of it.
 
 Works on the resolved method, never on a raw path. Public methods need no token and read none.
 """

@@ -25,6 +25,8 @@ from gateway.interceptors.chain import Chain
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.request_id import RequestIdStep
+from gateway.interceptors.share import ShareLimits, ShareStep
+from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.validate import ValidateStep
 from gateway.registry import MethodTable, Policy, RateClass
 
@@ -212,11 +214,14 @@ def echo_table():
 
 def steps(table):
     """The real steps around ``authenticate``."""
+    load = Load()
     return {
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
+        "shed": ShedStep(load),
         "authn": AuthnStep(authenticate),
+        "share": ShareStep(load, ShareLimits()),
         "validate": ValidateStep(table),
     }
 

@@ -28,6 +28,8 @@ from gateway.interceptors.chain import Chain, MethodTable
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.request_id import RequestIdStep
+from gateway.interceptors.share import ShareLimits, ShareStep
+from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.validate import ValidateStep
 from gateway.registry import Policy, RateClass
 
@@ -158,11 +160,14 @@ def chain_of(table, servicers, authenticate=None):
     async def nobody(token):
         raise AssertionError("a public method was authenticated")
 
+    load = Load()
     steps = {
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
+        "shed": ShedStep(load),
         "authn": AuthnStep(authenticate or nobody),
+        "share": ShareStep(load, ShareLimits()),
         "validate": ValidateStep(table),
     }
     return Chain(table, servicers, steps)
