@@ -156,6 +156,11 @@ bench-serving: setup-dev $(STATE)/bench-fastapi $(STATE)/bench-kserve $(STATE)/b
 	  else echo "error TOOL_MISSING: h2load; next: apt-get install -y nghttp2-client" >&2; exit 1; fi
 	$(MAIN)/python -m load.bench.serving
 
+.PHONY: profile-serving
+profile-serving: setup-dev ## Where each microsecond of a Predict goes; ARGS="--door grpc --direct", ARGS=--running
+	@command -v h2load > /dev/null || { echo "error TOOL_MISSING: h2load; next: make bench-serving installs it" >&2; exit 1; }
+	$(MAIN)/python -m load.bench.profile $(ARGS)
+
 .PHONY: bench-import
 bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and time it
 	$(MAIN)/python -m load.bench.importing $(DATA)

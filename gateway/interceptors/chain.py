@@ -180,6 +180,10 @@ class Chain:
         servicers: Servicer of each service by full name: an object whose methods are named like the RPCs.
         steps: The steps by name; exactly those of ``ORDER``.
 
+    Attributes:
+        table: The methods.
+        steps: The steps by name.
+
     Raises:
         ValueError: A step is missing or unknown, or a service of the table has no servicer or no such method.
     """
@@ -195,6 +199,7 @@ class Chain:
         if missing:
             raise ValueError(f"no servicer for {', '.join(missing)}")
         self.table = table
+        self.steps = dict(steps)
         self._runs: dict[str, Proceed] = {}
         for method in table:
             run = _servicer_call(method, getattr(servicers[method.service], method.name))
