@@ -68,6 +68,8 @@ class Policy:
         feature: Entitlement of the plan; empty for none.
         errors: Reasons beside the common ones, for the reference.
         quiet: Logged at debug level (health checks).
+        self_checked: Whether the servicer checks the request itself: messages that others publish declare no
+            rules, and what holds for ours (numbers are finite) need not hold for them.
     """
 
     public: bool
@@ -76,6 +78,7 @@ class Policy:
     feature: str = ""
     errors: tuple[str, ...] = ()
     quiet: bool = False
+    self_checked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,10 +25,15 @@ def _constant(name: str) -> Any:
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
+_WITH_NAN: Final = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
-def load(body: bytes) -> Any:
+def load(body: bytes, *, nan_allowed: bool = False) -> Any:
     """The value of a JSON text.
+
+    Args:
+        body: The text.
+        nan_allowed: Take NaN and Infinity as numbers, as JSON writers of Python send them.
 
     Raises:
         JsonFault: With reason MALFORMED_JSON or DUPLICATE_FIELD.
@@ -37,15 +42,15 @@ def load(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JsonFault(f"the body is not UTF-8 at byte {error.start}", MALFORMED) from None
-    return load_text(text)
+    return load_text(text, _WITH_NAN if nan_allowed else _DECODER)
 
 
-def load_text(text: str) -> Any:
+def load_text(text: str, decoder: json.JSONDecoder = _DECODER) -> Any:
     """The value of a JSON text that is decoded already; raises like ``load``."""
     if text.startswith("\ufeff"):
         raise JsonFault("the body begins with a byte order mark", MALFORMED)
     try:
-        value = _DECODER.decode(text)
+        value = decoder.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise JsonFault(f"the body is not JSON at {where}", MALFORMED) from None

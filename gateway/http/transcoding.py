@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import ClassVar
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
 from cohortlens.core.ids import uuid7
@@ -40,7 +41,12 @@ class HttpDoor:
         chain: The chain every door runs.
         routes: The route table.
         pages: Answers beside the RPCs by path (health, metrics, reference); they take GET and HEAD.
+
+    Attributes:
+        exchange: What runs one call; another form of bodies and errors has one of its own.
     """
+
+    exchange: ClassVar[type[Exchange]] = Exchange
 
     def __init__(self, chain: Chain, routes: RouteTable, pages: Mapping[str, Handler]) -> None:
         self._chain, self._routes, self._pages = chain, routes, dict(pages)
@@ -77,8 +83,14 @@ class HttpDoor:
         extra: HeaderList = [(b"x-request-id", request_id.encode())]
         if error.reason == "METHOD_NOT_ALLOWED":
             extra.append((b"allow", ", ".join(self._allowed(request.path)).encode()))
-        answer = failure(error, request_id, problem=headers.wants_problem(request.head), headers=extra)
+        answer = self.failed(request, error, request_id, extra)
         await answer.write(send, head_only=request.verb == "HEAD")
+
+    def failed(
+        self, request: Request, error: CohortLensError, request_id: str, extra: HeaderList
+    ) -> Response:
+        """The answer to what reached no method."""
+        return failure(error, request_id, problem=headers.wants_problem(request.head), headers=extra)
 
     async def _answer(self, scope: Scope, request: Request, receive: Receive, send: StatusSend) -> str:
         """Answer a request; returns the template of its route."""
@@ -90,7 +102,7 @@ class HttpDoor:
             return request.path
         match = self._match(request)
         if match is not None:
-            await Exchange(self._chain, self._routes, request, match, receive, send).run()
+            await self.exchange(self._chain, self._routes, request, match, receive, send).run()
             return match.template.text
         allowed = self._allowed(request.path)
         if not allowed:
