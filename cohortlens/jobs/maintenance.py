@@ -14,7 +14,7 @@ from cohortlens.core.errors import CohortLensError
 from cohortlens.core.telemetry import get_logger
 from cohortlens.jobs.handlers import Services
 
-PARTITIONED = ("predictions", "segments")
+PARTITIONED = ("predictions", "segments", "shadow_predictions")
 MONTHS_AHEAD = 3
 _RETRY_S = 60.0
 _LOG = get_logger(__name__)

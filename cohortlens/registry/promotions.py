@@ -145,14 +145,10 @@ class PromotionsService:
         action: str,
         why: str,
     ) -> None:
-        await repository.activate(
-            version.model,
-            version.version,
-            action=action,
-            actor=ctx.caller.user_id,
-            reason=why,
-            at=clock.now(),
-        )
+        model, number, at = version.model, version.version, clock.now()
+        await repository.activate(model, number, action=action, actor=ctx.caller.user_id, reason=why, at=at)
+        # It cannot be compared with itself.
+        await repository.clear_challenger(model, at, only=number)
 
 
 async def _version_before(repository: RegistryRepository, model: str) -> ModelVersion:

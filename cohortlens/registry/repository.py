@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.core.ids import uuid7
-from cohortlens.registry.models import ModelVersion
+from cohortlens.registry.models import CHALLENGER, CHAMPION, Challenger, ModelVersion
 
 _COLUMNS = """
 v.model, v.version, v.state, v.artifact_digest, v.manifest::text AS manifest, v.created_at, a.since
@@ -111,50 +111,113 @@ class RegistryRepository:
     async def activate(
         self, model: str, version: int, *, action: str, actor: UUID | None, reason: str, at: datetime
     ) -> None:
-        """Close the live interval, open one for ``version``, move the alias. Needs ``lock``."""
-        arguments = {
-            "model": model,
-            "version": version,
-            "id": uuid7(),
-            "action": action,
-            "actor": actor,
-            "reason": reason,
-            "at": at,
-        }
-        # A clock that stands still or goes back must not make an empty or overlapping interval.
-        started = await self._tx.execute(
+        """Make ``version`` the champion from now on. Needs ``lock``."""
+        await self._move(CHAMPION, model, version, action, actor, reason, at, None)
+
+    async def challenge(
+        self, model: str, version: int, share_ratio: float, *, actor: UUID | None, reason: str, at: datetime
+    ) -> None:
+        """Make ``version`` the challenger from now on. Needs ``lock``."""
+        await self._move(CHALLENGER, model, version, "CHALLENGED", actor, reason, at, share_ratio)
+
+    async def challenger(self, model: str) -> Challenger | None:
+        """The challenger of the tenant's model."""
+        found = await self._tx.execute(
             text(
                 """
-                UPDATE model_alias_history
-                SET live = tstzrange(lower(live), greatest(:at, lower(live) + interval '1 microsecond'))
-                WHERE tenant_id = app.tid() AND model = :model AND alias = 'CHAMPION' AND upper_inf(live)
-                RETURNING upper(live)
+                SELECT v.version, v.artifact_digest, v.schema_hash, v.manifest::text AS manifest,
+                  a.share_ratio, a.since
+                FROM model_aliases a JOIN model_versions v USING (tenant_id, model, version)
+                WHERE a.tenant_id = app.tid() AND a.model = :model AND a.alias = 'CHALLENGER'
                 """
             ),
-            {"model": model, "at": at},
+            {"model": model},
         )
-        arguments["at"] = started.scalar_one_or_none() or at
+        row = found.one_or_none()
+        if row is None:
+            return None
+        horizons = ModelManifest.from_json(row.manifest).horizons_days
+        return Challenger(
+            row.version, row.artifact_digest, row.schema_hash, horizons, row.share_ratio, row.since
+        )
+
+    async def clear_challenger(self, model: str, at: datetime, only: int | None = None) -> bool:
+        """End the challenger, or leave it when it is not version ``only``. Needs ``lock``.
+
+        Returns:
+            Whether one was ended.
+        """
+        gone = await self._tx.execute(
+            text(
+                "DELETE FROM model_aliases WHERE tenant_id = app.tid() AND model = :model "
+                "AND alias = 'CHALLENGER' AND version = coalesce(CAST(:only AS integer), version) "
+                "RETURNING version"
+            ),
+            {"model": model, "only": only},
+        )
+        if gone.one_or_none() is None:
+            return False
+        await self._close(CHALLENGER, model, at)
+        return True
+
+    async def _move(
+        self,
+        alias: str,
+        model: str,
+        version: int,
+        action: str,
+        actor: UUID | None,
+        reason: str,
+        at: datetime,
+        share_ratio: float | None,
+    ) -> None:
+        """Close the alias's live interval, open one for ``version``, move the alias."""
+        arguments = {
+            "alias": alias,
+            "model": model,
+            "version": version,
+            "share": share_ratio,
+            "at": await self._close(alias, model, at) or at,
+        }
         await self._tx.execute(
             text(
                 """
                 INSERT INTO model_alias_history
-                  (tenant_id, id, model, alias, version, live, action, actor, reason)
-                VALUES (app.tid(), :id, :model, 'CHAMPION', :version, tstzrange(:at, NULL), :action, :actor,
-                  :reason)
+                  (tenant_id, id, model, alias, version, live, action, actor, reason, share_ratio)
+                VALUES (app.tid(), :id, :model, :alias, :version, tstzrange(:at, NULL), :action, :actor,
+                  :reason, :share)
                 """
             ),
-            arguments,
+            {**arguments, "id": uuid7(), "action": action, "actor": actor, "reason": reason},
         )
         await self._tx.execute(
             text(
                 """
-                INSERT INTO model_aliases (tenant_id, model, alias, version, since)
-                VALUES (app.tid(), :model, 'CHAMPION', :version, :at)
-                ON CONFLICT (tenant_id, model, alias) DO UPDATE SET version = :version, since = :at
+                INSERT INTO model_aliases (tenant_id, model, alias, version, since, share_ratio)
+                VALUES (app.tid(), :model, :alias, :version, :at, :share)
+                ON CONFLICT (tenant_id, model, alias)
+                DO UPDATE SET version = :version, since = :at, share_ratio = :share
                 """
             ),
-            {"model": model, "version": version, "at": arguments["at"]},
+            arguments,
         )
+
+    async def _close(self, alias: str, model: str, at: datetime) -> datetime | None:
+        """End the alias's live interval; returns when it ended, None when there was none."""
+        # A clock that stands still or goes back must not make an empty or overlapping interval.
+        closed = await self._tx.execute(
+            text(
+                """
+                UPDATE model_alias_history
+                SET live = tstzrange(lower(live), greatest(:at, lower(live) + interval '1 microsecond'))
+                WHERE tenant_id = app.tid() AND model = :model AND alias = :alias AND upper_inf(live)
+                RETURNING upper(live)
+                """
+            ),
+            {"alias": alias, "model": model, "at": at},
+        )
+        ended: datetime | None = closed.scalar_one_or_none()
+        return ended
 
     async def history(self, model: str) -> list[tuple[str, int]]:
         """Actions and the versions they made active, oldest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -44,7 +45,7 @@ class RegistryService:
         self._reading: dict[tuple[TenantId, str], asyncio.Task[ModelVersion]] = {}
 
     async def active(self, tenant_id: TenantId, model: str) -> ModelVersion:
-        """The version that serves, at most two seconds old in other processes.
+        """The version that serves, with its challenger; at most two seconds old in other processes.
 
         Raises:
             NoActiveModel: The tenant has none.
@@ -63,10 +64,12 @@ class RegistryService:
 
     async def _read_active(self, tenant_id: TenantId, model: str) -> ModelVersion:
         async with self._db.tenant_transaction(tenant_id) as tx:
-            version = await RegistryRepository(tx).get(model, 0)
+            repository = RegistryRepository(tx)
+            version = await repository.get(model, 0)
+            challenger = None if version is None else await repository.challenger(model)
         if version is None:
             raise NoActiveModel(model)
-        return version
+        return version if challenger is None else replace(version, challenger=challenger)
 
     def _read_done(self, key: tuple[TenantId, str], reading: asyncio.Task[ModelVersion]) -> None:
         # A reading that began before a promotion of this process must not be remembered after it.
