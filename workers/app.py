@@ -17,10 +17,10 @@ from cohortlens.core.telemetry import configure_logging
 from workers.config import WorkerConfig
 from workers.deployments.base import GRACE_S, LEAVE_S, Replica
 from workers.deployments.explanation import ExplanationReplica
+from workers.deployments.inference import Model
 from workers.deployments.loopback import confine
 from workers.deployments.prediction import PredictionReplica
 from workers.deployments.segmentation import SegmentationReplica
-from workers.deployments.service import Model
 from workers.scaling import LOAD, LOOK_BACK_S, LoadGauge, Targets, Work, replicas_needed
 
 DEPLOYMENTS: tuple[type[Replica], ...] = (SegmentationReplica, PredictionReplica, ExplanationReplica)
@@ -65,7 +65,7 @@ class Served:
         if not self._replica.opened:
             await self._replica.open()
         for digest in user_config["models"]:
-            await self._replica.service.load(digest)
+            await self._replica.inference.load(digest)
 
     async def check_health(self) -> None:
         """A real call through the replica's own server.
@@ -102,7 +102,7 @@ class ScalingServed(Served):
 
     def _work(self) -> Work:
         record = self._replica.record()
-        return Work(record.rows_in_flight, getattr(record, "queue_ms", 0.0) / 1000)
+        return Work(record.rows_in_flight, record.queue_ms / 1000)
 
 
 def targets(config: WorkerConfig) -> list[RunTarget]:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Callable
 from typing import ClassVar
 
 import grpc.aio
 
+from cohortlens.contracts.hosts import host_identity
 from cohortlens.core import clock
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
 from workers.config import WorkerConfig
+from workers.deployments.frames import FrameServer
+from workers.deployments.inference import Inference, Model
 from workers.deployments.preload import Preload
 from workers.deployments.registration import Registration, ReplicaRecord, redis_client
 from workers.deployments.server import GrpcServer, socket_path
-from workers.deployments.service import InferenceService, Model
+from workers.deployments.service import InferenceService
 from workers.runtime.cache import ModelCache
 
 logger = logging.getLogger(__name__)
@@ -55,13 +59,15 @@ class Replica:
         self._replica = replica
         self._config = config
         self._models: ModelCache[Model] = ModelCache(load, config.model_memory, self._changed)
-        self.service = InferenceService(
+        self.inference = Inference(
             self.deployment, replica, kind=self.kind, methods=self.methods, models=self._models
         )
+        service, sockets = InferenceService(self.inference), config.socket_dir
         self._server = GrpcServer(
-            lambda server: pb_grpc.add_InferenceServiceServicer_to_server(self.service, server),
-            socket_path(config.socket_dir, self.deployment),
+            lambda server: pb_grpc.add_InferenceServiceServicer_to_server(service, server),
+            socket_path(sockets, self.deployment),
         )
+        self._frames = FrameServer(self.inference, socket_path(sockets, self.deployment, "frames"))
         self._preload = Preload(self.deployment, self._models, config.model_memory)
         self._registration: Registration | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -82,6 +88,7 @@ class Replica:
         """Serve, load what was used lately, then register; slow imports go on in a thread meanwhile."""
         self._warming = asyncio.create_task(asyncio.to_thread(self.warm), name="warm")
         await self._server.start()
+        await self._frames.start()
         self._channel = grpc.aio.insecure_channel(self._server.address)
         redis = redis_client(str(self._config.redis_url))
         await self._preload.run(redis)
@@ -117,11 +124,12 @@ class Replica:
             await asyncio.sleep(leave_s)
         if self._channel is not None:
             await self._channel.close()
-        await self._server.stop(grace_s)
+        await asyncio.gather(self._server.stop(grace_s), self._frames.stop(grace_s))
         self._registration = self._channel = None
 
     def record(self) -> ReplicaRecord:
         """What the control plane learns of the replica."""
+        load = self.inference.meter.load()
         return ReplicaRecord(
             deployment=self.deployment,
             replica=self._replica,
@@ -130,7 +138,11 @@ class Replica:
             pid=os.getpid(),
             started_at=self._started_at,
             loaded=tuple(self._models.loaded),
-            rows_in_flight=self.service.rows_in_flight,
+            rows_in_flight=math.ceil(round(load.rows_in_flight, 3)),
+            queue_ms=round(load.queue_ms, 3),
+            frame_socket=str(self._frames.path),
+            host=host_identity(),
+            frame_faults=self._frames.faults,
         )
 
     def _changed(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,28 @@ MAX_ROWS = 100_000
 
 FEATURE = np.dtype("<f4")
 VALUE = np.dtype("<f8")
+
+_COLUMN = b"\x0a"
+"""Tag of ``ScoreResponse.columns``, field 1, length-delimited."""
+
+_COLUMN_VALUES = b"\x12"
+"""Tag of ``Column.values``, field 2, length-delimited."""
+
+
+class Attributions(Protocol):
+    """Attributions of rows to features in log space."""
+
+    @property
+    def base_value(self) -> float:
+        """Base value."""
+
+    @property
+    def contributions(self) -> NDArray[np.float64]:
+        """Contributions, float64 of shape (rows, columns)."""
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Predicted values as ``score`` gives them, float64 of shape (rows,)."""
 
 
 def features(matrix: pb.Matrix, most: int = MAX_ROWS) -> NDArray[np.float32]:
@@ -56,3 +80,34 @@ def packed(values: NDArray[np.float64]) -> bytes:
 def columns(results: Mapping[str, NDArray[np.float64]]) -> list[pb.Column]:
     """Named results, float64 of shape (rows,) each, as messages."""
     return [pb.Column(name=name, values=packed(values)) for name, values in results.items()]
+
+
+def score_response(results: Mapping[str, NDArray[np.float64]]) -> list[bytes | memoryview]:
+    """The bytes of a ``ScoreResponse`` in parts: values are taken as they lie."""
+    parts: list[bytes | memoryview] = []
+    for name, values in results.items():
+        raw = np.ascontiguousarray(values, VALUE).data.cast("B")
+        parts += (_column_head(name, len(raw)), raw)
+    return parts
+
+
+def explanation(found: Attributions) -> pb.ExplainResponse:
+    """Attributions as a message."""
+    return pb.ExplainResponse(
+        base_value=found.base_value, contributions=packed(found.contributions), values=packed(found.values)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _column_head(name: str, length: int) -> bytes:
+    inner = pb.Column(name=name).SerializeToString() + _COLUMN_VALUES + _varint(length)
+    return _COLUMN + _varint(len(inner) + length) + inner
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    found.append(number)
+    return bytes(found)

@@ -56,7 +56,11 @@ class ReplicaRecord:
         pid: Process id.
         started_at: Start, RFC 3339.
         loaded: Digests of the loaded model versions, least recently used first.
-        rows_in_flight: Rows being scored now.
+        rows_in_flight: Rows here at the same time, averaged over the last second, or now when that is more.
+        queue_ms: Milliseconds that calls waited before they were worked on, averaged over the last second.
+        frame_socket: Path of its frame socket; empty when it has none.
+        host: Identity of its host.
+        frame_faults: Connections to the frame socket closed for what they sent.
     """
 
     deployment: str
@@ -67,6 +71,10 @@ class ReplicaRecord:
     started_at: str
     loaded: tuple[str, ...] = ()
     rows_in_flight: int = 0
+    queue_ms: float = 0.0
+    frame_socket: str = ""
+    host: str = ""
+    frame_faults: int = 0
 
 
 class Registration:

@@ -32,7 +32,7 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
 )
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
-_SOCKET_NAME = re.compile(r"[a-z]-(\d+)\.sock")
+_SOCKET_NAME = re.compile(r"[a-z]-(\d+)\.(?:sock|frames)")
 
 
 def status_of(code: Code) -> grpc.StatusCode:
@@ -45,16 +45,20 @@ async def faults_as_status(context: grpc.aio.ServicerContext[Any, Any]) -> Async
     """Ends the call with the status of whatever fault leaves the block."""
     try:
         yield
-    except CohortLensError as fault:
-        await context.abort(status_of(fault.code), f"{fault.reason}: {fault.message}")
     except (grpc.aio.AbortError, grpc.RpcError):
         raise
-    except Exception:
-        # Internals stay in the log of this process; the caller learns where to look.
-        logger.exception("a call failed")
-        await context.abort(
-            grpc.StatusCode.INTERNAL, f"INTERNAL: process {os.getpid()} of the workers failed; see its log"
-        )
+    except Exception as error:
+        code, details = told(error)
+        await context.abort(status_of(code), details)
+
+
+def told(error: Exception) -> tuple[Code, str]:
+    """What a caller learns of a fault: its code, and ``REASON: message``."""
+    if isinstance(error, CohortLensError):
+        return error.code, f"{error.reason}: {error.message}"
+    # Internals stay in the log of this process; the caller learns where to look.
+    logger.error("a call failed", exc_info=error)
+    return Code.INTERNAL, f"INTERNAL: process {os.getpid()} of the workers failed; see its log"
 
 
 class GrpcServer:
@@ -91,6 +95,8 @@ class GrpcServer:
             self._socket.unlink(missing_ok=True)
             self._server.add_insecure_port(f"unix:{self._socket}")
         await self._server.start()
+        if self._socket is not None:
+            self._socket.chmod(0o600)
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls, let those under way end for at most ``grace_s`` seconds, remove the socket."""
@@ -101,10 +107,16 @@ class GrpcServer:
             self._socket.unlink(missing_ok=True)
 
 
-def socket_path(folder: Path, deployment: str) -> Path:
-    """Path of this process's Unix socket; sockets that dead processes left in the folder are removed."""
-    for path in folder.glob("*.sock"):
+def socket_path(folder: Path, deployment: str, kind: str = "sock") -> Path:
+    """Path of a Unix socket of this process; sockets that dead processes left in the folder are removed.
+
+    Args:
+        folder: Folder of the sockets.
+        deployment: Deployment of the replica.
+        kind: Ending of the name: ``sock`` for gRPC, ``frames`` for frames.
+    """
+    for path in folder.glob("*"):
         match = _SOCKET_NAME.fullmatch(path.name)
         if match is not None and not Path(f"/proc/{match[1]}").exists():
             path.unlink(missing_ok=True)
-    return folder / f"{deployment[0]}-{os.getpid()}.sock"
+    return folder / f"{deployment[0]}-{os.getpid()}.{kind}"

@@ -36,6 +36,7 @@ class ModelTooLarge(FailedPrecondition):
 @dataclass
 class _Entry(Generic[ModelT]):
     model: ModelT
+    memory_bytes: int
     users: int = 0
     used_at: float = 0.0
 
@@ -57,6 +58,8 @@ class ModelCache(Generic[ModelT]):
         self._changed = changed
         self._entries: OrderedDict[str, _Entry[ModelT]] = OrderedDict()
         self._loading: dict[str, asyncio.Task[_Entry[ModelT]]] = {}
+        # A sum over hundreds of models at the end of every call would cost more than the call.
+        self._held_bytes = 0
 
     @property
     def loaded(self) -> list[str]:
@@ -66,7 +69,16 @@ class ModelCache(Generic[ModelT]):
     @property
     def memory_bytes(self) -> int:
         """Bytes that the models in memory hold."""
-        return sum(entry.model.memory_bytes for entry in self._entries.values())
+        return self._held_bytes
+
+    def held(self, digest: str) -> ModelT | None:
+        """The model if it is in memory, for work that ends before anything else runs on the event loop."""
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        self._entries.move_to_end(digest)
+        entry.used_at = time.time()
+        return entry.model
 
     @asynccontextmanager
     async def use(self, digest: str) -> AsyncIterator[ModelT]:
@@ -126,19 +138,21 @@ class ModelCache(Generic[ModelT]):
                     f"the model needs {model.memory_bytes} bytes and a replica may keep {self._budget}; "
                     "raise COHORTLENS_WORKER_MODEL_MEMORY"
                 )
-            entry = self._entries[digest] = _Entry(model)
+            entry = self._entries[digest] = _Entry(model, model.memory_bytes)
+            self._held_bytes += entry.memory_bytes
             self._trim(keep=digest)
         finally:
             del self._loading[digest]
         return entry
 
     def _trim(self, keep: str | None) -> None:
-        total, before = self.memory_bytes, len(self._entries)
-        for digest, entry in list(self._entries.items()):
-            if total <= self._budget:
-                break
-            if entry.users == 0 and digest != keep:
-                total -= entry.model.memory_bytes
-                del self._entries[digest]
+        before = len(self._entries)
+        if self._held_bytes > self._budget:
+            for digest, entry in list(self._entries.items()):
+                if entry.users == 0 and digest != keep:
+                    self._held_bytes -= entry.memory_bytes
+                    del self._entries[digest]
+                if self._held_bytes <= self._budget:
+                    break
         if self._changed is not None and (keep is not None or len(self._entries) != before):
             self._changed()

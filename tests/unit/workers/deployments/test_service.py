@@ -14,7 +14,8 @@ import pytest
 from cohortlens.core.errors import CohortLensError, NotFound
 from cohortlens.internal.v1 import inference_pb2 as pb
 from workers.deployments import codec
-from workers.deployments.service import INLINE_SCORE_ROWS, InferenceService
+from workers.deployments.inference import INLINE_SCORE_ROWS, Inference
+from workers.deployments.service import InferenceService
 from workers.runtime.cache import ModelCache
 
 GOOD, MISSING = "a" * 64, "b" * 64
@@ -67,7 +68,7 @@ def service(model=None, *, methods=("score", "explain"), kind="prediction"):
         return model or Doubler()
 
     return InferenceService(
-        "prediction", "r1", kind=kind, methods=frozenset(methods), models=ModelCache(load, 100)
+        Inference("prediction", "r1", kind=kind, methods=frozenset(methods), models=ModelCache(load, 100))
     )
 
 
@@ -202,7 +203,7 @@ async def test_rows_in_flight_return_to_zero_however_the_call_ends(fault):
         *(replica.Score(score_request(), Context()) for _ in range(3)), return_exceptions=True
     )
 
-    assert replica.rows_in_flight == 0
+    assert (await replica.GetStatus(pb.GetStatusRequest(), Context())).rows_in_flight == 0
 
 
 async def test_loading_tells_whether_the_model_was_there_already_and_status_names_it():
