@@ -13,6 +13,7 @@ from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.predictions import PredictionsService
 from cohortlens.analytics.reads import AnalyticsReads, segment_names
 from cohortlens.analytics.segmentation import SegmentationService
+from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.training import TrainingService
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.contracts.artifacts import LocalArtifactStore
@@ -25,6 +26,7 @@ from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.service import IdentityService
 from cohortlens.identity.tokens import AccessTokenVerifier
+from cohortlens.registry.challengers import ChallengersService
 from cohortlens.registry.promotions import PromotionsService
 from cohortlens.registry.service import RegistryService
 
@@ -40,6 +42,7 @@ class Analytics:
     segmentation: SegmentationService
     training: TrainingService
     reads: AnalyticsReads
+    shadow: ShadowTraffic
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Services:
         features: Stored features of customers.
         registry: Model versions.
         promotions: Which version is active.
+        challengers: Which version is compared with it.
         analytics: Predictions, segments, explanations, trainings.
         inference: Runs models; the gateway's gathers rows.
         page_tokens: Seals the tokens of lists.
@@ -70,6 +74,7 @@ class Services:
     features: FeatureLookup
     registry: RegistryService
     promotions: PromotionsService
+    challengers: ChallengersService
     analytics: Analytics
     inference: InferenceClient
     page_tokens: PageTokens
@@ -112,6 +117,9 @@ class Services:
             customers = CustomersService(db, config.data_dir / "spool", tokens, segment_names=segment_names)
             features = FeatureLookup(db, customers)
             registry = RegistryService(db)
+            # Not through the wrapper: callers' rows must not wait behind the shadow's.
+            shadow = ShadowTraffic(db, client)
+            opened.push_async_callback(shadow.close)
             return cls(
                 config=config,
                 db=db,
@@ -122,7 +130,8 @@ class Services:
                 features=features,
                 registry=registry,
                 promotions=PromotionsService(db, registry, ModelWarmup(inference)),
-                analytics=_analytics(db, features, registry, inference, config),
+                challengers=ChallengersService(db, registry, ModelWarmup(inference)),
+                analytics=_analytics(db, features, registry, inference, config, shadow),
                 inference=inference,
                 page_tokens=tokens,
                 _closing=opened.pop_all(),
@@ -139,6 +148,7 @@ def _analytics(
     registry: RegistryService,
     inference: InferenceClient,
     config: CoreConfig,
+    shadow: ShadowTraffic,
 ) -> Analytics:
     segmentation = SegmentationService(db, features, registry, inference)
     artifacts = LocalArtifactStore(config.artifacts)
@@ -148,4 +158,5 @@ def _analytics(
         segmentation=segmentation,
         training=TrainingService(db, features, registry, inference, segmentation, artifacts),
         reads=AnalyticsReads(db),
+        shadow=shadow,
     )

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cohortlens.v1 import analytics_pb2 as cohortlens_dot_v1_dot_analytics__pb2
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ohortlens/v1/models.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\x14StartTrainingRequest\x12,\n\x05model\x18\x01 \x01(\tB\x1d\xb2\xd4\x18\x19\x42\x17segmentation|prediction\x12\x1f\n\x04seed\x18\x02 \x01(\x03\x42\x11\xb2\xd4\x18\r\x18\x01!\x00\x00\xc0\xff\xff\xff\xdf\x41(\x01\"\x92\x02\n\x0bTrainingRun\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cohortlens.v1.WorkState\x12\r\n\x05stage\x18\x04 \x01(\t\x12\x16\n\x0eprogress_ratio\x18\x05 \x01(\x01\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12\'\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x18.cohortlens.v1.WorkError\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x15StartTrainingResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.TrainingRun\".\n\x15GetTrainingRunRequest\x12\x15\n\x03run\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\"A\n\x16GetTrainingRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.cohortlens.v1.TrainingRun\"Q\n\x17ListTrainingRunsRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"]\n\x18ListTrainingRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.TrainingRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe0\x03\n\x0cModelVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12*\n\x05state\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.VersionState\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12\x17\n\x0f\x61rtifact_digest\x18\x05 \x01(\t\x12\x13\n\x0bschema_hash\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x61ta_sha256\x18\x07 \x01(\t\x12\x39\n\x07metrics\x18\x08 \x03(\x0b\x32(.cohortlens.v1.ModelVersion.MetricsEntry\x12*\n\x04gate\x18\t \x03(\x0b\x32\x1c.cohortlens.v1.GateCriterion\x12\x15\n\rhorizons_days\x18\n \x03(\x05\x12\x12\n\ndata_as_of\x18\x0b \x01(\t\x12\x0c\n\x04seed\x18\x0c \x01(\x03\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63tive_since\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"O\n\rGateCriterion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x0e\n\x06passed\x18\x04 \x01(\x08\"\x82\x01\n\x18ListModelVersionsRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"c\n\x19ListModelVersionsResponse\x12-\n\x08versions\x18\x01 \x03(\x0b\x32\x1b.cohortlens.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x16GetModelVersionRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12\x17\n\x07version\x18\x02 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\"G\n\x17GetModelVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.cohortlens.v1.ModelVersion\"\x80\x01\n\x13PromoteModelRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12 \n\x07version\x18\x02 \x01(\x05\x42\x0f\xb2\xd4\x18\x0b\x11\x00\x00\x00\x00\x00\x00\xf0?\x18\x01\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xf4\x03\"D\n\x14PromoteModelResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.cohortlens.v1.ModelVersion\"_\n\x14RollbackModelRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12\x17\n\x06reason\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xf4\x03\"E\n\x15RollbackModelResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.cohortlens.v1.ModelVersion*b\n\x0cVersionState\x12\x1d\n\x19VERSION_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13VERSION_STATE_READY\x10\x01\x12\x1a\n\x16VERSION_STATE_REJECTED\x10\x02\x32\xae\n\n\rModelsService\x12\xba\x01\n\rStartTraining\x12#.cohortlens.v1.StartTrainingRequest\x1a$.cohortlens.v1.StartTrainingResponse\"^\xaa\xd4\x18;\x08\x02\x12\x0cmodels.write\x18\x07*\x14TRAINING_IN_PROGRESS*\x11HISTORY_TOO_SHORT\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/trainingRuns:\x01*\x12\xb0\x01\n\x0eGetTrainingRun\x12$.cohortlens.v1.GetTrainingRunRequest\x1a%.cohortlens.v1.GetTrainingRunResponse\"Q\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/trainingRuns/{run}\x12\xb0\x01\n\x10ListTrainingRuns\x12&.cohortlens.v1.ListTrainingRunsRequest\x1a\'.cohortlens.v1.ListTrainingRunsResponse\"K\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/trainingRuns\x12\xbe\x01\n\x11ListModelVersions\x12\'.cohortlens.v1.ListModelVersionsRequest\x1a(.cohortlens.v1.ListModelVersionsResponse\"V\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/models/{model}/versions\x12\xc2\x01\n\x0fGetModelVersion\x12%.cohortlens.v1.GetModelVersionRequest\x1a&.cohortlens.v1.GetModelVersionResponse\"`\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02+\x12)/api/v1/models/{model}/versions/{version}\x12\xbf\x01\n\x0cPromoteModel\x12\".cohortlens.v1.PromoteModelRequest\x1a#.cohortlens.v1.PromoteModelResponse\"f\xaa\xd4\x18\x39\x08\x02\x12\x0cmodels.write\x18\x05*\x12RESOURCE_NOT_FOUND*\x11VERSION_NOT_READY\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/models/{model}:promote:\x01*\x12\xb1\x01\n\rRollbackModel\x12#.cohortlens.v1.RollbackModelRequest\x1a$.cohortlens.v1.RollbackModelResponse\"U\xaa\xd4\x18\'\x08\x02\x12\x0cmodels.write\x18\x05*\x13NO_PREVIOUS_VERSION\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/models/{model}:rollback:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ohortlens/v1/models.proto\x12\rcohortlens.v1\x1a\x1d\x63ohortlens/v1/analytics.proto\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\x14StartTrainingRequest\x12,\n\x05model\x18\x01 \x01(\tB\x1d\xb2\xd4\x18\x19\x42\x17segmentation|prediction\x12\x1f\n\x04seed\x18\x02 \x01(\x03\x42\x11\xb2\xd4\x18\r\x18\x01!\x00\x00\xc0\xff\xff\xff\xdf\x41(\x01\"\x92\x02\n\x0bTrainingRun\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cohortlens.v1.WorkState\x12\r\n\x05stage\x18\x04 \x01(\t\x12\x16\n\x0eprogress_ratio\x18\x05 \x01(\x01\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12\'\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x18.cohortlens.v1.WorkError\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x15StartTrainingResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.TrainingRun\".\n\x15GetTrainingRunRequest\x12\x15\n\x03run\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\"A\n\x16GetTrainingRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.cohortlens.v1.TrainingRun\"Q\n\x17ListTrainingRunsRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"]\n\x18ListTrainingRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.TrainingRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe0\x03\n\x0cModelVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12*\n\x05state\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.VersionState\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12\x17\n\x0f\x61rtifact_digest\x18\x05 \x01(\t\x12\x13\n\x0bschema_hash\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x61ta_sha256\x18\x07 \x01(\t\x12\x39\n\x07metrics\x18\x08 \x03(\x0b\x32(.cohortlens.v1.ModelVersion.MetricsEntry\x12*\n\x04gate\x18\t \x03(\x0b\x32\x1c.cohortlens.v1.GateCriterion\x12\x15\n\rhorizons_days\x18\n \x03(\x05\x12\x12\n\ndata_as_of\x18\x0b \x01(\t\x12\x0c\n\x04seed\x18\x0c \x01(\x03\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63tive_since\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"O\n\rGateCriterion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x0e\n\x06passed\x18\x04 \x01(\x08\"\x82\x01\n\x18ListModelVersionsRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"c\n\x19ListModelVersionsResponse\x12-\n\x08versions\x18\x01 \x03(\x0b\x32\x1b.cohortlens.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x16GetModelVersionRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12\x17\n\x07version\x18\x02 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\"G\n\x17GetModelVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.cohortlens.v1.ModelVersion\"\x80\x01\n\x13PromoteModelRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12 \n\x07version\x18\x02 \x01(\x05\x42\x0f\xb2\xd4\x18\x0b\x11\x00\x00\x00\x00\x00\x00\xf0?\x18\x01\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xf4\x03\"D\n\x14PromoteModelResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.cohortlens.v1.ModelVersion\"_\n\x14RollbackModelRequest\x12.\n\x05model\x18\x01 \x01(\tB\x1f\xb2\xd4\x18\x1b\x08\x01\x42\x17segmentation|prediction\x12\x17\n\x06reason\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xf4\x03\"E\n\x15RollbackModelResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.cohortlens.v1.ModelVersion\"o\n\nChallenger\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x13\n\x0bshare_ratio\x18\x03 \x01(\x01\x12,\n\x08set_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa4\x03\n\x10ShadowComparison\x12\x18\n\x10\x63hampion_version\x18\x01 \x01(\x05\x12+\n\x04task\x18\x02 \x01(\x0e\x32\x1d.cohortlens.v1.PredictionTask\x12\x14\n\x0chorizon_days\x18\x03 \x01(\x05\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\x15\n\rchampion_mean\x18\x05 \x01(\x01\x12\x17\n\x0f\x63hallenger_mean\x18\x06 \x01(\x01\x12\x17\n\x0fmean_difference\x18\x07 \x01(\x01\x12 \n\x18mean_absolute_difference\x18\x08 \x01(\x01\x12\x18\n\x0b\x63orrelation\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x16outside_interval_ratio\x18\n \x01(\x01\x12\x13\n\x0btimed_calls\x18\x0b \x01(\x03\x12\x13\n\x0b\x63hampion_ms\x18\x0c \x01(\x01\x12\x15\n\rchallenger_ms\x18\r \x01(\x01\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_correlation\"\xa5\x01\n\x14SetChallengerRequest\x12!\n\x05model\x18\x01 \x01(\tB\x12\xb2\xd4\x18\x0e\x08\x01\x42\nprediction\x12 \n\x07version\x18\x02 \x01(\x05\x42\x0f\xb2\xd4\x18\x0b\x11\x00\x00\x00\x00\x00\x00\xf0?\x18\x01\x12/\n\x0bshare_ratio\x18\x03 \x01(\x01\x42\x1a\xb2\xd4\x18\x16\x11\xfc\xa9\xf1\xd2MbP?\x18\x01!\x00\x00\x00\x00\x00\x00\xf0?(\x01\x12\x17\n\x06reason\x18\x04 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xf4\x03\"F\n\x15SetChallengerResponse\x12-\n\nchallenger\x18\x01 \x01(\x0b\x32\x19.cohortlens.v1.Challenger\";\n\x16\x43learChallengerRequest\x12!\n\x05model\x18\x01 \x01(\tB\x12\xb2\xd4\x18\x0e\x08\x01\x42\nprediction\"\x19\n\x17\x43learChallengerResponse\"9\n\x14GetChallengerRequest\x12!\n\x05model\x18\x01 \x01(\tB\x12\xb2\xd4\x18\x0e\x08\x01\x42\nprediction\"|\n\x15GetChallengerResponse\x12-\n\nchallenger\x18\x01 \x01(\x0b\x32\x19.cohortlens.v1.Challenger\x12\x34\n\x0b\x63omparisons\x18\x02 \x03(\x0b\x32\x1f.cohortlens.v1.ShadowComparison*b\n\x0cVersionState\x12\x1d\n\x19VERSION_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13VERSION_STATE_READY\x10\x01\x12\x1a\n\x16VERSION_STATE_REJECTED\x10\x02\x32\x90\x10\n\rModelsService\x12\xba\x01\n\rStartTraining\x12#.cohortlens.v1.StartTrainingRequest\x1a$.cohortlens.v1.StartTrainingResponse\"^\xaa\xd4\x18;\x08\x02\x12\x0cmodels.write\x18\x07*\x14TRAINING_IN_PROGRESS*\x11HISTORY_TOO_SHORT\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/trainingRuns:\x01*\x12\xb0\x01\n\x0eGetTrainingRun\x12$.cohortlens.v1.GetTrainingRunRequest\x1a%.cohortlens.v1.GetTrainingRunResponse\"Q\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/trainingRuns/{run}\x12\xb0\x01\n\x10ListTrainingRuns\x12&.cohortlens.v1.ListTrainingRunsRequest\x1a\'.cohortlens.v1.ListTrainingRunsResponse\"K\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/trainingRuns\x12\xbe\x01\n\x11ListModelVersions\x12\'.cohortlens.v1.ListModelVersionsRequest\x1a(.cohortlens.v1.ListModelVersionsResponse\"V\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/models/{model}/versions\x12\xc2\x01\n\x0fGetModelVersion\x12%.cohortlens.v1.GetModelVersionRequest\x1a&.cohortlens.v1.GetModelVersionResponse\"`\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02+\x12)/api/v1/models/{model}/versions/{version}\x12\xeb\x01\n\x0cPromoteModel\x12\".cohortlens.v1.PromoteModelRequest\x1a#.cohortlens.v1.PromoteModelResponse\"\x91\x01\xaa\xd4\x18\x64\x08\x02\x12\x0cmodels.write\x18\x05*\x12RESOURCE_NOT_FOUND*\x11VERSION_NOT_READY*\x14VERSION_NOT_LOADABLE*\x13WORKERS_UNAVAILABLE\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/models/{model}:promote:\x01*\x12\xdd\x01\n\rRollbackModel\x12#.cohortlens.v1.RollbackModelRequest\x1a$.cohortlens.v1.RollbackModelResponse\"\x80\x01\xaa\xd4\x18R\x08\x02\x12\x0cmodels.write\x18\x05*\x13NO_PREVIOUS_VERSION*\x14VERSION_NOT_LOADABLE*\x13WORKERS_UNAVAILABLE\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/models/{model}:rollback:\x01*\x12\x98\x02\n\rSetChallenger\x12#.cohortlens.v1.SetChallengerRequest\x1a$.cohortlens.v1.SetChallengerResponse\"\xbb\x01\xaa\xd4\x18\x8b\x01\x08\x02\x12\x0cmodels.write\x18\x05*\x12RESOURCE_NOT_FOUND*\x0fNO_ACTIVE_MODEL*\x11VERSION_NOT_READY*\x14VERSION_NOT_LOADABLE*\x14\x43HALLENGER_IS_ACTIVE*\x13WORKERS_UNAVAILABLE\x82\xd3\xe4\x93\x02%\" /api/v1/models/{model}:challenge:\x01*\x12\xb5\x01\n\x0f\x43learChallenger\x12%.cohortlens.v1.ClearChallengerRequest\x1a&.cohortlens.v1.ClearChallengerResponse\"S\xaa\xd4\x18&\x08\x02\x12\x0cmodels.write\x18\x05*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02#*!/api/v1/models/{model}/challenger\x12\xb4\x01\n\rGetChallenger\x12#.cohortlens.v1.GetChallengerRequest\x1a$.cohortlens.v1.GetChallengerResponse\"X\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61nalytics.read\x18\x04*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02#\x12!/api/v1/models/{model}/challengerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,6 +67,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROLLBACKMODELREQUEST'].fields_by_name['model']._serialized_options = b'\262\324\030\033\010\001B\027segmentation|prediction'
   _globals['_ROLLBACKMODELREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_ROLLBACKMODELREQUEST'].fields_by_name['reason']._serialized_options = b'\262\324\030\0038\364\003'
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['model']._serialized_options = b'\262\324\030\016\010\001B\nprediction'
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['version']._serialized_options = b'\262\324\030\013\021\000\000\000\000\000\000\360?\030\001'
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['share_ratio']._loaded_options = None
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['share_ratio']._serialized_options = b'\262\324\030\026\021\374\251\361\322MbP?\030\001!\000\000\000\000\000\000\360?(\001'
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_SETCHALLENGERREQUEST'].fields_by_name['reason']._serialized_options = b'\262\324\030\0038\364\003'
+  _globals['_CLEARCHALLENGERREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_CLEARCHALLENGERREQUEST'].fields_by_name['model']._serialized_options = b'\262\324\030\016\010\001B\nprediction'
+  _globals['_GETCHALLENGERREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_GETCHALLENGERREQUEST'].fields_by_name['model']._serialized_options = b'\262\324\030\016\010\001B\nprediction'
   _globals['_MODELSSERVICE'].methods_by_name['StartTraining']._loaded_options = None
   _globals['_MODELSSERVICE'].methods_by_name['StartTraining']._serialized_options = b'\252\324\030;\010\002\022\014models.write\030\007*\024TRAINING_IN_PROGRESS*\021HISTORY_TOO_SHORT\202\323\344\223\002\031\"\024/api/v1/trainingRuns:\001*'
   _globals['_MODELSSERVICE'].methods_by_name['GetTrainingRun']._loaded_options = None
@@ -77,47 +90,69 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSSERVICE'].methods_by_name['GetModelVersion']._loaded_options = None
   _globals['_MODELSSERVICE'].methods_by_name['GetModelVersion']._serialized_options = b'\220\002\001\252\324\030(\010\002\022\016analytics.read\030\004*\022RESOURCE_NOT_FOUND\202\323\344\223\002+\022)/api/v1/models/{model}/versions/{version}'
   _globals['_MODELSSERVICE'].methods_by_name['PromoteModel']._loaded_options = None
-  _globals['_MODELSSERVICE'].methods_by_name['PromoteModel']._serialized_options = b'\252\324\0309\010\002\022\014models.write\030\005*\022RESOURCE_NOT_FOUND*\021VERSION_NOT_READY\202\323\344\223\002#\"\036/api/v1/models/{model}:promote:\001*'
+  _globals['_MODELSSERVICE'].methods_by_name['PromoteModel']._serialized_options = b'\252\324\030d\010\002\022\014models.write\030\005*\022RESOURCE_NOT_FOUND*\021VERSION_NOT_READY*\024VERSION_NOT_LOADABLE*\023WORKERS_UNAVAILABLE\202\323\344\223\002#\"\036/api/v1/models/{model}:promote:\001*'
   _globals['_MODELSSERVICE'].methods_by_name['RollbackModel']._loaded_options = None
-  _globals['_MODELSSERVICE'].methods_by_name['RollbackModel']._serialized_options = b'\252\324\030\'\010\002\022\014models.write\030\005*\023NO_PREVIOUS_VERSION\202\323\344\223\002$\"\037/api/v1/models/{model}:rollback:\001*'
-  _globals['_VERSIONSTATE']._serialized_start=2215
-  _globals['_VERSIONSTATE']._serialized_end=2313
-  _globals['_STARTTRAININGREQUEST']._serialized_start=136
-  _globals['_STARTTRAININGREQUEST']._serialized_end=237
-  _globals['_TRAININGRUN']._serialized_start=240
-  _globals['_TRAININGRUN']._serialized_end=514
-  _globals['_STARTTRAININGRESPONSE']._serialized_start=516
-  _globals['_STARTTRAININGRESPONSE']._serialized_end=581
-  _globals['_GETTRAININGRUNREQUEST']._serialized_start=583
-  _globals['_GETTRAININGRUNREQUEST']._serialized_end=629
-  _globals['_GETTRAININGRUNRESPONSE']._serialized_start=631
-  _globals['_GETTRAININGRUNRESPONSE']._serialized_end=696
-  _globals['_LISTTRAININGRUNSREQUEST']._serialized_start=698
-  _globals['_LISTTRAININGRUNSREQUEST']._serialized_end=779
-  _globals['_LISTTRAININGRUNSRESPONSE']._serialized_start=781
-  _globals['_LISTTRAININGRUNSRESPONSE']._serialized_end=874
-  _globals['_MODELVERSION']._serialized_start=877
-  _globals['_MODELVERSION']._serialized_end=1357
-  _globals['_MODELVERSION_METRICSENTRY']._serialized_start=1311
-  _globals['_MODELVERSION_METRICSENTRY']._serialized_end=1357
-  _globals['_GATECRITERION']._serialized_start=1359
-  _globals['_GATECRITERION']._serialized_end=1438
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1441
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1571
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1573
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1672
-  _globals['_GETMODELVERSIONREQUEST']._serialized_start=1674
-  _globals['_GETMODELVERSIONREQUEST']._serialized_end=1771
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=1773
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=1844
-  _globals['_PROMOTEMODELREQUEST']._serialized_start=1847
-  _globals['_PROMOTEMODELREQUEST']._serialized_end=1975
-  _globals['_PROMOTEMODELRESPONSE']._serialized_start=1977
-  _globals['_PROMOTEMODELRESPONSE']._serialized_end=2045
-  _globals['_ROLLBACKMODELREQUEST']._serialized_start=2047
-  _globals['_ROLLBACKMODELREQUEST']._serialized_end=2142
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=2144
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=2213
-  _globals['_MODELSSERVICE']._serialized_start=2316
-  _globals['_MODELSSERVICE']._serialized_end=3642
+  _globals['_MODELSSERVICE'].methods_by_name['RollbackModel']._serialized_options = b'\252\324\030R\010\002\022\014models.write\030\005*\023NO_PREVIOUS_VERSION*\024VERSION_NOT_LOADABLE*\023WORKERS_UNAVAILABLE\202\323\344\223\002$\"\037/api/v1/models/{model}:rollback:\001*'
+  _globals['_MODELSSERVICE'].methods_by_name['SetChallenger']._loaded_options = None
+  _globals['_MODELSSERVICE'].methods_by_name['SetChallenger']._serialized_options = b'\252\324\030\213\001\010\002\022\014models.write\030\005*\022RESOURCE_NOT_FOUND*\017NO_ACTIVE_MODEL*\021VERSION_NOT_READY*\024VERSION_NOT_LOADABLE*\024CHALLENGER_IS_ACTIVE*\023WORKERS_UNAVAILABLE\202\323\344\223\002%\" /api/v1/models/{model}:challenge:\001*'
+  _globals['_MODELSSERVICE'].methods_by_name['ClearChallenger']._loaded_options = None
+  _globals['_MODELSSERVICE'].methods_by_name['ClearChallenger']._serialized_options = b'\252\324\030&\010\002\022\014models.write\030\005*\022RESOURCE_NOT_FOUND\202\323\344\223\002#*!/api/v1/models/{model}/challenger'
+  _globals['_MODELSSERVICE'].methods_by_name['GetChallenger']._loaded_options = None
+  _globals['_MODELSSERVICE'].methods_by_name['GetChallenger']._serialized_options = b'\220\002\001\252\324\030(\010\002\022\016analytics.read\030\004*\022RESOURCE_NOT_FOUND\202\323\344\223\002#\022!/api/v1/models/{model}/challenger'
+  _globals['_VERSIONSTATE']._serialized_start=3295
+  _globals['_VERSIONSTATE']._serialized_end=3393
+  _globals['_STARTTRAININGREQUEST']._serialized_start=167
+  _globals['_STARTTRAININGREQUEST']._serialized_end=268
+  _globals['_TRAININGRUN']._serialized_start=271
+  _globals['_TRAININGRUN']._serialized_end=545
+  _globals['_STARTTRAININGRESPONSE']._serialized_start=547
+  _globals['_STARTTRAININGRESPONSE']._serialized_end=612
+  _globals['_GETTRAININGRUNREQUEST']._serialized_start=614
+  _globals['_GETTRAININGRUNREQUEST']._serialized_end=660
+  _globals['_GETTRAININGRUNRESPONSE']._serialized_start=662
+  _globals['_GETTRAININGRUNRESPONSE']._serialized_end=727
+  _globals['_LISTTRAININGRUNSREQUEST']._serialized_start=729
+  _globals['_LISTTRAININGRUNSREQUEST']._serialized_end=810
+  _globals['_LISTTRAININGRUNSRESPONSE']._serialized_start=812
+  _globals['_LISTTRAININGRUNSRESPONSE']._serialized_end=905
+  _globals['_MODELVERSION']._serialized_start=908
+  _globals['_MODELVERSION']._serialized_end=1388
+  _globals['_MODELVERSION_METRICSENTRY']._serialized_start=1342
+  _globals['_MODELVERSION_METRICSENTRY']._serialized_end=1388
+  _globals['_GATECRITERION']._serialized_start=1390
+  _globals['_GATECRITERION']._serialized_end=1469
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1472
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1602
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1604
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1703
+  _globals['_GETMODELVERSIONREQUEST']._serialized_start=1705
+  _globals['_GETMODELVERSIONREQUEST']._serialized_end=1802
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=1804
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=1875
+  _globals['_PROMOTEMODELREQUEST']._serialized_start=1878
+  _globals['_PROMOTEMODELREQUEST']._serialized_end=2006
+  _globals['_PROMOTEMODELRESPONSE']._serialized_start=2008
+  _globals['_PROMOTEMODELRESPONSE']._serialized_end=2076
+  _globals['_ROLLBACKMODELREQUEST']._serialized_start=2078
+  _globals['_ROLLBACKMODELREQUEST']._serialized_end=2173
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=2175
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=2244
+  _globals['_CHALLENGER']._serialized_start=2246
+  _globals['_CHALLENGER']._serialized_end=2357
+  _globals['_SHADOWCOMPARISON']._serialized_start=2360
+  _globals['_SHADOWCOMPARISON']._serialized_end=2780
+  _globals['_SETCHALLENGERREQUEST']._serialized_start=2783
+  _globals['_SETCHALLENGERREQUEST']._serialized_end=2948
+  _globals['_SETCHALLENGERRESPONSE']._serialized_start=2950
+  _globals['_SETCHALLENGERRESPONSE']._serialized_end=3020
+  _globals['_CLEARCHALLENGERREQUEST']._serialized_start=3022
+  _globals['_CLEARCHALLENGERREQUEST']._serialized_end=3081
+  _globals['_CLEARCHALLENGERRESPONSE']._serialized_start=3083
+  _globals['_CLEARCHALLENGERRESPONSE']._serialized_end=3108
+  _globals['_GETCHALLENGERREQUEST']._serialized_start=3110
+  _globals['_GETCHALLENGERREQUEST']._serialized_end=3167
+  _globals['_GETCHALLENGERRESPONSE']._serialized_start=3169
+  _globals['_GETCHALLENGERRESPONSE']._serialized_end=3293
+  _globals['_MODELSSERVICE']._serialized_start=3396
+  _globals['_MODELSSERVICE']._serialized_end=5460
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from cohortlens.v1 import analytics_pb2 as _analytics_pb2
 from cohortlens.v1 import common_pb2 as _common_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -197,3 +198,89 @@ class RollbackModelResponse(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: ModelVersion
     def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
+
+class Challenger(_message.Message):
+    __slots__ = ("model", "version", "share_ratio", "set_time")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHARE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    SET_TIME_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    share_ratio: float
+    set_time: _timestamp_pb2.Timestamp
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., share_ratio: _Optional[float] = ..., set_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ShadowComparison(_message.Message):
+    __slots__ = ("champion_version", "task", "horizon_days", "rows", "champion_mean", "challenger_mean", "mean_difference", "mean_absolute_difference", "correlation", "outside_interval_ratio", "timed_calls", "champion_ms", "challenger_ms", "update_time")
+    CHAMPION_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_MEAN_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_MEAN_FIELD_NUMBER: _ClassVar[int]
+    MEAN_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_ABSOLUTE_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    OUTSIDE_INTERVAL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    TIMED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_MS_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_MS_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    champion_version: int
+    task: _analytics_pb2.PredictionTask
+    horizon_days: int
+    rows: int
+    champion_mean: float
+    challenger_mean: float
+    mean_difference: float
+    mean_absolute_difference: float
+    correlation: float
+    outside_interval_ratio: float
+    timed_calls: int
+    champion_ms: float
+    challenger_ms: float
+    update_time: _timestamp_pb2.Timestamp
+    def __init__(self, champion_version: _Optional[int] = ..., task: _Optional[_Union[_analytics_pb2.PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., rows: _Optional[int] = ..., champion_mean: _Optional[float] = ..., challenger_mean: _Optional[float] = ..., mean_difference: _Optional[float] = ..., mean_absolute_difference: _Optional[float] = ..., correlation: _Optional[float] = ..., outside_interval_ratio: _Optional[float] = ..., timed_calls: _Optional[int] = ..., champion_ms: _Optional[float] = ..., challenger_ms: _Optional[float] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SetChallengerRequest(_message.Message):
+    __slots__ = ("model", "version", "share_ratio", "reason")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHARE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    share_ratio: float
+    reason: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., share_ratio: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SetChallengerResponse(_message.Message):
+    __slots__ = ("challenger",)
+    CHALLENGER_FIELD_NUMBER: _ClassVar[int]
+    challenger: Challenger
+    def __init__(self, challenger: _Optional[_Union[Challenger, _Mapping]] = ...) -> None: ...
+
+class ClearChallengerRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ClearChallengerResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetChallengerRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class GetChallengerResponse(_message.Message):
+    __slots__ = ("challenger", "comparisons")
+    CHALLENGER_FIELD_NUMBER: _ClassVar[int]
+    COMPARISONS_FIELD_NUMBER: _ClassVar[int]
+    challenger: Challenger
+    comparisons: _containers.RepeatedCompositeFieldContainer[ShadowComparison]
+    def __init__(self, challenger: _Optional[_Union[Challenger, _Mapping]] = ..., comparisons: _Optional[_Iterable[_Union[ShadowComparison, _Mapping]]] = ...) -> None: ...

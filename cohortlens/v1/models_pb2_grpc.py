@@ -70,6 +70,21 @@ class ModelsServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_models__pb2.RollbackModelRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_models__pb2.RollbackModelResponse.FromString,
                 _registered_method=True)
+        self.SetChallenger = channel.unary_unary(
+                '/cohortlens.v1.ModelsService/SetChallenger',
+                request_serializer=cohortlens_dot_v1_dot_models__pb2.SetChallengerRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_models__pb2.SetChallengerResponse.FromString,
+                _registered_method=True)
+        self.ClearChallenger = channel.unary_unary(
+                '/cohortlens.v1.ModelsService/ClearChallenger',
+                request_serializer=cohortlens_dot_v1_dot_models__pb2.ClearChallengerRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_models__pb2.ClearChallengerResponse.FromString,
+                _registered_method=True)
+        self.GetChallenger = channel.unary_unary(
+                '/cohortlens.v1.ModelsService/GetChallenger',
+                request_serializer=cohortlens_dot_v1_dot_models__pb2.GetChallengerRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_models__pb2.GetChallengerResponse.FromString,
+                _registered_method=True)
 
 
 class ModelsServiceServicer:
@@ -112,14 +127,35 @@ class ModelsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PromoteModel(self, request, context):
-        """Makes a version the active one.
+        """Makes a version the active one once every live worker holds it; a challenger that is promoted is cleared.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackModel(self, request, context):
-        """Makes the version active that was active before.
+        """Makes the version active that was active before, once the workers hold it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetChallenger(self, request, context):
+        """Lets a version see a share of the Predict calls beside the active one, whose answers alone are given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearChallenger(self, request, context):
+        """Ends the comparison; what was measured stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChallenger(self, request, context):
+        """The challenger and how it compares so far.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +198,21 @@ def add_ModelsServiceServicer_to_server(servicer, server):
                     servicer.RollbackModel,
                     request_deserializer=cohortlens_dot_v1_dot_models__pb2.RollbackModelRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_models__pb2.RollbackModelResponse.SerializeToString,
+            ),
+            'SetChallenger': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetChallenger,
+                    request_deserializer=cohortlens_dot_v1_dot_models__pb2.SetChallengerRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_models__pb2.SetChallengerResponse.SerializeToString,
+            ),
+            'ClearChallenger': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearChallenger,
+                    request_deserializer=cohortlens_dot_v1_dot_models__pb2.ClearChallengerRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_models__pb2.ClearChallengerResponse.SerializeToString,
+            ),
+            'GetChallenger': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChallenger,
+                    request_deserializer=cohortlens_dot_v1_dot_models__pb2.GetChallengerRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_models__pb2.GetChallengerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +405,87 @@ class ModelsService:
             '/cohortlens.v1.ModelsService/RollbackModel',
             cohortlens_dot_v1_dot_models__pb2.RollbackModelRequest.SerializeToString,
             cohortlens_dot_v1_dot_models__pb2.RollbackModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetChallenger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ModelsService/SetChallenger',
+            cohortlens_dot_v1_dot_models__pb2.SetChallengerRequest.SerializeToString,
+            cohortlens_dot_v1_dot_models__pb2.SetChallengerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearChallenger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ModelsService/ClearChallenger',
+            cohortlens_dot_v1_dot_models__pb2.ClearChallengerRequest.SerializeToString,
+            cohortlens_dot_v1_dot_models__pb2.ClearChallengerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChallenger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ModelsService/GetChallenger',
+            cohortlens_dot_v1_dot_models__pb2.GetChallengerRequest.SerializeToString,
+            cohortlens_dot_v1_dot_models__pb2.GetChallengerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from cohortlens.analytics.models import ResourceMissing, TrainingRun
+from cohortlens.analytics.shadow_totals import Comparison
 from cohortlens.bootstrap import Services
 from cohortlens.core.ids import parse_uuid
-from cohortlens.registry.models import READY, ModelVersion
+from cohortlens.registry.models import READY, Challenger, ModelVersion
 from cohortlens.v1 import models_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.analytics_mapping import state_number, timestamp, work_error
@@ -26,6 +27,8 @@ class ModelsServicer:
         self._training = services.analytics.training
         self._registry = services.registry
         self._promotions = services.promotions
+        self._challengers = services.challengers
+        self._shadow = services.analytics.shadow
         self._tokens = services.page_tokens
 
     async def StartTraining(self, request: pb.StartTrainingRequest, call: Call) -> pb.StartTrainingResponse:
@@ -90,6 +93,29 @@ class ModelsServicer:
         restored = await self._promotions.roll_back(call.context, request.model, request.reason)
         return pb.RollbackModelResponse(version=_version(restored))
 
+    async def SetChallenger(self, request: pb.SetChallengerRequest, call: Call) -> pb.SetChallengerResponse:
+        """Let a version see a share of the calls."""
+        challenger = await self._challengers.set(
+            call.context, request.model, request.version, request.share_ratio, request.reason
+        )
+        return pb.SetChallengerResponse(challenger=_challenger(request.model, challenger))
+
+    async def ClearChallenger(
+        self, request: pb.ClearChallengerRequest, call: Call
+    ) -> pb.ClearChallengerResponse:
+        """End the comparison."""
+        await self._challengers.clear(call.context, request.model)
+        return pb.ClearChallengerResponse()
+
+    async def GetChallenger(self, request: pb.GetChallengerRequest, call: Call) -> pb.GetChallengerResponse:
+        """The challenger and its report."""
+        challenger = await self._challengers.get(call.context, request.model)
+        comparisons = await self._shadow.report(call.context, challenger)
+        return pb.GetChallengerResponse(
+            challenger=_challenger(request.model, challenger),
+            comparisons=[_comparison(one) for one in comparisons],
+        )
+
 
 def _run(run: TrainingRun) -> pb.TrainingRun:
     return pb.TrainingRun(
@@ -125,4 +151,34 @@ def _version(version: ModelVersion) -> pb.ModelVersion:
         seed=manifest.seed,
         create_time=timestamp(version.created_at),
         active_since=timestamp(version.active_since),
+    )
+
+
+def _challenger(model: str, challenger: Challenger) -> pb.Challenger:
+    return pb.Challenger(
+        model=model,
+        version=challenger.version,
+        share_ratio=challenger.share_ratio,
+        set_time=timestamp(challenger.since),
+    )
+
+
+def _comparison(one: Comparison) -> pb.ShadowComparison:
+    key, totals = one.key, one.totals
+    timed = max(1, totals.timed_calls)
+    return pb.ShadowComparison(
+        champion_version=key.champion_version,
+        task=f"PREDICTION_TASK_{key.task.value}",
+        horizon_days=key.horizon_days,
+        rows=totals.rows,
+        champion_mean=totals.champion_mean,
+        challenger_mean=totals.challenger_mean,
+        mean_difference=totals.mean_difference,
+        mean_absolute_difference=totals.mean_absolute_difference,
+        correlation=totals.correlation,
+        outside_interval_ratio=totals.outside_ratio,
+        timed_calls=totals.timed_calls,
+        champion_ms=totals.champion_ms / timed,
+        challenger_ms=totals.challenger_ms / timed,
+        update_time=timestamp(one.updated_at),
     )

@@ -21,9 +21,11 @@ async def world(database, tenants, client, tmp_path):
     from cohortlens.analytics.predictions import PredictionsService
     from cohortlens.analytics.reads import AnalyticsReads
     from cohortlens.analytics.segmentation import SegmentationService
+    from cohortlens.analytics.shadow import ShadowLimits, ShadowTraffic
     from cohortlens.analytics.training import TrainingService
     from cohortlens.analytics.warmup import ModelWarmup
     from cohortlens.contracts.artifacts import LocalArtifactStore
+    from cohortlens.registry.challengers import ChallengersService
     from cohortlens.registry.promotions import PromotionsService
     from cohortlens.registry.service import RegistryService
     from tests.fakes.models import install, open_shop, prediction_manifest, segmentation_manifest
@@ -35,14 +37,22 @@ async def world(database, tenants, client, tmp_path):
         await install(registry, database, north.tenant_id, manifest)
     segmentation = SegmentationService(database, features, registry, client, chunk_rows=16)
     artifacts = LocalArtifactStore(tmp_path / "artifacts")
-    return SimpleNamespace(
+    # The shadow's own client, and no pauses: tests count what it does and do not wait for it.
+    shadow_client = FakeInferenceClient()
+    shadow = ShadowTraffic(
+        database, shadow_client, ShadowLimits(duty_ratio=1.0, store_every_s=0.01, pause_after_fault_s=0.01)
+    )
+    yield SimpleNamespace(
         db=database,
         north=north,
         south=south,
         client=client,
+        shadow_client=shadow_client,
         features=features,
         registry=registry,
         promotions=PromotionsService(database, registry, ModelWarmup(client)),
+        challengers=ChallengersService(database, registry, ModelWarmup(client)),
+        shadow=shadow,
         segmentation=segmentation,
         artifacts=artifacts,
         predictions=PredictionsService(database, features, registry, client),
@@ -50,3 +60,4 @@ async def world(database, tenants, client, tmp_path):
         reads=AnalyticsReads(database),
         training=TrainingService(database, features, registry, client, segmentation, artifacts),
     )
+    await shadow.close()

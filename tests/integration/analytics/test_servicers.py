@@ -24,6 +24,7 @@ def served(world):
         features=world.features,
         customers=world.features._customers,
         registry=world.registry,
+        challengers=world.challengers,
         promotions=world.promotions,
         page_tokens=PageTokens(b"k" * 32),
     )
