@@ -16,6 +16,7 @@ from cohortlens.core.settings import CoreConfig
 from cohortlens.embedded.settings import StackConfig
 from cohortlens.v1 import analytics_pb2, auth_pb2, common_pb2, customers_pb2, models_pb2
 from gateway.config import GatewayConfig
+from gateway.servicers.inference_v2_policy import POLICIES, SERVICE
 from workers.config import WorkerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,6 +96,9 @@ def errors_page() -> str:
             for method in service.methods:
                 for reason in method.GetOptions().Extensions[common_pb2.policy].errors:
                     methods.setdefault(reason, []).append(f"{service.name}.{method.name}")
+    for name, policy in POLICIES.items():
+        for reason in policy.errors:
+            methods.setdefault(reason, []).append(f"{SERVICE.rpartition('.')[2]}.{name}")
     lines = [
         "# Errors",
         "",

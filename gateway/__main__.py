@@ -1,4 +1,8 @@
-"""``python -m gateway`` serves; ``python -m gateway routes [--json]`` prints what it serves."""
+"""``python -m gateway`` serves; ``python -m gateway routes [--json]`` prints what it serves.
+
+With several processes (``COHORTLENS_GATEWAY_PROCESSES``) the first one only watches: it starts the others
+with the same command and hands each its sockets.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,17 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 import uvloop
 
 from cohortlens.core.config import ConfigT, SettingsInvalid, read
 from cohortlens.core.settings import CoreConfig
+from cohortlens.core.telemetry import configure_logging
 from gateway import app
 from gateway.config import GatewayConfig
+from gateway.fleet.link import Link
+from gateway.fleet.run import run_fleet
 
 _USAGE = "usage: python -m gateway [routes [--json]]\n"
 
@@ -27,11 +35,28 @@ def main(arguments: list[str]) -> int:
         return app.EXIT_SETTINGS
     faults: list[str] = []
     core, config = _read(CoreConfig, faults), _read(GatewayConfig, faults)
-    if core is None or config is None:
+    faults += config.faults() if config is not None else []
+    if faults or core is None or config is None:
         sys.stderr.write("".join(f"SETTING_INVALID: {fault}\n" for fault in faults))
         return app.EXIT_SETTINGS
+    return serve(core, config, app.compose, [sys.executable, "-m", "gateway"])
+
+
+def serve(core: CoreConfig, config: GatewayConfig, compose: app.Compose, command: Sequence[str]) -> int:
+    """Serve with one process or with several; returns the exit code.
+
+    Args:
+        core: Shared settings.
+        config: The gateway's settings.
+        compose: Opens the services and builds chain and HTTP door.
+        command: Starts a process that calls this function with the same settings.
+    """
+    link = Link.from_environment(os.environ)
+    if link is None and config.process_count() > 1:
+        configure_logging(core.log_level, core.log_format)
+        return run_fleet(config, command, os.environ)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(app.run(core, config, app.compose))
+        return runner.run(app.run(core, config, compose, link))
 
 
 def _read(cls: type[ConfigT], faults: list[str]) -> ConfigT | None:
@@ -43,10 +68,11 @@ def _read(cls: type[ConfigT], faults: list[str]) -> ConfigT | None:
 
 
 def _print_routes(*, as_json: bool) -> None:
-    from gateway.http.routes import build_routes  # noqa: PLC0415 - only this command needs the HTTP door
+    from gateway.http.oip import build_oip_routes  # noqa: PLC0415 - only this command needs the HTTP door
+    from gateway.http.routes import build_routes  # noqa: PLC0415
 
-    rows = []
-    for route in build_routes(app.public_table(with_reflection=False)).routes:
+    rows, methods = [], app.public_table(with_reflection=False)
+    for route in [*build_routes(methods).routes, *build_oip_routes(methods).routes]:
         policy = route.method.policy
         rows.append(
             {

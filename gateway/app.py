@@ -22,9 +22,11 @@ import orjson
 from cohortlens import __version__
 from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.settings import CoreConfig
-from cohortlens.core.telemetry import BUILD_INFO, configure_logging, get_logger
+from cohortlens.core.telemetry import BUILD_INFO, get_logger
 from cohortlens.v1 import analytics_pb2, auth_pb2, customers_pb2, models_pb2
 from gateway.config import GatewayConfig
+from gateway.fleet.link import Link
+from gateway.fleet.membership import Membership
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
 from gateway.interceptors.authn import Authenticate, AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable, Step
@@ -34,7 +36,7 @@ from gateway.interceptors.request_id import RequestIdStep
 from gateway.interceptors.share import ShareLimits, ShareStep
 from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.validate import ValidateStep
-from gateway.servicers import health, reflection
+from gateway.servicers import health, inference_v2_policy, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
 
 if TYPE_CHECKING:
@@ -110,13 +112,14 @@ def make_chain(
 
 
 def public_table(*, with_reflection: bool) -> MethodTable:
-    """Every method of the process: the public API, health, reflection if wanted.
+    """Every method of the process: the public API, the Open Inference Protocol, health, reflection if wanted.
 
     Raises:
         MethodTableInvalid: An RPC lacks policy or HTTP rule.
     """
     table = MethodTable()
     table.add_public_api(one.DESCRIPTOR for one in (analytics_pb2, auth_pb2, customers_pb2, models_pb2))
+    inference_v2_policy.add_inference(table)
     health.add_health(table)
     if with_reflection:
         reflection.add_reflection(table)
@@ -136,6 +139,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.customers import CustomersServicer
+    from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.models import ModelsServicer
 
     await _migrated(core)
@@ -148,12 +152,21 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         "cohortlens.v1.AuthService": AuthServicer(services.identity),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),
+        inference_v2_policy.SERVICE: InferenceServicer(
+            services.analytics.predictions,
+            services.analytics.segmentation,
+            services.registry,
+            services.inference,
+            board,
+        ),
     }
     chain = make_chain(table, servicers, services.verifier.verify, board, config)
 
     async def check() -> None:
         replicas = await services.inference.live_replicas()
-        board.set_service(_ANALYTICS, serving=any(replicas.get(one) for one in _SCORING))
+        scoring = any(replicas.get(one) for one in _SCORING)
+        for name in (_ANALYTICS, inference_v2_policy.SERVICE):
+            board.set_service(name, serving=scoring)
         await services.db.ping()
 
     http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining)
@@ -228,17 +241,19 @@ def _json_line(line: dict[str, Any]) -> str:
     return orjson.dumps(line, default=str).decode()
 
 
-async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
+async def run(core: CoreConfig, config: GatewayConfig, compose: Compose, link: Link | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
     Args:
         core: Shared settings.
         config: The gateway's settings.
         compose: Opens the services and builds chain and HTTP door; tried again while it is Unavailable.
+        link: Place among several processes; None for the only one.
     """
-    configure_logging(core.log_level, core.log_format, encode=_json_line)
+    member, stop = Membership(link), asyncio.Event()
+    member.configure_logging(core, _json_line)
     BUILD_INFO.labels(__version__).set(1)
-    gateway, stop = Gateway(config), asyncio.Event()
+    gateway = Gateway(config, link.sockets(), waits=link.waits) if link is not None else Gateway(config)
     _on_signals(stop)
     try:
         await gateway.start()
@@ -246,14 +261,17 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
         _LOG.error("port_in_use", reason=fault.reason, detail=str(fault))
         sys.stderr.write(f"{fault}\n")
         return EXIT_PORT_IN_USE
+    await member.join()
     tasks = [
-        asyncio.create_task(_serve(core, config, compose, gateway)),
+        asyncio.create_task(_serve(core, config, compose, gateway, member)),
         asyncio.create_task(stop.wait()),
         asyncio.create_task(gateway.wait_failed()),
     ]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
+    await member.draining()
     await gateway.stop()
+    await member.leave()
     for task in tasks:
         task.cancel()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -266,12 +284,15 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose) -> int:
     return EXIT_FAILED if failed else EXIT_OK
 
 
-async def _serve(core: CoreConfig, config: GatewayConfig, compose: Compose, gateway: Gateway) -> None:
+async def _serve(
+    core: CoreConfig, config: GatewayConfig, compose: Compose, gateway: Gateway, member: Membership
+) -> None:
     """Open the services, let calls in, watch readiness; ends by cancellation after the drain."""
     parts = await _opened(core, config, compose)
     try:
         _settle_memory()
         await gateway.open_doors(parts.chain, parts.http_app, parts.board)
+        member.ready()
         await _watch(parts)
     finally:
         await parts.close()

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version as installed_version
 
 from gateway.http import docs
+from gateway.http.body import Receive
 from gateway.http.comments import Comments
 from gateway.http.health import Check, HealthMonitor, healthz_page
+from gateway.http.oip import OipDoor, is_oip
 from gateway.http.openapi import build_document, render_document
+from gateway.http.replies import SendEvent
+from gateway.http.requests import Scope
 from gateway.http.routes import build_routes
 from gateway.http.transcoding import Handler, HttpDoor
 from gateway.interceptors.chain import Chain
 
 
-def build_http_app(chain: Chain, checks: Sequence[Check], serving: Callable[[], bool]) -> HttpDoor:
+class HttpDoors:
+    """The doors of the HTTP listener by path: ``/v2`` is the Open Inference Protocol, all else ours.
+
+    Args:
+        ours: Serves the public API and the pages.
+        oip: Serves the Open Inference Protocol.
+    """
+
+    def __init__(self, ours: HttpDoor, oip: OipDoor) -> None:
+        self._ours, self._oip = ours, oip
+
+    def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> Awaitable[None]:
+        """Answer one request."""
+        return (self._oip if is_oip(scope["path"]) else self._ours)(scope, receive, send)
+
+
+def build_http_app(chain: Chain, checks: Sequence[Check], serving: Callable[[], bool]) -> HttpDoors:
     """The ASGI application of the HTTP listener; takes ``http`` scopes only.
 
     Args:
@@ -39,4 +59,4 @@ def build_http_app(chain: Chain, checks: Sequence[Check], serving: Callable[[], 
     healthz = healthz_page(chain)
     if healthz is not None:
         pages["/healthz"] = healthz
-    return HttpDoor(chain, routes, pages)
+    return HttpDoors(HttpDoor(chain, routes, pages), OipDoor(chain))
