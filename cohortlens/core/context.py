@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from cohortlens.core.errors import PermissionDenied
 from cohortlens.core.ids import SessionId, TenantId, UserId
@@ -25,6 +26,16 @@ class Principal:
     session_id: SessionId
     role: str
     scopes: frozenset[str]
+
+    @cached_property
+    def tenant_text(self) -> str:
+        """The tenant's identifier as text; kept, since every call of a token writes it."""
+        return str(self.tenant_id)
+
+    @cached_property
+    def user_text(self) -> str:
+        """The user's identifier as text; kept likewise."""
+        return str(self.user_id)
 
     def require(self, scope: str) -> None:
         """Raise PermissionDenied (SCOPE_MISSING) unless the principal has ``scope``."""

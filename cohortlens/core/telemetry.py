@@ -1,7 +1,9 @@
 """Logs and metrics of every process: JSON lines on stdout, one Prometheus registry.
 
 Used by the gateway, the jobs process, the workers and the CLI; standard library and prometheus-client only.
-A line never fails its caller: what cannot be written is dropped and counted.
+A line never fails its caller: what cannot be written is dropped and counted. Inside an event loop lines wait
+some milliseconds for one another and are written together; an error, a full buffer, the end of the process
+and lines from outside a loop write at once. Only a crash of the process itself can lose the last of them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TextIO
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import prometheus_client
+from prometheus_client import CollectorRegistry, generate_latest
+
+from cohortlens.core.counting import Counter, Gauge, Histogram
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Request or event that lines belong to; ``bound`` sets it, hot paths may set and reset it themselves."""
@@ -65,7 +70,10 @@ DOOR_CALLS = Counter(
 )
 INFLIGHT = Gauge("gateway_inflight", "RPCs under way", ("door",), registry=REGISTRY)
 ERRORS = Counter("gateway_errors_total", "Failed RPCs by reason", ("reason",), registry=REGISTRY)
-LOG_DROPPED = Counter("log_lines_dropped_total", "Log lines that could not be written", registry=REGISTRY)
+# Lines are dropped in any thread, so this one takes the lock.
+LOG_DROPPED = prometheus_client.Counter(
+    "log_lines_dropped_total", "Log lines that could not be written", registry=REGISTRY
+)
 BUILD_INFO = Gauge("build_info", "Always 1; the version is the label", ("version",), registry=REGISTRY)
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -117,27 +125,24 @@ class Logger:
         if self._logger.isEnabledFor(level):
             self._logger.log(level, event, exc_info=exc_info, extra={"fields": fields})
 
-    def call(self, level: int, fields: dict[str, Any]) -> None:
+    def call(self, level: int, members: str) -> None:
         """Write the event ``call``, which every RPC ends with, without the detours of ``logging``.
 
         Args:
             level: Numeric level.
-            fields: All fields of the line beside ts, level, event and logger.
+            members: All fields of the line beside ts, level, event and logger, as the inside of a JSON object.
         """
         if not self._logger.isEnabledFor(level):
             return
         if not _JSON_HANDLERS:
-            self._logger.log(level, "call", extra={"fields": fields})
+            self._logger.log(level, "call", extra={"fields": json.loads(f"{{{members}}}")})
             return
-        line = {
-            "ts": timestamp(time.time()),
-            "level": _LEVEL_NAMES[level],
-            "event": "call",
-            "logger": self._logger.name,
-            **fields,
-        }
+        line = (
+            f'{{"ts":"{timestamp(time.time())}","level":"{_LEVEL_NAMES[level]}","event":"call",'
+            f'"logger":"{self._logger.name}",{members}'
+        )
         for handler in _JSON_HANDLERS:
-            handler.write(handler.encode(line))
+            handler.write(line + handler.line_end, urgent=level >= logging.ERROR)
 
     def debug(self, event: str, **fields: Any) -> None:
         """Write one event for whoever debugs."""
@@ -177,6 +182,9 @@ def _second(whole: int) -> str:
 
 
 Encode = Callable[[dict[str, Any]], str]
+
+_WAIT_S = 0.005
+_WAITING_LINES = 512
 
 # Made once: ``json.dumps`` would make an encoder for every line.
 _encode = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":")).encode
@@ -220,45 +228,59 @@ class TextFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes lines to one stream: all lines of one turn of the event loop at once, else line by line.
+    """Writes lines to one stream: those of some milliseconds of the event loop at once, else line by line.
 
     Args:
         stream: Where lines go.
-        encode: Writes an object as JSON on one line.
+        encode: Writes an object as JSON on one line; may add fields of its own to every one.
+
+    Attributes:
+        encode: The same.
+        line_end: How a line that was not made by ``encode`` ends: with the fields that it would have added.
     """
 
     def __init__(self, stream: TextIO, encode: Encode) -> None:
         super().__init__()
         self._stream = stream
         self.encode = encode
+        added = encode({})[1:]
+        self.line_end = f",{added}" if added != "}" else added
         self._waiting: list[str] = []
+        # The loop that will write what waits; None when nothing is due.
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record; an error inside is counted, never raised."""
         try:
-            self.write(self.format(record))
+            self.write(self.format(record), urgent=record.levelno >= logging.ERROR)
         except Exception:
             LOG_DROPPED.inc()
 
-    def write(self, line: str) -> None:
-        """Write one line."""
+    def write(self, line: str, *, urgent: bool = False) -> None:
+        """Write one line, at once if it is urgent."""
+        waiting, loop = self._waiting, self._loop
+        # Adding to the list is one step that no other thread comes between: no lock.
+        waiting.append(line)
+        if urgent or len(waiting) >= _WAITING_LINES:
+            self.flush()
+        elif loop is None or loop.is_closed():
+            self._write_later()
+
+    def _write_later(self) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            loop = None
-        with self.lock or nullcontext():
-            self._waiting.append(line)
-            first, self._loop = len(self._waiting) == 1 or loop is not self._loop, loop
-        if loop is None:
             self.flush()
-        elif first:
-            loop.call_soon(self.flush)
+            return
+        self._loop = loop
+        loop.call_later(_WAIT_S, self.flush)
 
     def flush(self) -> None:
         """Write what waits."""
         with self.lock or nullcontext():
-            lines, self._waiting = self._waiting, []
+            self._loop = None
+            lines = self._waiting[:]
+            del self._waiting[: len(lines)]
             if lines:
                 try:
                     self._stream.write("\n".join(lines) + "\n")

@@ -6,11 +6,10 @@ the ``errors`` step, so that it is logged and answered like any other.
 
 from __future__ import annotations
 
-import os
 import re
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
-from cohortlens.core.ids import uuid7
+from cohortlens.core.ids import random_hex, uuid7_text
 from cohortlens.core.telemetry import REQUEST_ID
 from gateway.interceptors.chain import Call, Proceed
 
@@ -43,10 +42,11 @@ class RequestIdStep:
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
         """Name ``call`` and run the rest with the name bound to every log line."""
         given = call.header("x-request-id")
-        call.request_id = given if given and _REQUEST_ID.fullmatch(given) else str(uuid7())
+        call.request_id = given if given and _REQUEST_ID.fullmatch(given) else uuid7_text()
         call.response_headers.append(("x-request-id", call.request_id))
-        trace = _TRACEPARENT.fullmatch(call.header("traceparent") or "")
-        call.trace_id = trace[1] if trace else os.urandom(16).hex()
+        parent = call.header("traceparent")
+        trace = _TRACEPARENT.fullmatch(parent) if parent else None
+        call.trace_id = trace[1] if trace else random_hex()
         _set_deadline(call)
         token = REQUEST_ID.set(call.request_id)
         try:

@@ -78,7 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=4000, help="calls per stage and round")
     parser.add_argument("--rounds", type=int, default=5, help="rounds; each stage shows its least")
     parser.add_argument("--loop", choices=tuple(_LOOPS), default="uvloop", help="event loop")
-    parser.add_argument("--stage", default="", help="measure only the stage of this name")
+    parser.add_argument("--until", default="", help="measure no stage after the one of this name")
     parser.add_argument("--direct", action="store_true", help="call the application without a socket")
     parser.add_argument("--running", action="store_true", help="measure the running stack as a whole instead")
     asked = parser.parse_args()
@@ -117,9 +117,10 @@ async def _door(
     reply = await asyncio.to_thread(_ask, port, setup.request, await setup.token(), door)
     encoded = _framed(reply.SerializeToString()) if door == "grpc" else Codecs().print(reply)
     cuts = list(stages.cuts(bare_echo(door, encoded), Answer(reply, encoded)))
-    cuts = [one for one in cuts if asked.stage in ("", one.name)]
-    if not cuts:
-        raise SystemExit(f"error STAGE_UNKNOWN: no stage is called {asked.stage}")
+    names = [one.name for one in cuts]
+    if asked.until and asked.until not in names:
+        raise SystemExit(f"error STAGE_UNKNOWN: {asked.until}\nnext: give one of {', '.join(names)}")
+    cuts = cuts[: names.index(asked.until) + 1 if asked.until else None]
     least = [math.inf] * len(cuts)
     gc.collect()
     gc.freeze()
