@@ -1,4 +1,4 @@
-"""The port ``InferenceClient``: one suite for the fake, the adapter over gRPC, and both behind the batcher."""
+"""The port ``InferenceClient``: one suite for the fake, the adapter over each lane, and both behind the batcher."""
 
 from __future__ import annotations
 
@@ -54,18 +54,23 @@ class Fake:
 class Real:
     """The adapter, against a server in the test that answers like the fake."""
 
+    framed = False
+
     @asynccontextmanager
     async def open(self):
-        self.replica = await Replica().start()
+        self.replica = Replica()
+        self.replica.framed = self.framed
+        await self.replica.start()
         self.redis = FakeRedis()
         for deployment in ("segmentation", "prediction", "explanation", "training"):
-            self.redis.register(deployment, "one", self.replica.address)
+            self.redis.register(deployment, self.replica)
         client = GrpcInferenceClient(ReplicaDirectory(self.redis))
         try:
             yield client
         finally:
             await client.close()
             await self.replica.stop()
+            assert bool(self.replica.frame_calls) <= self.framed
 
     def lose(self, deployment):
         self.redis.deregister(deployment, "one")
@@ -76,6 +81,12 @@ class Real:
 
     def train(self, steps):
         self.replica.steps = [_step(step) for step in steps]
+
+
+class Framed(Real):
+    """The same over the frame socket."""
+
+    framed = True
 
 
 class Batched:
@@ -107,8 +118,15 @@ def _step(step):
 
 
 @pytest.fixture(
-    params=[Fake, Real, lambda: Batched(Fake()), lambda: Batched(Real())],
-    ids=["fake", "grpc", "batched-fake", "batched-grpc"],
+    params=[
+        Fake,
+        Real,
+        Framed,
+        lambda: Batched(Fake()),
+        lambda: Batched(Real()),
+        lambda: Batched(Framed()),
+    ],
+    ids=["fake", "grpc", "frames", "batched-fake", "batched-grpc", "batched-frames"],
 )
 async def side(request):
     side = request.param()

@@ -1,4 +1,4 @@
-"""The gRPC side of the port on bad days: replicas that die, drain, come late; Redis away."""
+"""The port on bad days, over both lanes: replicas that die, drain, come late; Redis away."""
 
 from __future__ import annotations
 
@@ -23,14 +23,22 @@ ROWS = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
 AWAY = (grpc.StatusCode.UNAVAILABLE, "DRAINING: the replica stops")
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["grpc", "frames"])
+def framed(request, monkeypatch):
+    """Whether the replicas serve the frame socket."""
+    monkeypatch.setattr(Replica, "framed", request.param)
+    return request.param
+
+
 @asynccontextmanager
 async def cluster(*replicas, redis=None, grace_s=0.2):
     redis = redis or FakeRedis()
     directory = ReplicaDirectory(redis, refresh_s=0.05, absence_grace_s=grace_s)
     client = GrpcInferenceClient(directory)
     for number, replica in enumerate(replicas):
+        replica.name = f"r{number}"
         await replica.start()
-        redis.register("prediction", f"r{number}", replica.address)
+        redis.register("prediction", replica)
     directory.start()
     try:
         yield client, redis, directory
@@ -89,7 +97,7 @@ async def test_a_call_waits_inside_its_deadline_for_the_first_replica_to_come():
         await asyncio.sleep(0.1)
         assert not task.done()
         await late.start()
-        redis.register("prediction", "late", late.address)
+        redis.register("prediction", late)
         await task
         await late.stop()
 
@@ -101,10 +109,11 @@ async def test_the_only_replica_dies_during_a_call_and_its_successor_answers_it(
         first.gate = asyncio.Event()
         calls = [asyncio.create_task(score(client)) for _ in range(5)]
         await eventually(lambda: first.calls == 6)
-        await first.server.stop(None)
+        await first.stop()
+        second.name = "successor"
         await second.start()
         redis.deregister("prediction", "r0")
-        redis.register("prediction", "successor", second.address)
+        redis.register("prediction", second)
         await asyncio.gather(*calls)
         assert second.calls == 5
         await second.stop()
@@ -198,7 +207,7 @@ async def test_a_training_without_end_is_given_up_for_good():
     trainer, redis = Replica(), FakeRedis()
     await trainer.start()
     trainer.steps = [asyncio.Event().wait]
-    redis.register("training", "supervisor", trainer.address)
+    redis.register("training", trainer)
     client = GrpcInferenceClient(ReplicaDirectory(redis), training_limit_s=0.2)
     order = TrainingOrder("prediction", "b" * 64, date(2024, 6, 30), "USD", 7)
     try:
