@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cohortlens.analytics.models import Task
+from cohortlens.analytics.models import HorizonUnsupported, Task
 from cohortlens.analytics.ports import Features, InferenceClient, Scores, Values
 from cohortlens.analytics.predictions import PredictionsService
 from cohortlens.analytics.segmentation import SegmentationService
@@ -25,7 +25,7 @@ from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import CohortLensError, NotFound, Unimplemented
 from cohortlens.oip import inference_pb2 as pb
-from cohortlens.registry.models import ModelVersion, NoActiveModel, VersionNotReady
+from cohortlens.registry.models import PREDICTION, ModelVersion, NoActiveModel, VersionNotReady
 from cohortlens.registry.service import RegistryService
 from gateway.interceptors.chain import Call
 from gateway.servicers.health import HealthBoard
@@ -238,15 +238,19 @@ class InferenceServicer:
     async def _by_horizon(
         self, ctx: RequestContext, task: Task, rows: Features, number: int | None
     ) -> tuple[Scores, ModelVersion]:
-        """Rows of several horizons are scored by horizon and joined in their order."""
-        horizons = rows[:, _HORIZON]
-        columns: Scores = {}
-        for horizon in np.unique(horizons):
+        """Rows of several horizons are scored by horizon and joined in their order; all are checked first."""
+        SCHEMA.check(rows)
+        version = await serving(self._registry, ctx.tenant_id, PREDICTION, number)
+        horizons, columns = rows[:, _HORIZON], dict[str, Values]()
+        wanted = {horizon: _days(rows, horizon) for horizon in np.unique(horizons)}
+        for days in wanted.values():
+            if days and days not in version.manifest.horizons_days:
+                raise HorizonUnsupported(days, version.manifest.horizons_days)
+        for horizon, days in wanted.items():
             places = horizons == horizon
             scores, version = await self._predictions.score_matrix(
-                ctx, task, rows[places], horizon_days=_days(rows, horizon), version=number
+                ctx, task, rows[places], horizon_days=days, version=number
             )
-            number = version.version
             for name, values in scores.items():
                 columns.setdefault(name, np.empty(len(rows)))[places] = values
         return columns, version

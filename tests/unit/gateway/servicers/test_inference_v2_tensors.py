@@ -190,8 +190,7 @@ def test_what_would_change_the_meaning_of_a_request_is_refused_by_name(place):
     }[place]
     holder.parameters[name].int64_param = 1
     with pytest.raises(Unimplemented, match=name) as caught:
-        wanted_outputs(request, OUTPUTS["prediction"])
-        read_rows(request)
+        _ = wanted_outputs(request, OUTPUTS["prediction"]), read_rows(request)
     assert caught.value.reason == "OIP_EXTENSION_UNSUPPORTED"
 
 
