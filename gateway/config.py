@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 
 from cohortlens.core.config import Duration, setting
+
+_MOST_PROCESSES = 256
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,20 @@ class GatewayConfig:
     share_waiting: int = setting(
         "SHARE_WAITING", 1024, "calls of one tenant that wait for its turn; more are refused"
     )
+    processes: str = setting(
+        "GATEWAY_PROCESSES", "1", "processes that share the two ports: a number, or auto for one per core"
+    )
+
+    def process_count(self) -> int:
+        """How many processes share the ports; call ``faults`` first."""
+        return len(os.sched_getaffinity(0)) if self.processes == "auto" else int(self.processes)
+
+    def faults(self) -> list[str]:
+        """What cannot work, one sentence each; empty when all is well."""
+        name = f"COHORTLENS_GATEWAY_PROCESSES={self.processes!r}"
+        is_number = re.fullmatch(r"\d{1,3}", self.processes) is not None
+        if self.processes != "auto" and not (is_number and 1 <= int(self.processes) <= _MOST_PROCESSES):
+            return [f"{name}: expected auto or a number from 1 to {_MOST_PROCESSES}"]
+        if self.grpc_server == "grpcio" and self.process_count() > 1:
+            return [f"{name}: expected 1, since COHORTLENS_GRPC_SERVER=grpcio cannot share its port"]
+        return []

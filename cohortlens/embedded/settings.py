@@ -20,6 +20,7 @@ PASSED_THROUGH = frozenset(
         "CALLS_MAX",
         "DRAIN_DELAY",
         "DRAIN_TIMEOUT",
+        "GATEWAY_PROCESSES",
         "GRPC_SERVER",
         "LOOP_LAG_MAX",
         "REFLECTION",

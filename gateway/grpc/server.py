@@ -32,6 +32,8 @@ _MAX_HEADER_BYTES = 16 * 1024
 _MAX_STREAMS = 1000
 _MAX_CONNECTIONS = 2000
 _IDLE_S = 75.0
+BACKLOG = 1024
+"""Connections that may wait on a listening socket."""
 
 
 class PortInUseError(Exception):
@@ -61,13 +63,17 @@ def listen(host: str, port: int, setting_name: str) -> socket.socket:
     Raises:
         PortInUseError: The port is taken.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        return socket.create_server((host, port), family=family_of(host), backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(host, port, setting_name) from error
         raise
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """Address family of a host's address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class Router:
@@ -125,16 +131,23 @@ class Gateway:
 
     Args:
         config: The gateway's settings.
+        handed: Listening sockets that somebody else opened, HTTP first; opened here when None.
+        waits: Whether to accept only when calls can be answered, since others answer meanwhile.
     """
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(
+        self, config: GatewayConfig, handed: list[socket.socket] | None = None, *, waits: bool = False
+    ) -> None:
         self._config = config
+        self._handed = handed
+        self._waits = waits
         self._router = Router()
         self._board: HealthBoard | None = None
         self._aio: AioDoor | None = None
         self._sockets: list[socket.socket] = []
         self._server: h2corn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._accepting = asyncio.Event()
         self.http_port = 0
         self.grpc_port = 0
 
@@ -145,18 +158,15 @@ class Gateway:
             PortInUseError: A port is taken; nothing listens then.
         """
         config = self._config
-        try:
-            self._sockets.append(listen(config.bind, config.http_port, "COHORTLENS_HTTP_PORT"))
-            self._sockets.append(listen(config.bind, config.grpc_port, "COHORTLENS_GRPC_PORT"))
-        except PortInUseError:
-            self._close_sockets()
-            raise
+        if self._handed is not None:
+            self._sockets += self._handed
+        else:
+            self._listen()
         self.http_port, self.grpc_port = (one.getsockname()[1] for one in self._sockets)
         if config.grpc_server == "grpcio":
             self._sockets.pop().close()
-        self._server = asgi_server(self._router, self._sockets, config.drain_timeout)
-        self._serving = asyncio.create_task(self._server.serve())
-        await self._server.wait_started()
+        if not self._waits:
+            await self._accept()
         _LOG.info("listening", bind=config.bind, http_port=self.http_port, grpc_port=self.grpc_port)
 
     async def open_doors(self, chain: Chain, http_app: AsgiApp, board: HealthBoard) -> None:
@@ -168,6 +178,8 @@ class Gateway:
         self._router.grpc = GrpcDoor(chain)
         self._router.http = http_app
         board.unblock("starting")
+        if self._server is None:
+            await self._accept()
         _LOG.info("ready", services=chain.table.services())
 
     async def stop(self) -> None:
@@ -187,8 +199,24 @@ class Gateway:
 
     async def wait_failed(self) -> None:
         """Return when the server ends by itself, which it never should."""
+        await self._accepting.wait()
         if self._serving is not None:
             await asyncio.wait({self._serving})
+
+    def _listen(self) -> None:
+        config = self._config
+        try:
+            self._sockets.append(listen(config.bind, config.http_port, "COHORTLENS_HTTP_PORT"))
+            self._sockets.append(listen(config.bind, config.grpc_port, "COHORTLENS_GRPC_PORT"))
+        except PortInUseError:
+            self._close_sockets()
+            raise
+
+    async def _accept(self) -> None:
+        self._server = asgi_server(self._router, self._sockets, self._config.drain_timeout)
+        self._serving = asyncio.create_task(self._server.serve())
+        await self._server.wait_started()
+        self._accepting.set()
 
     async def _served(self, serving: asyncio.Task[None]) -> None:
         try:

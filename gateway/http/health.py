@@ -16,6 +16,7 @@ import orjson
 from prometheus_client import Gauge
 
 from cohortlens.core import telemetry
+from gateway.http import metrics
 from gateway.http.headers import JSON
 from gateway.http.query import query_pairs
 from gateway.http.replies import Response, failure
@@ -149,8 +150,8 @@ class HealthMonitor:
         return _json(503 if down else 200, body)
 
     async def metrics(self, _: Request) -> Response:
-        """All series of the process in the Prometheus text format."""
-        return Response(200, telemetry.METRICS_CONTENT_TYPE, telemetry.metrics_text(), [_NO_STORE])
+        """All series of the gateway in the Prometheus text format, those of its other processes included."""
+        return Response(200, telemetry.METRICS_CONTENT_TYPE, await metrics.page(), [_NO_STORE])
 
 
 HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"

@@ -1,9 +1,15 @@
-"""Metrics of the HTTP door itself; the RPC behind a request is counted by the chain."""
+"""Metrics of the HTTP door itself, and the page of all metrics; the chain counts the RPC of a request."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+import time
+from collections.abc import Awaitable, Callable, Iterable
 
+from prometheus_client import Counter, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cohortlens.core import telemetry
 from cohortlens.core.telemetry import REGISTRY
 
 _VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -41,3 +47,38 @@ def observe(route: str, verb: str, status: int, seconds: float) -> None:
     method = verb if verb in _VERBS else "other"
     REQUESTS.labels(route, method, str(status)).inc()
     SECONDS.labels(route, method).observe(seconds)
+
+
+class _Processes(Collector):
+    """How many processes serve, and the CPU time of each: the load is uneven when these are."""
+
+    name = "0"
+
+    def collect(self) -> Iterable[Metric]:
+        """The two series of this process; the page of several adds them up."""
+        yield GaugeMetricFamily("gateway_processes", "Processes that serve", value=1)
+        seconds = CounterMetricFamily(
+            "gateway_process_cpu_seconds", "CPU seconds of a process of the gateway", labels=("process",)
+        )
+        seconds.add_metric((self.name,), time.process_time())
+        yield seconds
+
+
+_PROCESSES = _Processes()
+REGISTRY.register(_PROCESSES)
+_sources: list[Callable[[], Awaitable[bytes]]] = []
+
+
+def name_process(slot: int) -> None:
+    """Say which of several processes this is."""
+    _PROCESSES.name = str(slot)
+
+
+def collect_with(source: Callable[[], Awaitable[bytes]]) -> None:
+    """Let ``source`` write the page from now on: that of several processes instead of this one's."""
+    _sources[:] = [source]
+
+
+async def page() -> bytes:
+    """All series in the Prometheus text format."""
+    return await _sources[0]() if _sources else telemetry.metrics_text()

@@ -15,6 +15,7 @@ from cohortlens.core.config import read
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.settings import CoreConfig
 from gateway import app
+from gateway.__main__ import serve
 from gateway.config import GatewayConfig
 from gateway.servicers import health, reflection
 from gateway.servicers.health import HealthBoard
@@ -64,4 +65,5 @@ def _watch_stdin(allowed):
 if __name__ == "__main__":
     mode = sys.argv[1] if len(sys.argv) > 1 else "ready"
     core, config = read(CoreConfig, os.environ), read(GatewayConfig, os.environ)
-    sys.exit(asyncio.run(app.run(core, config, compose_for(mode))))
+    command = [sys.executable, "-m", "tests.fakes.gateway_process", *sys.argv[1:]]
+    sys.exit(serve(core, config, compose_for(mode), command))

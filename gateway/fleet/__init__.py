@@ -1,0 +1,1 @@
+"""Several gateway processes behind the same two ports."""
