@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from cohortlens.analytics.models import Attribution, Explanation, Subjects, Task
-from cohortlens.analytics.ports import Features, InferenceClient, Values
+from cohortlens.analytics.columns import Explanations
+from cohortlens.analytics.models import Rows, Subjects, Task
+from cohortlens.analytics.ports import Attributions, InferenceClient
 from cohortlens.analytics.predictions import set_horizon, unit_of
 from cohortlens.analytics.subjects import CustomerData, rows_of
-from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import Internal
-from cohortlens.registry.models import PREDICTION
+from cohortlens.registry.models import PREDICTION, ModelVersion
 from cohortlens.registry.service import RegistryService
 
 _MONEY = "money"
@@ -35,7 +34,7 @@ class ExplanationsService:
 
     async def explain(
         self, ctx: RequestContext, task: Task, subjects: Subjects, horizon_days: int = 0, top: int = 0
-    ) -> list[Explanation]:
+    ) -> Explanations:
         """Explain the prediction of each subject, in the order given.
 
         Args:
@@ -55,41 +54,30 @@ class ExplanationsService:
         found = await self._client.explain(
             version.artifact_digest, manifest.schema_hash, task.target, rows.matrix, deadline=ctx.deadline
         )
-        explanations = []
-        for index, vector in enumerate(rows.matrix):
-            value, contributions = float(found.values[index]), found.contributions[index]
-            if not value > 0 or not np.isfinite(contributions).all():
-                raise Internal("a worker explained a value that is not positive", reason="WORKER_FAULT")
-            attributions = _attributions(vector, contributions, manifest.currency)
-            shown = attributions[: top or len(attributions)]
-            explanations.append(
-                Explanation(
-                    customer_id=rows.customer_ids[index] if rows.customer_ids else None,
-                    external_id=rows.external_ids[index] if rows.external_ids else "",
-                    value=value,
-                    unit=unit_of(task, version),
-                    horizon_days=horizon,
-                    base_value=found.base_value,
-                    attributions=tuple(shown),
-                    other_contribution=math.fsum(one.contribution for one in attributions[len(shown) :]),
-                    additivity_residual=math.log(value)
-                    - math.fsum((found.base_value, *(one.contribution for one in attributions))),
-                    model_version=version.version,
-                    snapshot_id=snapshot_id(manifest.schema_hash, vector),
-                )
-            )
-        return explanations
+        return _explanations(task, rows, version, horizon, found, top)
 
 
-def _attributions(vector: Features, contributions: Values, currency: str) -> list[Attribution]:
-    """Strongest first; equal ones in schema order."""
-    order = np.argsort(-np.abs(contributions), kind="stable")
-    return [
-        Attribution(
-            SCHEMA.columns[at].name,
-            None if np.isnan(vector[at]) else float(vector[at]),
-            currency if SCHEMA.columns[at].unit == _MONEY else SCHEMA.columns[at].unit,
-            float(contributions[at]),
-        )
-        for at in order.tolist()
-    ]
+def _explanations(
+    task: Task, rows: Rows, version: ModelVersion, horizon: int, found: Attributions, top: int
+) -> Explanations:
+    value, contributions = found.values, found.contributions
+    if not (value > 0).all() or not np.isfinite(value).all() or not np.isfinite(contributions).all():
+        raise Internal("a worker explained a value that is not positive", reason="WORKER_FAULT")
+    order = np.argsort(-np.abs(contributions), axis=1, kind="stable")
+    shown = order[:, : top or order.shape[1]]
+    left_out = np.take_along_axis(contributions, order[:, shown.shape[1] :], axis=1)
+    currency = version.manifest.currency
+    return Explanations(
+        rows,
+        version.manifest.schema_hash,
+        version.version,
+        value,
+        unit_of(task, version),
+        tuple(currency if column.unit == _MONEY else column.unit for column in SCHEMA.columns),
+        horizon,
+        found.base_value,
+        contributions,
+        shown,
+        left_out.sum(axis=1),
+        np.log(value) - found.base_value - contributions.sum(axis=1),
+    )

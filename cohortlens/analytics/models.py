@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cohortlens.analytics.ports import Features
 from cohortlens.core.errors import (
@@ -17,6 +22,7 @@ from cohortlens.core.errors import (
 )
 from cohortlens.core.ids import CustomerId, PredictionId, SegmentationRunId, TrainingRunId
 
+Vectors: TypeAlias = NDArray[np.float64] | Sequence[Sequence[float]]
 TRAINING_REQUESTED = "training.requested"
 SEGMENTATION_REQUESTED = "segmentation.requested"
 
@@ -50,12 +56,12 @@ class Subjects:
 
     Attributes:
         customers: Identifiers, or ``external:`` and the tenant's own.
-        vectors: Rows in schema order, one tuple each.
+        vectors: Rows in schema order: a matrix, or a sequence of numbers per row.
         schema_hash: Schema the vectors were built for; empty when the caller does not say.
     """
 
     customers: tuple[str, ...] = ()
-    vectors: tuple[tuple[float, ...], ...] = ()
+    vectors: Vectors = ()
     schema_hash: str = ""
 
 

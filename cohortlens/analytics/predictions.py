@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
 
+from cohortlens.analytics.columns import Predictions
 from cohortlens.analytics.models import (
     PURCHASE_DAYS_UNIT,
     HorizonUnsupported,
@@ -20,15 +20,17 @@ from cohortlens.analytics.models import (
     created_at_of,
 )
 from cohortlens.analytics.ports import Features, InferenceClient, Scores
+from cohortlens.analytics.prediction_writer import PredictionWriter
 from cohortlens.analytics.repository import PredictionsRepository
 from cohortlens.analytics.serving import serving
+from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.subjects import HORIZON, CustomerData, rows_of
-from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, Internal
-from cohortlens.core.ids import CustomerId, PredictionId, TenantId, uuid7
+from cohortlens.core.ids import CustomerId, PredictionId, uuid7s
 from cohortlens.registry.models import PREDICTION, ModelVersion
 from cohortlens.registry.service import RegistryService
 
@@ -41,20 +43,27 @@ class PredictionsService:
         customers: Gives features of customers.
         registry: Gives the active version.
         client: Runs it.
+        shadow: Shows a share of the calls to a challenger; None for none.
     """
 
     def __init__(
-        self, db: Database, customers: CustomerData, registry: RegistryService, client: InferenceClient
+        self,
+        db: Database,
+        customers: CustomerData,
+        registry: RegistryService,
+        client: InferenceClient,
+        shadow: ShadowTraffic | None = None,
     ) -> None:
         self._db = db
         self._customers = customers
         self._registry = registry
         self._client = client
+        self._shadow = shadow
         self._writer = PredictionWriter(db)
 
     async def predict(
         self, ctx: RequestContext, task: Task, subjects: Subjects, horizon_days: int = 0
-    ) -> list[Prediction]:
+    ) -> Predictions:
         """Predict for each subject, in the order given.
 
         Args:
@@ -72,16 +81,10 @@ class PredictionsService:
         rows = await rows_of(ctx, subjects, self._customers)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
         horizon = set_horizon(rows.matrix, version, horizon_days)
-        scores = await self._score(ctx, version, task, rows.matrix)
-        predictions = _predictions(task, rows, version, horizon, scores)
+        scores = await self._score(ctx, version, task, rows.matrix, rows.customer_ids)
+        predictions = _predictions(ctx, task, rows, version, horizon, scores)
         if rows.customer_ids:
-            schema_hash = version.manifest.schema_hash
-            vectors = np.ascontiguousarray(rows.matrix, "<f4")
-            stored = [
-                StoredPrediction(one, vector.tobytes(), schema_hash, ctx.request_id)
-                for one, vector in zip(predictions, vectors, strict=True)
-            ]
-            await self._writer.store(ctx.tenant_id, stored)
+            await self._writer.store(ctx.tenant_id, predictions)
         return predictions
 
     async def score_matrix(
@@ -117,7 +120,12 @@ class PredictionsService:
         return await self._score(ctx, found, task, rows), found
 
     async def _score(
-        self, ctx: RequestContext, version: ModelVersion, task: Task, matrix: Features
+        self,
+        ctx: RequestContext,
+        version: ModelVersion,
+        task: Task,
+        matrix: Features,
+        customers: Sequence[CustomerId] = (),
     ) -> Scores:
         scores = await self._client.score(
             PREDICTION,
@@ -130,6 +138,9 @@ class PredictionsService:
         )
         if not all(np.isfinite(scores[name]).all() for name in ("value", "lower", "upper")):
             raise Internal("a worker answered a value that is not finite", reason="WORKER_FAULT")
+        if version.challenger is not None and self._shadow is not None:
+            horizon = int(matrix[0, HORIZON])
+            self._shadow.offer(ctx.tenant_id, version, task, horizon, matrix, scores, customers)
         return scores
 
     async def get(self, ctx: RequestContext, prediction_id: UUID) -> StoredPrediction:
@@ -159,80 +170,6 @@ class PredictionsService:
                 customer_id=customer_id, task=task, before=before, limit=limit
             )
         return [row.prediction for row in rows]
-
-
-class PredictionWriter:
-    """Writes predictions so that concurrent calls of a tenant share one transaction.
-
-    While one commit is under way, what arrives waits and goes together with the next: one insert, one commit.
-
-    Args:
-        db: The database.
-    """
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._waiting: dict[TenantId, list[tuple[Sequence[StoredPrediction], asyncio.Future[None]]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def store(self, tenant_id: TenantId, rows: Sequence[StoredPrediction]) -> None:
-        """Return once the rows are committed.
-
-        Raises:
-            Unavailable: The database is away; nothing was stored.
-        """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.get(tenant_id)
-        if waiting is not None:
-            waiting.append((rows, done))
-        else:
-            self._waiting[tenant_id] = [(rows, done)]
-            task = asyncio.create_task(self._drain(tenant_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        await done
-
-    async def _drain(self, tenant_id: TenantId) -> None:
-        while group := self._waiting[tenant_id]:
-            self._waiting[tenant_id] = []
-            try:
-                async with self._db.tenant_transaction(tenant_id) as tx:
-                    await PredictionsRepository(tx).insert([row for rows, _ in group for row in rows])
-            except ResourceMissing as error:
-                await self._one_by_one(tenant_id, group, error)
-            except Exception as error:
-                # Whether a lost commit took place is unknown: it must not be repeated.
-                for _, done in group:
-                    if not done.done():
-                        done.set_exception(error)
-            else:
-                for _, done in group:
-                    if not done.done():
-                        done.set_result(None)
-        del self._waiting[tenant_id]
-
-    async def _one_by_one(
-        self,
-        tenant_id: TenantId,
-        group: list[tuple[Sequence[StoredPrediction], asyncio.Future[None]]],
-        error: Exception,
-    ) -> None:
-        """One call's rows are at fault, those of a customer deleted meanwhile: spare the others."""
-        for rows, done in group:
-            fault: Exception | None = error
-            if len(group) > 1:
-                try:
-                    async with self._db.tenant_transaction(tenant_id) as tx:
-                        await PredictionsRepository(tx).insert(rows)
-                    fault = None
-                except Exception as own:
-                    fault = own
-            if done.done():
-                continue
-            if fault is None:
-                done.set_result(None)
-            else:
-                done.set_exception(fault)
 
 
 def set_horizon(matrix: Features, version: ModelVersion, horizon_days: int) -> int:
@@ -267,36 +204,23 @@ def unit_of(task: Task, version: ModelVersion) -> str:
 
 
 def _predictions(
-    task: Task, rows: Rows, version: ModelVersion, horizon: int, scores: Scores
-) -> list[Prediction]:
+    ctx: RequestContext, task: Task, rows: Rows, version: ModelVersion, horizon: int, scores: Scores
+) -> Predictions:
     manifest = version.manifest
-    values, lower, upper = (scores[name].tolist() for name in ("value", "lower", "upper"))
-    level, unit = manifest.calibration[task.target].level_ratio, unit_of(task, version)
-    count = len(values)
-    if rows.customer_ids:
-        identifiers: Sequence[PredictionId | None] = [PredictionId(uuid7()) for _ in range(count)]
-        times = [created_at_of(one) for one in identifiers if one is not None]
-        customers: Sequence[CustomerId | None] = rows.customer_ids
-        externals: Sequence[str] = rows.external_ids
-    else:
-        identifiers, customers, externals = [None] * count, [None] * count, [""] * count
-        times = [now()] * count
-    return [
-        Prediction(
-            identifiers[row],
-            customers[row],
-            externals[row],
-            task,
-            horizon,
-            values[row],
-            lower[row],
-            upper[row],
-            level,
-            unit,
-            version.version,
-            snapshot_id(manifest.schema_hash, rows.matrix[row]),
-            rows.as_of,
-            times[row],
-        )
-        for row in range(count)
-    ]
+    # Identifiers of one call share their time, so that the call's rows share their partition's key.
+    ids = tuple(map(PredictionId, uuid7s(len(rows.customer_ids))))
+    return Predictions(
+        rows,
+        manifest.schema_hash,
+        version.version,
+        ids,
+        task,
+        horizon,
+        scores["value"],
+        scores["lower"],
+        scores["upper"],
+        manifest.calibration[task.target].level_ratio,
+        unit_of(task, version),
+        created_at_of(ids[0]) if ids else now(),
+        ctx.request_id,
+    )

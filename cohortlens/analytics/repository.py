@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.analytics.columns import Predictions
 from cohortlens.analytics.models import Prediction, ResourceMissing, StoredPrediction, Task, created_at_of
 from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, PredictionId
@@ -39,13 +42,16 @@ class PredictionsRepository:
     def __init__(self, tx: AsyncConnection) -> None:
         self._tx = tx
 
-    async def insert(self, rows: Sequence[StoredPrediction]) -> None:
-        """Store all rows in one statement; each carries its identifiers.
+    async def insert(self, calls: Sequence[Predictions]) -> None:
+        """Store the rows of all calls in one statement; each carries its identifiers.
 
         Raises:
             ResourceMissing: A customer was deleted meanwhile.
         """
-        arrays: list[list[Any]] = [list(column) for column in zip(*map(_row, rows), strict=True)]
+        columns = [_columns(made) for made in calls]
+        arrays = (
+            columns[0] if len(columns) == 1 else [list(chain(*parts)) for parts in zip(*columns, strict=True)]
+        )
         # Straight to the driver: it encodes whole arrays, SQLAlchemy would look at each value.
         connection = await driver(self._tx)
         try:
@@ -82,27 +88,28 @@ class PredictionsRepository:
         return [_stored(row) for row in rows]
 
 
-def _row(stored: StoredPrediction) -> tuple[Any, ...]:
-    one = stored.prediction
-    return (
-        one.created_at,
-        one.prediction_id,
-        one.customer_id,
-        one.external_id,
-        one.task.value,
-        one.horizon_days,
-        one.value,
-        one.lower,
-        one.upper,
-        one.level_ratio,
-        one.unit,
-        one.model_version,
-        stored.schema_hash,
-        stored.features,
-        one.snapshot_id,
-        one.as_of,
-        stored.request_id,
-    )
+def _columns(made: Predictions) -> list[list[Any]]:
+    rows = len(made)
+    features = np.ascontiguousarray(made.rows.matrix, "<f4")
+    return [
+        [made.created_at] * rows,
+        list(made.prediction_ids),
+        list(made.rows.customer_ids),
+        list(made.rows.external_ids),
+        [made.task.value] * rows,
+        [made.horizon_days] * rows,
+        made.value.tolist(),
+        made.lower.tolist(),
+        made.upper.tolist(),
+        [made.level_ratio] * rows,
+        [made.unit] * rows,
+        [made.model_version] * rows,
+        [made.schema_hash] * rows,
+        [row.tobytes() for row in features],
+        [made.snapshot(at) for at in range(rows)],
+        [made.as_of] * rows,
+        [made.request_id] * rows,
+    ]
 
 
 def _stored(row: Any) -> StoredPrediction:

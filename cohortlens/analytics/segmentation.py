@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.analytics.columns import Assignments
 from cohortlens.analytics.models import (
     SEGMENTATION_REQUESTED,
-    Assignment,
     Rows,
     SegmentationRun,
     StoredSegment,
@@ -25,7 +24,7 @@ from cohortlens.analytics.serving import serving
 from cohortlens.analytics.subjects import CustomerData, rows_of
 from cohortlens.analytics.work import DIED, run_to_end
 from cohortlens.contracts.currency import minor_digits
-from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -72,7 +71,7 @@ class SegmentationService:
         self._clock = clock
         self._chunk_rows = chunk_rows
 
-    async def segment(self, ctx: RequestContext, subjects: Subjects) -> list[Assignment]:
+    async def segment(self, ctx: RequestContext, subjects: Subjects) -> Assignments:
         """The segment of each subject by the active version, in the order given; nothing is stored.
 
         Raises:
@@ -215,27 +214,19 @@ class SegmentationService:
 
     async def _assign(
         self, tenant_id: TenantId, version: ModelVersion, rows: Rows, deadline: float
-    ) -> list[Assignment]:
-        manifest = version.manifest
+    ) -> Assignments:
         scores = await self._score(tenant_id, version, rows.matrix, deadline)
-        indexes = scores["segment"].astype(np.int64)
-        return [
-            Assignment(
-                customer_id=rows.customer_ids[row] if rows.customer_ids else None,
-                external_id=rows.external_ids[row] if rows.external_ids else "",
-                segment_key=manifest.segments[index].key,
-                name=manifest.segments[index].name,
-                distance=distance,
-                model_version=version.version,
-                snapshot_id=snapshot_id(manifest.schema_hash, rows.matrix[row]),
-            )
-            for row, (index, distance) in enumerate(
-                zip(indexes.tolist(), scores["distance"].tolist(), strict=True)
-            )
-        ]
+        return Assignments(
+            rows,
+            version.manifest.schema_hash,
+            version.version,
+            version.manifest.segments,
+            scores["segment"].astype(np.int64),
+            scores["distance"],
+        )
 
 
-def _stored(assignments: Sequence[Assignment], chunk: FeatureRows, minor_units: int) -> list[StoredSegment]:
+def _stored(assignments: Assignments, chunk: FeatureRows, minor_units: int) -> list[StoredSegment]:
     matrix = np.ascontiguousarray(chunk.matrix, "<f4")
     since, repeats, spend = (matrix[:, at].astype(np.float64) for at in (_SINCE, _REPEATS, _SUM))
     return [

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from cohortlens.analytics.models import Rows, Subjects, SubjectsInvalid, VectorInvalid
+from cohortlens.analytics.models import Rows, Subjects, SubjectsInvalid, VectorInvalid, Vectors
 from cohortlens.analytics.ports import Features
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.core.context import RequestContext
@@ -51,9 +52,10 @@ async def rows_of(ctx: RequestContext, subjects: Subjects, source: CustomerData)
         InvalidArgument: ``FEATURE_SCHEMA_MISMATCH``: the vectors were built for another schema.
         NotFound: An unknown customer.
     """
-    if bool(subjects.customers) == bool(subjects.vectors):
+    has_vectors = len(subjects.vectors) > 0
+    if bool(subjects.customers) == has_vectors:
         raise SubjectsInvalid
-    if subjects.vectors:
+    if has_vectors:
         if subjects.schema_hash and subjects.schema_hash != SCHEMA.hash:
             raise InvalidArgument(
                 "schema_hash is not that of the present feature schema; read it from GetFeatureSchema",
@@ -72,13 +74,14 @@ async def rows_of(ctx: RequestContext, subjects: Subjects, source: CustomerData)
     )
 
 
-def _matrix(vectors: tuple[tuple[float, ...], ...]) -> Features:
+def _matrix(vectors: Vectors) -> Features:
     width = len(SCHEMA.columns)
-    for row, vector in enumerate(vectors):
-        if len(vector) != width:
-            why = f"has {len(vector)} values, {SCHEMA.name} v{SCHEMA.version} has {width} columns"
+    lengths = [vectors.shape[1]] if isinstance(vectors, np.ndarray) else list(map(len, vectors))
+    for row, length in enumerate(lengths):
+        if length != width:
+            why = f"has {length} values, {SCHEMA.name} v{SCHEMA.version} has {width} columns"
             raise VectorInvalid(row, None, "", "FEATURE_SCHEMA_MISMATCH", why)
-    wide = np.array(vectors, np.float64)
+    wide = np.asarray(vectors, np.float64)
     with np.errstate(over="ignore"):
         matrix = wide.astype(np.float32)
     try:
@@ -86,15 +89,19 @@ def _matrix(vectors: tuple[tuple[float, ...], ...]) -> Features:
     except ContractFault as fault:
         if not fault.column:
             raise
-        position = SCHEMA.index(fault.column)
-        column, value = SCHEMA.columns[position], vectors[fault.row][position]
-        # A finite double beyond single precision became infinite on the way: it is out of range.
-        is_finite = fault.reason != "VALUE_NOT_FINITE" or math.isfinite(value)
-        reason = "FEATURE_OUT_OF_RANGE" if is_finite else "VALUE_NOT_FINITE"
-        why = (
-            f"{value:g} lies outside {column.minimum:g} to {column.maximum:g} ({column.unit})"
-            if is_finite
-            else f"{value} is not finite"
-        )
-        raise VectorInvalid(fault.row, position, fault.column, reason, why) from None
+        raise _vector_fault(fault, wide) from None
     return matrix
+
+
+def _vector_fault(fault: ContractFault, wide: NDArray[np.float64]) -> VectorInvalid:
+    position = SCHEMA.index(fault.column)
+    column, value = SCHEMA.columns[position], float(wide[fault.row, position])
+    # A finite double beyond single precision became infinite on the way: it is out of range.
+    is_finite = fault.reason != "VALUE_NOT_FINITE" or math.isfinite(value)
+    why = (
+        f"{value:g} lies outside {column.minimum:g} to {column.maximum:g} ({column.unit})"
+        if is_finite
+        else f"{value} is not finite"
+    )
+    reason = "FEATURE_OUT_OF_RANGE" if is_finite else "VALUE_NOT_FINITE"
+    return VectorInvalid(fault.row, position, fault.column, reason, why)

@@ -236,6 +236,31 @@ SCHEMA = FeatureSchema(
 """``customer_features`` v1, without the weekly sequence."""
 
 
+SNAPSHOT_BYTES = 16
+"""Bytes of a feature vector's name; written as twice as many hex digits."""
+
+
+def snapshot_digests(schema_hash: str, matrix: NDArray[np.float32]) -> bytes:
+    """Name feature vectors by their content.
+
+    Args:
+        schema_hash: Hash of their schema, hex.
+        matrix: Values, shape (n, columns), float32.
+
+    Returns:
+        ``SNAPSHOT_BYTES`` per row: the bytes whose hex digits ``snapshot_id`` gives.
+    """
+    raw = np.ascontiguousarray(matrix, dtype="<f4")
+    # The schema's hash is one block of SHA-256: it is hashed once and its state copied.
+    start = hashlib.sha256(schema_hash.encode()).copy
+    digests = []
+    for row in raw.view(f"V{raw.shape[1] * raw.itemsize}").ravel().tolist():
+        state = start()
+        state.update(row)
+        digests.append(state.digest()[:SNAPSHOT_BYTES])
+    return b"".join(digests)
+
+
 def snapshot_id(schema_hash: str, vector: NDArray[np.float32]) -> str:
     """Name a feature vector by its content.
 
@@ -246,5 +271,4 @@ def snapshot_id(schema_hash: str, vector: NDArray[np.float32]) -> str:
     Returns:
         The first 32 hex digits of SHA-256 over the schema's hash and the little-endian bytes.
     """
-    raw = np.ascontiguousarray(vector, dtype="<f4").tobytes()
-    return hashlib.sha256(schema_hash.encode() + raw).hexdigest()[:32]
+    return snapshot_digests(schema_hash, vector[None, :]).hex()

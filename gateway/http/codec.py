@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from gateway.http import jsontext, scalars
 from gateway.http.scalars import Dropped, JsonFault
 from gateway.http.wellknown import WELL_KNOWN, WRAPPERS
+from gateway.wire.rows import ColumnReply
 
 # The stubs type the descriptors of messages as optional or as two unrelated classes.
 Descriptor = Any
@@ -323,7 +324,12 @@ class Codecs:
 
     def print(self, message: Message) -> bytes:
         """JSON text of ``message``; raises ValueError when a part of it has no JSON form."""
+        if isinstance(message, ColumnReply):
+            return orjson.dumps(message.json_value(self._value))
         return orjson.dumps(self.of(message.DESCRIPTOR).dump(message))
+
+    def _value(self, message: Message) -> Any:
+        return self.of(message.DESCRIPTOR).dump(message)
 
     def print_field(self, message: Message, name: str) -> bytes:
         """JSON text of one field of ``message``; null when it is absent."""

@@ -11,6 +11,10 @@ from google.protobuf.message import DecodeError, Message
 from cohortlens.core.errors import InvalidArgument
 from gateway.interceptors.chain import Call, MethodTable, Proceed
 from gateway.interceptors.rules import ValidatorCompiler
+from gateway.wire.vectors import VectorReader, has_vectors
+
+MESSAGE_FAULTS = frozenset({"/cohortlens.v1.AnalyticsService/PredictStream"})
+"""Streams whose servicer gets the fault of a bad message in its place and answers it, instead of ending."""
 
 
 class ValidateStep:
@@ -23,7 +27,16 @@ class ValidateStep:
     def __init__(self, table: MethodTable) -> None:
         compiler = ValidatorCompiler()
         self._checks = {
-            method.full_name: compiler.validator(method.descriptor.input_type).check for method in table
+            method.full_name: _as_it_is
+            if method.policy.self_checked
+            else compiler.validator(method.descriptor.input_type).check
+            for method in table
+        }
+        # Requests with lists of feature vectors are read in bulk.
+        self._readers = {
+            method.full_name: VectorReader(method.descriptor.input_type)
+            for method in table
+            if has_vectors(method.descriptor.input_type)
         }
 
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
@@ -40,17 +53,32 @@ class ValidateStep:
             async with aclosing(self._stream(call, call.payloads)) as call.requests:
                 await proceed(call)
 
-    def _message(self, call: Call, payload: Any) -> Message:
+    def _message(self, call: Call, payload: Any) -> Any:
+        name = call.method.full_name
+        check, reader = self._checks[name], self._readers.get(name)
         try:
-            message = call.decode(payload)
+            if reader is not None:
+                return reader(payload, call.decoder, check)
+            message = call.decoder(payload)
         except DecodeError:
             raise InvalidArgument(
                 f"the request is not a {call.method.descriptor.input_type.full_name} message",
                 reason="MESSAGE_MALFORMED",
             ) from None
-        self._checks[call.method.full_name](message)
+        check(message)
         return message
 
-    async def _stream(self, call: Call, payloads: AsyncIterator[Any]) -> AsyncGenerator[Message, None]:
+    async def _stream(self, call: Call, payloads: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+        own_faults = call.method.full_name in MESSAGE_FAULTS
         async for payload in payloads:
-            yield self._message(call, payload)
+            try:
+                message = self._message(call, payload)
+            except InvalidArgument as fault:
+                if not own_faults:
+                    raise
+                message = fault
+            yield message
+
+
+def _as_it_is(_: Message) -> None:
+    """Leave a message to its servicer."""

@@ -20,6 +20,7 @@ from cohortlens.core.ids import CustomerId, parse_uuid
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers import analytics_mapping as mapping
+from gateway.servicers.analytics_replies import AssignmentsReply, ExplanationsReply, PredictionsReply
 from gateway.servicers.paging import read_page
 
 _METHODS = {pb.EXPLANATION_METHOD_UNSPECIFIED, pb.EXPLANATION_METHOD_SHAP}
@@ -38,33 +39,35 @@ class AnalyticsServicer:
         self._customers = services.customers
         self._tokens = services.page_tokens
 
-    async def Predict(self, request: pb.PredictRequest, call: Call) -> pb.PredictResponse:
+    async def Predict(self, request: Any, call: Call) -> PredictionsReply:
         """Predict for customers or vectors; those of customers are stored first."""
+        message, vectors = mapping.opened(request)
         made = await self._analytics.predictions.predict(
             call.context,
-            mapping.task_of(request.task),
-            mapping.subjects_of(request),
-            request.horizon_days,
+            mapping.task_of(message.task),
+            mapping.subjects_of(message, vectors),
+            message.horizon_days,
         )
-        return pb.PredictResponse(predictions=[mapping.prediction_message(one) for one in made])
+        return PredictionsReply(made)
 
-    async def Segment(self, request: pb.SegmentRequest, call: Call) -> pb.SegmentResponse:
+    async def Segment(self, request: Any, call: Call) -> AssignmentsReply:
         """Assign customers or vectors to segments."""
-        found = await self._analytics.segmentation.segment(call.context, mapping.subjects_of(request))
-        return pb.SegmentResponse(assignments=[mapping.assignment_message(one) for one in found])
+        subjects = mapping.subjects_of(*mapping.opened(request))
+        return AssignmentsReply(await self._analytics.segmentation.segment(call.context, subjects))
 
-    async def Explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
+    async def Explain(self, request: Any, call: Call) -> ExplanationsReply:
         """Explain predictions of customers or vectors."""
-        if request.method not in _METHODS:
+        message, vectors = mapping.opened(request)
+        if message.method not in _METHODS:
             raise MethodUnsupported
         made = await self._analytics.explanations.explain(
             call.context,
-            mapping.task_of(request.task),
-            mapping.subjects_of(request),
-            request.horizon_days,
-            request.top,
+            mapping.task_of(message.task),
+            mapping.subjects_of(message, vectors),
+            message.horizon_days,
+            message.top,
         )
-        return pb.ExplainResponse(explanations=[mapping.explanation_message(one) for one in made])
+        return ExplanationsReply(made)
 
     async def GetPrediction(self, request: pb.GetPredictionRequest, call: Call) -> pb.GetPredictionResponse:
         """One stored prediction."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cohortlens.analytics.models import (
     Assignment,
-    Explanation,
     Prediction,
     SegmentationRun,
     SegmentProfile,
@@ -25,9 +25,10 @@ from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.customers.models import FeatureRows
 from cohortlens.v1 import analytics_pb2 as pb
 from cohortlens.v1 import common_pb2
+from gateway.wire.vectors import Matrix, VectorRequest
 
 _TASKS = {pb.PREDICTION_TASK_PURCHASES: Task.PURCHASES, pb.PREDICTION_TASK_SPEND: Task.SPEND}
-_TASK_NUMBERS = {task: number for number, task in _TASKS.items()}
+TASK_NUMBERS = {task: number for number, task in _TASKS.items()}
 _STATES: dict[WorkState, common_pb2.WorkState] = {
     state: getattr(common_pb2, f"WORK_STATE_{state.value}") for state in WorkState
 }
@@ -46,13 +47,25 @@ def task_of(number: int) -> Task:
     return task  # type: ignore[no-any-return]
 
 
-def subjects_of(request: pb.PredictRequest | pb.SegmentRequest | pb.ExplainRequest) -> Subjects:
-    """What a request is about."""
+def subjects_of(
+    message: pb.PredictRequest | pb.SegmentRequest | pb.ExplainRequest, vectors: Matrix | None
+) -> Subjects:
+    """What a request is about.
+
+    Args:
+        message: The request.
+        vectors: Its vectors if they were read in bulk; None when they stand in the message.
+    """
     return Subjects(
-        tuple(request.customers),
-        tuple(tuple(vector.values) for vector in request.vectors),
-        request.schema_hash,
+        tuple(message.customers),
+        [vector.values for vector in message.vectors] if vectors is None else vectors,
+        message.schema_hash,
     )
+
+
+def opened(request: Any) -> tuple[Any, Matrix | None]:
+    """A request as the ``validate`` step gives it: the message, and its vectors if they stand beside it."""
+    return request if isinstance(request, VectorRequest) else (request, None)
 
 
 def prediction_message(one: Prediction) -> pb.Prediction:
@@ -61,7 +74,7 @@ def prediction_message(one: Prediction) -> pb.Prediction:
         prediction=_text(one.prediction_id),
         customer=_text(one.customer_id),
         external_id=one.external_id,
-        task=_TASK_NUMBERS[one.task],
+        task=TASK_NUMBERS[one.task],
         horizon_days=one.horizon_days,
         value=one.value,
         lower=one.lower,
@@ -94,34 +107,6 @@ def assignment_message(one: Assignment) -> pb.SegmentAssignment:
         distance=one.distance,
         model_version=one.model_version,
         snapshot_id=one.snapshot_id,
-    )
-
-
-def explanation_message(one: Explanation) -> pb.Explanation:
-    """An explanation."""
-    return pb.Explanation(
-        customer=_text(one.customer_id),
-        external_id=one.external_id,
-        value=one.value,
-        unit=one.unit,
-        horizon_days=one.horizon_days,
-        space=pb.EXPLANATION_SPACE_LOG,
-        base_value=one.base_value,
-        attributions=[
-            pb.Attribution(
-                feature=share.feature,
-                value=share.value,
-                unit=share.unit,
-                contribution=share.contribution,
-                factor=share.factor,
-            )
-            for share in one.attributions
-        ],
-        other_contribution=one.other_contribution,
-        additivity_residual=one.additivity_residual,
-        model_version=one.model_version,
-        snapshot_id=one.snapshot_id,
-        method=pb.EXPLANATION_METHOD_SHAP,
     )
 
 

@@ -41,9 +41,14 @@ def served(world):
     )
 
 
+def sent(kind, reply):
+    """A reply as the caller reads it."""
+    return kind.FromString(reply.SerializeToString())
+
+
 async def test_a_prediction_is_told_stored_and_read_back(served):
     request = pb.PredictRequest(task=pb.PREDICTION_TASK_SPEND, customers=["external:c6"], horizon_days=30)
-    (told,) = (await served.analytics.Predict(request, served.north)).predictions
+    (told,) = sent(pb.PredictResponse, await served.analytics.Predict(request, served.north)).predictions
     assert (told.external_id, told.unit, told.horizon_days, told.model_version) == ("c6", "USD", 30, 1)
     assert (told.level_ratio, told.data_as_of) == (0.8, "2024-05-10")
     read = await served.analytics.GetPrediction(
@@ -53,7 +58,7 @@ async def test_a_prediction_is_told_stored_and_read_back(served):
     vector = pb.PredictRequest(
         task=pb.PREDICTION_TASK_SPEND, vectors=[read.features], schema_hash=read.schema_hash, horizon_days=30
     )
-    (again,) = (await served.analytics.Predict(vector, served.north)).predictions
+    (again,) = sent(pb.PredictResponse, await served.analytics.Predict(vector, served.north)).predictions
     assert again.value == pytest.approx(told.value, rel=1e-12)
     assert again.snapshot_id == told.snapshot_id
     assert (again.prediction, again.customer, again.data_as_of) == ("", "", "")
@@ -63,8 +68,8 @@ async def test_features_fed_back_as_a_vector_give_the_customer_s_own_prediction(
     features = await served.analytics.GetFeatures(pb.GetFeaturesRequest(customer="external:c3"), served.north)
     by_vector = pb.PredictRequest(task=pb.PREDICTION_TASK_PURCHASES, vectors=[features.features])
     by_id = pb.PredictRequest(task=pb.PREDICTION_TASK_PURCHASES, customers=[features.customer])
-    (one,) = (await served.analytics.Predict(by_vector, served.north)).predictions
-    (two,) = (await served.analytics.Predict(by_id, served.north)).predictions
+    (one,) = sent(pb.PredictResponse, await served.analytics.Predict(by_vector, served.north)).predictions
+    (two,) = sent(pb.PredictResponse, await served.analytics.Predict(by_id, served.north)).predictions
     assert one.value == two.value
     schema = await served.analytics.GetFeatureSchema(pb.GetFeatureSchemaRequest(), served.north)
     assert len(schema.columns) == len(features.features.values)
@@ -83,7 +88,7 @@ async def test_an_unknown_task_or_method_is_named(served):
 
 async def test_an_explanation_multiplies_up_to_the_value(served):
     request = pb.ExplainRequest(task=pb.PREDICTION_TASK_SPEND, customers=["external:c6"], top=4)
-    (told,) = (await served.analytics.Explain(request, served.north)).explanations
+    (told,) = sent(pb.ExplainResponse, await served.analytics.Explain(request, served.north)).explanations
     assert len(told.attributions) == 4
     assert told.space == pb.EXPLANATION_SPACE_LOG
     total = told.base_value + told.other_contribution + told.additivity_residual
@@ -95,7 +100,7 @@ async def test_an_explanation_multiplies_up_to_the_value(served):
 async def test_lists_of_predictions_page_without_gaps_and_tokens_stay_with_their_list(served):
     names = [f"external:c{index}" for index in range(7)]
     request = pb.PredictRequest(task=pb.PREDICTION_TASK_SPEND, customers=names)
-    told = (await served.analytics.Predict(request, served.north)).predictions
+    told = sent(pb.PredictResponse, await served.analytics.Predict(request, served.north)).predictions
     seen, token = [], ""
     while True:
         page = await served.analytics.ListPredictions(
@@ -191,7 +196,7 @@ async def test_trainings_are_started_listed_and_read(served):
 async def test_every_identifier_of_another_tenant_answers_like_one_that_nobody_has(served):
     world = served.world
     request = pb.PredictRequest(task=pb.PREDICTION_TASK_SPEND, customers=["external:c1"])
-    (told,) = (await served.analytics.Predict(request, served.north)).predictions
+    (told,) = sent(pb.PredictResponse, await served.analytics.Predict(request, served.north)).predictions
     run = (await served.analytics.StartSegmentation(pb.StartSegmentationRequest(), served.north)).run.run
     await world.segmentation.run(world.north.tenant_id, UUID(run))
     training = (

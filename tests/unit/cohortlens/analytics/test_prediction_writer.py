@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cohortlens.analytics import predictions
+from cohortlens.analytics import prediction_writer
 from cohortlens.analytics.models import ResourceMissing
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import TenantId, uuid7
@@ -40,7 +40,8 @@ class Repository:
     def __init__(self, tx):
         self.tx = tx
 
-    async def insert(self, rows):
+    async def insert(self, calls):
+        rows = [row for call in calls for row in call]
         if "poison" in rows:
             raise ResourceMissing("customers")
         self.tx.extend(rows)
@@ -48,7 +49,7 @@ class Repository:
 
 @pytest.fixture
 def store(monkeypatch):
-    monkeypatch.setattr(predictions, "PredictionsRepository", Repository)
+    monkeypatch.setattr(prediction_writer, "PredictionsRepository", Repository)
     return Store()
 
 
@@ -60,7 +61,7 @@ async def started(*tasks):
 
 
 async def test_what_arrives_during_a_commit_goes_with_the_next_one(store):
-    writer, tenant = predictions.PredictionWriter(store), TenantId(uuid7())
+    writer, tenant = prediction_writer.PredictionWriter(store), TenantId(uuid7())
     store.gate.clear()
     first = await started(writer.store(tenant, [0]))
     rest = await started(*(writer.store(tenant, [number]) for number in range(1, 5)))
@@ -71,7 +72,7 @@ async def test_what_arrives_during_a_commit_goes_with_the_next_one(store):
 
 
 async def test_tenants_never_share_a_transaction_nor_wait_for_each_other(store):
-    writer = predictions.PredictionWriter(store)
+    writer = prediction_writer.PredictionWriter(store)
     one, two = TenantId(uuid7()), TenantId(uuid7())
     store.gate.clear()
     tasks = await started(writer.store(one, [1]), writer.store(two, [2]))
@@ -82,7 +83,7 @@ async def test_tenants_never_share_a_transaction_nor_wait_for_each_other(store):
 
 
 async def test_a_bad_row_fails_its_own_call_and_the_others_are_stored(store):
-    writer, tenant = predictions.PredictionWriter(store), TenantId(uuid7())
+    writer, tenant = prediction_writer.PredictionWriter(store), TenantId(uuid7())
     store.gate.clear()
     tasks = await started(*(writer.store(tenant, [row]) for row in ("a", "poison", "b", "c")))
     store.gate.set()
@@ -92,7 +93,7 @@ async def test_a_bad_row_fails_its_own_call_and_the_others_are_stored(store):
 
 
 async def test_a_lost_database_fails_the_calls_and_the_next_one_starts_afresh(store):
-    writer, tenant = predictions.PredictionWriter(store), TenantId(uuid7())
+    writer, tenant = prediction_writer.PredictionWriter(store), TenantId(uuid7())
     store.faults = [Unavailable("away", reason="DATABASE_UNAVAILABLE")]
     results = await asyncio.gather(*(writer.store(tenant, [row]) for row in "ab"), return_exceptions=True)
     # Not repeated: nobody knows whether the commit took place.
@@ -102,7 +103,7 @@ async def test_a_lost_database_fails_the_calls_and_the_next_one_starts_afresh(st
 
 
 async def test_a_caller_that_leaves_does_not_take_the_others_rows_along(store):
-    writer, tenant = predictions.PredictionWriter(store), TenantId(uuid7())
+    writer, tenant = prediction_writer.PredictionWriter(store), TenantId(uuid7())
     store.gate.clear()
     first, gone, stays = await started(*(writer.store(tenant, [number]) for number in range(3)))
     gone.cancel()
