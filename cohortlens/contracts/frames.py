@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 HEADER = struct.Struct("<IIIIBBH")
 """The fields of ``Head``, little-endian."""
@@ -146,8 +146,8 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # Not an isinstance: the transports of uvloop derive from none of asyncio's classes.
+        self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Called by the event loop."""
