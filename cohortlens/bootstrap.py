@@ -6,8 +6,12 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from cohortlens.adapters.batch_scoring import GrpcBatchScorer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
+from cohortlens.analytics.batches.ports import BatchScorer
+from cohortlens.analytics.batches.service import BatchesService
+from cohortlens.analytics.batches.work import BatchWork
 from cohortlens.analytics.explanations import ExplanationsService
 from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.predictions import PredictionsService
@@ -22,6 +26,7 @@ from cohortlens.core.paging import PageTokens
 from cohortlens.core.redis import RedisClient, redis_client
 from cohortlens.core.sealing import parse_kek
 from cohortlens.core.settings import CoreConfig
+from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.service import IdentityService
@@ -42,6 +47,8 @@ class Analytics:
     segmentation: SegmentationService
     training: TrainingService
     reads: AnalyticsReads
+    batches: BatchesService
+    batch_work: BatchWork
     shadow: ShadowTraffic
 
 
@@ -131,7 +138,7 @@ class Services:
                 registry=registry,
                 promotions=PromotionsService(db, registry, ModelWarmup(inference)),
                 challengers=ChallengersService(db, registry, ModelWarmup(inference)),
-                analytics=_analytics(db, features, registry, inference, config, shadow),
+                analytics=_analytics(db, features, registry, inference, GrpcBatchScorer(directory), config, shadow),
                 inference=inference,
                 page_tokens=tokens,
                 _closing=opened.pop_all(),
@@ -147,16 +154,19 @@ def _analytics(
     features: FeatureLookup,
     registry: RegistryService,
     inference: InferenceClient,
+    scorer: BatchScorer,
     config: CoreConfig,
     shadow: ShadowTraffic,
 ) -> Analytics:
     segmentation = SegmentationService(db, features, registry, inference)
     artifacts = LocalArtifactStore(config.artifacts)
     return Analytics(
-        predictions=PredictionsService(db, features, registry, inference),
+        predictions=PredictionsService(db, features, registry, inference, shadow),
         explanations=ExplanationsService(features, registry, inference),
         segmentation=segmentation,
         training=TrainingService(db, features, registry, inference, segmentation, artifacts),
         reads=AnalyticsReads(db),
+        batches=BatchesService(db, registry, artifacts.root),
+        batch_work=BatchWork(db, registry, FeatureFreezer(db, features), scorer, artifacts.root),
         shadow=shadow,
     )

@@ -55,7 +55,7 @@ async def world(database, tenants, client, tmp_path):
         shadow=shadow,
         segmentation=segmentation,
         artifacts=artifacts,
-        predictions=PredictionsService(database, features, registry, client),
+        predictions=PredictionsService(database, features, registry, client, shadow),
         explanations=ExplanationsService(features, registry, client),
         reads=AnalyticsReads(database),
         training=TrainingService(database, features, registry, client, segmentation, artifacts),

@@ -1,0 +1,153 @@
+"""Versions change while calls run: none fails, and every answer is that of the version it names."""
+
+import threading
+import time
+
+import pytest
+
+from cohortlens.client.errors import ApiError
+from cohortlens.v1 import analytics_pb2, models_pb2
+from tests.fixtures.waiting import eventually_blocking
+
+SPEND = analytics_pb2.PREDICTION_TASK_SPEND
+SWITCHES = 6
+CALLERS, PACE_S = 4, 0.03  # together some 130 calls a second
+
+
+def _promote(client, version):
+    request = models_pb2.PromoteModelRequest(model="prediction", version=version, reason="a test")
+    return client.call(client.models.PromoteModel, request).version
+
+
+def _roll_back(client):
+    request = models_pb2.RollbackModelRequest(model="prediction", reason="a test")
+    return client.call(client.models.RollbackModel, request).version
+
+
+def _active(client):
+    request = models_pb2.GetModelVersionRequest(model="prediction")
+    return client.call(client.models.GetModelVersion, request).version.version
+
+
+@pytest.fixture(scope="module")
+def versions(demo):
+    """The active version of the demo tenant and another one; the first is active again afterwards."""
+    first = _active(demo)
+    start = models_pb2.StartTrainingRequest(model="prediction", seed=4711)
+    (run,) = demo.call(demo.models.StartTraining, start).runs
+
+    def ended():
+        request = models_pb2.GetTrainingRunRequest(run=run.run)
+        found = demo.call(demo.models.GetTrainingRun, request).run
+        return found if found.HasField("end_time") else None
+
+    done = eventually_blocking(ended, 180)
+    assert done.version, done.error
+    _promote(demo, first)
+    yield first, done.version
+    _promote(demo, first)
+
+
+@pytest.fixture(scope="module")
+def ask(demo):
+    """Predicts one vector; answers the version and the value."""
+    features = demo.call(demo.analytics.GetFeatures, analytics_pb2.GetFeaturesRequest(customer="external:4"))
+    request = analytics_pb2.PredictRequest(
+        task=SPEND, vectors=[features.features], schema_hash=features.schema_hash, horizon_days=90
+    )
+
+    def one():
+        (found,) = demo.call(demo.analytics.Predict, request).predictions
+        return found.model_version, found.value
+
+    return one
+
+
+def _golden(demo, ask, version):
+    """The value of a version, once every process has noticed that it serves."""
+    _promote(demo, version)
+    time.sleep(2.2)  # what a gateway remembers of the active version lives two seconds
+    answers = {ask() for _ in range(4)}
+    assert {number for number, _ in answers} == {version}
+    (value,) = {value for _, value in answers}
+    return value
+
+
+class _Callers:
+    """Threads that call until told to stop."""
+
+    def __init__(self, ask):
+        self.answers, self.faults = [], []
+        self._ask, self._stop = ask, threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self):
+        while not self._stop.wait(PACE_S):
+            try:
+                self.answers.append(self._ask())
+            except ApiError as fault:
+                self.faults.append(fault)
+
+
+def test_promotions_and_roll_backs_under_load_fail_no_call_and_mix_no_versions(demo, ask, versions):
+    golden = {version: _golden(demo, ask, version) for version in reversed(versions)}
+    assert len(set(golden.values())) == 2, "versions of two seeds give two values"
+    first, second = versions
+    with _Callers(ask) as callers:
+        for turn in range(SWITCHES):
+            changed = _promote(demo, second) if turn % 2 == 0 else _roll_back(demo)
+            assert changed.version == (second if turn % 2 == 0 else first)
+            time.sleep(0.7)
+        time.sleep(2.2)
+        seen = len(callers.answers)
+        eventually_blocking(lambda: len(callers.answers) > seen)
+    assert callers.faults == []
+    assert {value == golden[version] for version, value in callers.answers} == {True}
+    assert {version for version, _ in callers.answers} == set(versions)
+    assert callers.answers[-1][0] == _active(demo) == first
+
+
+def test_a_challenger_sees_calls_and_its_report_compares_it_with_the_active_version(
+    demo, stranger, ask, versions
+):
+    golden = {version: _golden(demo, ask, version) for version in reversed(versions)}
+    first, second = versions
+    missing = models_pb2.GetChallengerRequest(model="prediction")
+    with pytest.raises(ApiError) as before:
+        stranger.call(stranger.models.GetChallenger, missing)
+    challenge = models_pb2.SetChallengerRequest(model="prediction", version=second, share_ratio=1.0)
+    demo.call(demo.models.SetChallenger, challenge)
+    time.sleep(2.2)
+    for _ in range(20):
+        assert ask() == (first, golden[first])
+
+    def compared():
+        reply = demo.call(demo.models.GetChallenger, missing)
+        return [one for one in reply.comparisons if one.champion_version == first and one.rows >= 20]
+
+    (line,) = eventually_blocking(compared, 30)
+    assert (line.task, line.horizon_days) == (SPEND, 90)
+    assert line.champion_mean == pytest.approx(golden[first], rel=1e-9)
+    assert line.challenger_mean == pytest.approx(golden[second], rel=1e-9)
+    assert line.timed_calls >= 1
+    assert min(line.champion_ms, line.challenger_ms) > 0
+
+    # Nobody else has a challenger by that, and promoting it ends the comparison.
+    with pytest.raises(ApiError) as after:
+        stranger.call(stranger.models.GetChallenger, missing)
+    assert (after.value.code, after.value.message) == (before.value.code, before.value.message)
+    _promote(demo, second)
+    with pytest.raises(ApiError) as cleared:
+        demo.call(demo.models.GetChallenger, missing)
+    assert cleared.value.code == "NOT_FOUND"
+    _promote(demo, first)
