@@ -94,7 +94,9 @@ class Bundle:
     def __init__(self, manifest: ModelManifest, files: dict[str, bytes]) -> None:
         self.manifest = manifest
         self._horizons = np.array(manifest.horizons_days, np.float32)
+        self._horizon_positions = {float(days): at for at, days in enumerate(self._horizons)}
         self._horizon_column = SCHEMA.index("horizon")
+        self._columns = len(SCHEMA.columns)
         self._sessions: dict[str, Session] = {}
         self._trees: dict[str, TreeArrays] = {}
         self._explainers: dict[str, ShapExplainer] = {}
@@ -170,12 +172,14 @@ class Bundle:
         session = self._session(target, features)
         if not target:
             return session.run(features)
+        intervals = self._intervals[target]
+        only = self._only_horizon(features)
+        if only is not None:
+            value = session.run(features)["value"]
+            lower, upper = intervals[only].bounds(value)
+            return {"value": value, "lower": lower, "upper": upper}
         which = self._horizon_of(features)
         value = session.run(features)["value"]
-        intervals = self._intervals[target]
-        if len(which) and (which == which[0]).all():  # nearly always: one call asks for one horizon
-            lower, upper = intervals[which[0]].bounds(value)
-            return {"value": value, "lower": lower, "upper": upper}
         lower, upper = np.empty_like(value), np.empty_like(value)
         for index in np.unique(which):
             rows = which == index
@@ -200,9 +204,9 @@ class Bundle:
         )
 
     def _session(self, target: str, features: NDArray[np.float32]) -> Session:
-        if features.ndim != 2 or features.shape[1] != len(SCHEMA.columns) or features.dtype != np.float32:
+        if features.ndim != 2 or features.shape[1] != self._columns or features.dtype != np.float32:
             raise ContractFault(
-                f"Expected float32 rows of {len(SCHEMA.columns)} columns, found {features.dtype} of shape "
+                f"Expected float32 rows of {self._columns} columns, found {features.dtype} of shape "
                 f"{features.shape}.",
                 reason="FEATURE_SCHEMA_MISMATCH",
             )
@@ -211,6 +215,14 @@ class Bundle:
             names = ", ".join(self.manifest.targets) or "none"
             raise TargetUnsupported(f"The model has no target {target[:40]!r}; its targets: {names}.")
         return session
+
+    def _only_horizon(self, features: NDArray[np.float32]) -> int | None:
+        """Position of the one horizon all rows ask for, which is nearly always so; None when it is not."""
+        if not len(features):
+            return None
+        wanted = features[:, self._horizon_column]
+        position = self._horizon_positions.get(wanted.item(0))
+        return position if position is not None and (wanted == wanted[0]).all() else None
 
     def _horizon_of(self, features: NDArray[np.float32]) -> NDArray[np.intp]:
         wanted = features[:, self._horizon_column]

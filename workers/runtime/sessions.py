@@ -56,6 +56,6 @@ class Session:
         """
         found = self._session.run(self._outputs, {INPUT: np.ascontiguousarray(features)})
         return {
-            name: np.asarray(values, np.float64).reshape(len(features))
+            name: np.asarray(values.reshape(-1), np.float64)
             for name, values in zip(self._outputs, found, strict=True)
         }

@@ -7,6 +7,7 @@ import pytest
 from grpc.aio import AioRpcError, Metadata
 
 from cohortlens.adapters.inference import translate
+from cohortlens.adapters.lanes import fault_of
 from cohortlens.core.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -45,7 +46,7 @@ from cohortlens.core.errors import (
 )
 def test_each_status_becomes_the_error_a_caller_can_act_on(code, details, kind, reason, message):
     status = AioRpcError(grpc.StatusCode[code], Metadata(), Metadata(), details)
-    error = translate(status, "prediction")
+    error = translate(fault_of(status), "prediction")
     assert (type(error), error.reason) == (kind, reason)
     if message is not None:
         assert error.message == message
