@@ -1,6 +1,7 @@
-"""A gateway process over the echo service: ``python -m tests.fakes.gateway_process [slow|never]``.
+"""A gateway process over the echo service: ``python -m tests.fakes.gateway_process [slow|never|hasty]``.
 
-``slow`` has no services until a line arrives on stdin; ``never`` fails to open them. SIGUSR1 lets calls that
+``slow`` has no services until a line arrives on stdin; ``never`` fails to open them; ``hasty`` loses patience
+with slow clients after a second. SIGUSR1 lets calls that
 wait go on.
 """
 
@@ -17,6 +18,8 @@ from cohortlens.core.settings import CoreConfig
 from gateway import app
 from gateway.__main__ import serve
 from gateway.config import GatewayConfig
+from gateway.grpc import server
+from gateway.http import metrics
 from gateway.servicers import health, reflection
 from gateway.servicers.health import HealthBoard
 from tests.fakes.echo import EchoServicer, authenticate, echo_table
@@ -41,9 +44,12 @@ def compose_for(mode):
         chain = app.make_chain(table, {"tests.echo.Echo": servicer}, authenticate, board)
 
         async def http(scope, receive, send):
-            status = 200 if board.ready or scope["path"] == "/livez" else 503
-            await send({"type": "http.response.start", "status": status, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+            path = scope["path"]
+            body = await metrics.page() if path == "/metrics" else b""
+            status = 200 if board.ready or path == "/livez" else 503
+            headers = [(b"content-length", str(len(body)).encode())]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
         async def check():
             return None
@@ -64,6 +70,8 @@ def _watch_stdin(allowed):
 
 if __name__ == "__main__":
     mode = sys.argv[1] if len(sys.argv) > 1 else "ready"
+    if mode == "hasty":
+        server.PATIENCE = server.Patience(head_s=1.0, body_s=1.0, stall_s=1.0, handshake_s=1.0, idle_s=75.0)
     core, config = read(CoreConfig, os.environ), read(GatewayConfig, os.environ)
     command = [sys.executable, "-m", "tests.fakes.gateway_process", *sys.argv[1:]]
     sys.exit(serve(core, config, compose_for(mode), command))
