@@ -124,6 +124,7 @@ class Services:
             customers = CustomersService(db, config.data_dir / "spool", tokens, segment_names=segment_names)
             features = FeatureLookup(db, customers)
             registry = RegistryService(db)
+            scorer = GrpcBatchScorer(directory)
             # Not through the wrapper: callers' rows must not wait behind the shadow's.
             shadow = ShadowTraffic(db, client)
             opened.push_async_callback(shadow.close)
@@ -138,7 +139,7 @@ class Services:
                 registry=registry,
                 promotions=PromotionsService(db, registry, ModelWarmup(inference)),
                 challengers=ChallengersService(db, registry, ModelWarmup(inference)),
-                analytics=_analytics(db, features, registry, inference, GrpcBatchScorer(directory), config, shadow),
+                analytics=_analytics(db, features, registry, inference, scorer, config, shadow),
                 inference=inference,
                 page_tokens=tokens,
                 _closing=opened.pop_all(),

@@ -42,12 +42,13 @@ class Task(StrEnum):
 
 
 class WorkState(StrEnum):
-    """State of long work; the last two are final."""
+    """State of long work; all but the first two are final."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from cohortlens.analytics.batches.models import BATCH_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
 from cohortlens.bootstrap import Analytics
 from cohortlens.core.db import Database
@@ -55,12 +56,15 @@ class Handler:
         concurrency: Events of the topic that one process works on at a time.
         max_attempts: Attempts that end in a fault of the work itself; a lost database or Redis costs none.
         on_dead: Called after the last attempt, to leave the resource in a state that a caller understands.
+        lease_s: Seconds a claim holds; the runner's own when None. Short for work that another process should
+            take over within seconds of a death, and that knows what is done.
     """
 
     run: Callable[[Services, Event], Awaitable[None]]
     concurrency: int = 1
     max_attempts: int = 5
     on_dead: Callable[[Services, Event], Awaitable[None]] | None = None
+    lease_s: float | None = None
 
 
 async def run_import(services: Services, event: Event) -> None:
@@ -103,6 +107,16 @@ async def segmentation_died(services: Services, event: Event) -> None:
     await services.analytics.segmentation.fail(event.tenant_id, UUID(event.payload["run_id"]))
 
 
+async def run_batch(services: Services, event: Event) -> None:
+    """Do the work of a batch prediction."""
+    await services.analytics.batch_work.run(event.tenant_id, UUID(event.payload["batch_id"]))
+
+
+async def batch_died(services: Services, event: Event) -> None:
+    """Tell the tenant that a batch prediction could not be finished."""
+    await services.analytics.batch_work.fail(event.tenant_id, UUID(event.payload["batch_id"]))
+
+
 async def publish_revocation(services: Services, event: Event) -> None:
     """Tell every process again that a session was ended, for one that died right after its commit."""
     await services.identity.publish_revocation(event)
@@ -114,5 +128,7 @@ HANDLERS: Mapping[str, Handler] = {
     TRANSACTIONS_IMPORTED: Handler(train_first, concurrency=2),
     TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),
     SEGMENTATION_REQUESTED: Handler(run_segmentation, on_dead=segmentation_died),
+    # Each of a tenant's batches has the same key: as many tenants are served at once, never one alone.
+    BATCH_REQUESTED: Handler(run_batch, concurrency=3, on_dead=batch_died, lease_s=6.0),
 }
 """Handler by topic."""

@@ -50,6 +50,10 @@ async def _sweep(services: Services) -> int:
     return await services.customers.work.sweep()
 
 
+async def _sweep_batches(services: Services) -> int:
+    return await services.analytics.batch_work.sweep()
+
+
 async def _purge(services: Services) -> int:
     return await outbox.purge(services.db)
 
@@ -57,6 +61,7 @@ async def _purge(services: Services) -> int:
 TASKS = (
     Task("ensure_partitions", 86_400.0, _partitions),
     Task("sweep_spool", 3_600.0, _sweep),
+    Task("sweep_batches", 3_600.0, _sweep_batches),
     Task("purge_outbox", 3_600.0, _purge),
 )
 

@@ -96,7 +96,7 @@ class Runner:
             if room <= 0:
                 continue
             events = await outbox.claim(
-                self._services.db, self._worker_id, [topic], room, lease_s=self._lease_s
+                self._services.db, self._worker_id, [topic], room, lease_s=self._lease_of(handler)
             )
             for event in events:
                 self._start(event, handler)
@@ -133,7 +133,7 @@ class Runner:
 
     async def _leased(self, event: Event, handler: Handler) -> None:
         work = asyncio.ensure_future(handler.run(self._services, event))
-        renewal = asyncio.create_task(self._renew(event))
+        renewal = asyncio.create_task(self._renew(event, self._lease_of(handler)))
         try:
             await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -144,15 +144,18 @@ class Runner:
                 task.cancel()
             await asyncio.gather(work, renewal, return_exceptions=True)
 
-    async def _renew(self, event: Event) -> None:
+    def _lease_of(self, handler: Handler) -> float:
+        return self._lease_s if handler.lease_s is None else handler.lease_s
+
+    async def _renew(self, event: Event, lease_s: float) -> None:
         """Return when the claim is lost."""
-        held_until = time.monotonic() + self._lease_s
+        held_until = time.monotonic() + lease_s
         while True:
-            await asyncio.sleep(self._lease_s / 3)
+            await asyncio.sleep(lease_s / 3)
             try:
-                if not await outbox.extend(self._services.db, event, lease_s=self._lease_s):
+                if not await outbox.extend(self._services.db, event, lease_s=lease_s):
                     return
-                held_until = time.monotonic() + self._lease_s
+                held_until = time.monotonic() + lease_s
             except (CohortLensError, OSError):
                 # Two at once would be safe but wasteful: give up when the lease must be over.
                 if time.monotonic() > held_until:

@@ -2,6 +2,7 @@ import datetime
 
 from cohortlens.v1 import common_pb2 as _common_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -230,6 +231,154 @@ class ListPredictionsResponse(_message.Message):
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
     next_page_token: str
     def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class PredictBatchRequest(_message.Message):
+    __slots__ = ("task", "horizon_days", "all_customers", "input", "request_id")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    ALL_CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    task: PredictionTask
+    horizon_days: int
+    all_customers: bool
+    input: str
+    request_id: str
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., all_customers: _Optional[bool] = ..., input: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class BatchPrediction(_message.Message):
+    __slots__ = ("batch", "state", "progress_ratio", "rows", "rows_done", "rows_skipped", "task", "horizon_days", "unit", "model_version", "data_as_of", "input", "result_sha256", "result_bytes", "files_removed", "error", "request_id", "create_time", "end_time")
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_DONE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILES_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    batch: str
+    state: _common_pb2.WorkState
+    progress_ratio: float
+    rows: int
+    rows_done: int
+    rows_skipped: int
+    task: PredictionTask
+    horizon_days: int
+    unit: str
+    model_version: int
+    data_as_of: str
+    input: str
+    result_sha256: str
+    result_bytes: int
+    files_removed: bool
+    error: _common_pb2.WorkError
+    request_id: str
+    create_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, batch: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_skipped: _Optional[int] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., data_as_of: _Optional[str] = ..., input: _Optional[str] = ..., result_sha256: _Optional[str] = ..., result_bytes: _Optional[int] = ..., files_removed: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., request_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PredictBatchResponse(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: BatchPrediction
+    def __init__(self, batch: _Optional[_Union[BatchPrediction, _Mapping]] = ...) -> None: ...
+
+class GetBatchPredictionRequest(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: str
+    def __init__(self, batch: _Optional[str] = ...) -> None: ...
+
+class GetBatchPredictionResponse(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: BatchPrediction
+    def __init__(self, batch: _Optional[_Union[BatchPrediction, _Mapping]] = ...) -> None: ...
+
+class ListBatchPredictionsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListBatchPredictionsResponse(_message.Message):
+    __slots__ = ("batches", "next_page_token")
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    batches: _containers.RepeatedCompositeFieldContainer[BatchPrediction]
+    next_page_token: str
+    def __init__(self, batches: _Optional[_Iterable[_Union[BatchPrediction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CancelBatchPredictionRequest(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: str
+    def __init__(self, batch: _Optional[str] = ...) -> None: ...
+
+class CancelBatchPredictionResponse(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: BatchPrediction
+    def __init__(self, batch: _Optional[_Union[BatchPrediction, _Mapping]] = ...) -> None: ...
+
+class BatchInputOptions(_message.Message):
+    __slots__ = ("file_name", "id_column")
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    ID_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    file_name: str
+    id_column: str
+    def __init__(self, file_name: _Optional[str] = ..., id_column: _Optional[str] = ...) -> None: ...
+
+class UploadBatchInputRequest(_message.Message):
+    __slots__ = ("options", "chunk")
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    options: BatchInputOptions
+    chunk: bytes
+    def __init__(self, options: _Optional[_Union[BatchInputOptions, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class BatchInput(_message.Message):
+    __slots__ = ("input", "rows", "file_name", "file_bytes", "file_sha256", "schema_hash", "create_time")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    rows: int
+    file_name: str
+    file_bytes: int
+    file_sha256: str
+    schema_hash: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, input: _Optional[str] = ..., rows: _Optional[int] = ..., file_name: _Optional[str] = ..., file_bytes: _Optional[int] = ..., file_sha256: _Optional[str] = ..., schema_hash: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class UploadBatchInputResponse(_message.Message):
+    __slots__ = ("input",)
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    input: BatchInput
+    def __init__(self, input: _Optional[_Union[BatchInput, _Mapping]] = ...) -> None: ...
+
+class DownloadBatchResultRequest(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: str
+    def __init__(self, batch: _Optional[str] = ...) -> None: ...
 
 class StartSegmentationRequest(_message.Message):
     __slots__ = ()

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cohortlens.v1 import analytics_pb2 as cohortlens_dot_v1_dot_analytics__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -49,6 +50,36 @@ class AnalyticsServiceStub:
                 '/cohortlens.v1.AnalyticsService/Explain',
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.PredictBatch = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/PredictBatch',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.PredictBatchRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.PredictBatchResponse.FromString,
+                _registered_method=True)
+        self.GetBatchPrediction = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/GetBatchPrediction',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchPredictionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchPredictionResponse.FromString,
+                _registered_method=True)
+        self.ListBatchPredictions = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/ListBatchPredictions',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.ListBatchPredictionsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ListBatchPredictionsResponse.FromString,
+                _registered_method=True)
+        self.CancelBatchPrediction = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/CancelBatchPrediction',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionResponse.FromString,
+                _registered_method=True)
+        self.UploadBatchInput = channel.stream_unary(
+                '/cohortlens.v1.AnalyticsService/UploadBatchInput',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.UploadBatchInputRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.UploadBatchInputResponse.FromString,
+                _registered_method=True)
+        self.DownloadBatchResult = channel.unary_stream(
+                '/cohortlens.v1.AnalyticsService/DownloadBatchResult',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.DownloadBatchResultRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
         self.GetPrediction = channel.unary_unary(
                 '/cohortlens.v1.AnalyticsService/GetPrediction',
@@ -114,6 +145,55 @@ class AnalyticsServiceServicer:
     def Explain(self, request, context):
         """Explains predictions by the share of each feature (SHAP). base_value + the sum of contributions +
         additivity_residual equals the natural logarithm of the predicted value.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PredictBatch(self, request, context):
+        """Starts predictions for all customers of the tenant, or for the rows of an uploaded input, with the model that is
+        active now. One batch of a tenant runs at a time, others wait. Predictions of customers are stored and read by
+        ListPredictions; in either case the result is a Parquet file. Poll GetBatchPrediction until the state is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBatchPrediction(self, request, context):
+        """One batch prediction with its state and progress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBatchPredictions(self, request, context):
+        """Batch predictions, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelBatchPrediction(self, request, context):
+        """Ends a batch prediction. Predictions committed until then stay stored; there is no result file. A batch that has
+        ended already stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadBatchInput(self, request_iterator, context):
+        """Uploads rows of features to predict for: Parquet or CSV with an identifier column and one column for each feature
+        of the schema, by name, in any order; the column horizon may be left out. The first message holds the options,
+        the others the bytes of the file. Over HTTP the body is the file itself and the options are query parameters.
+        Every row is checked before the answer leaves; a fault is named with its row and column and nothing is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadBatchResult(self, request, context):
+        """The result of a batch that succeeded, as the bytes of one Parquet file: id, value, lower, upper, unit, horizon,
+        model_version, snapshot_id; one row for each row of the input, in its order. Files are kept for 7 days.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,6 +272,36 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainResponse.SerializeToString,
+            ),
+            'PredictBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.PredictBatch,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.PredictBatchRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.PredictBatchResponse.SerializeToString,
+            ),
+            'GetBatchPrediction': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBatchPrediction,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchPredictionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchPredictionResponse.SerializeToString,
+            ),
+            'ListBatchPredictions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBatchPredictions,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ListBatchPredictionsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.ListBatchPredictionsResponse.SerializeToString,
+            ),
+            'CancelBatchPrediction': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelBatchPrediction,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionResponse.SerializeToString,
+            ),
+            'UploadBatchInput': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadBatchInput,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.UploadBatchInputRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.UploadBatchInputResponse.SerializeToString,
+            ),
+            'DownloadBatchResult': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadBatchResult,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.DownloadBatchResultRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'GetPrediction': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPrediction,
@@ -316,6 +426,168 @@ class AnalyticsService:
             '/cohortlens.v1.AnalyticsService/Explain',
             cohortlens_dot_v1_dot_analytics__pb2.ExplainRequest.SerializeToString,
             cohortlens_dot_v1_dot_analytics__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/PredictBatch',
+            cohortlens_dot_v1_dot_analytics__pb2.PredictBatchRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.PredictBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBatchPrediction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/GetBatchPrediction',
+            cohortlens_dot_v1_dot_analytics__pb2.GetBatchPredictionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.GetBatchPredictionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBatchPredictions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/ListBatchPredictions',
+            cohortlens_dot_v1_dot_analytics__pb2.ListBatchPredictionsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.ListBatchPredictionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelBatchPrediction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/CancelBatchPrediction',
+            cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadBatchInput(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/cohortlens.v1.AnalyticsService/UploadBatchInput',
+            cohortlens_dot_v1_dot_analytics__pb2.UploadBatchInputRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.UploadBatchInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadBatchResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/DownloadBatchResult',
+            cohortlens_dot_v1_dot_analytics__pb2.DownloadBatchResultRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,7 @@ class WorkState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORK_STATE_RUNNING: _ClassVar[WorkState]
     WORK_STATE_SUCCEEDED: _ClassVar[WorkState]
     WORK_STATE_FAILED: _ClassVar[WorkState]
+    WORK_STATE_CANCELLED: _ClassVar[WorkState]
 ACCESS_UNSPECIFIED: Access
 ACCESS_PUBLIC: Access
 ACCESS_TOKEN: Access
@@ -48,6 +49,7 @@ WORK_STATE_PENDING: WorkState
 WORK_STATE_RUNNING: WorkState
 WORK_STATE_SUCCEEDED: WorkState
 WORK_STATE_FAILED: WorkState
+WORK_STATE_CANCELLED: WorkState
 POLICY_FIELD_NUMBER: _ClassVar[int]
 policy: _descriptor.FieldDescriptor
 RULES_FIELD_NUMBER: _ClassVar[int]

@@ -183,6 +183,7 @@ def reply_headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]
 _REPLY_OWN: Final = frozenset(
     {
         "x-request-id",
+        "content-disposition",
         "x-deadline-clamped",
         "www-authenticate",
         "retry-after",

@@ -9,6 +9,7 @@ import orjson
 from google.protobuf.descriptor import FieldDescriptor
 
 from cohortlens.core.errors import Code
+from gateway.http.binding import HTTP_BODY
 from gateway.http.codec import is_map, is_repeated, message_type
 from gateway.http.comments import Comments
 from gateway.http.faults import HTTP_ONLY
@@ -19,15 +20,22 @@ from gateway.http.uploads import FILE_TYPES, MULTIPART
 from gateway.interceptors.errors import HTTP_STATUS
 
 REASONS: Final[dict[str, Code]] = {
+    "BATCH_FILES_REMOVED": Code.FAILED_PRECONDITION,
+    "BATCH_NOT_SUCCEEDED": Code.FAILED_PRECONDITION,
+    "BATCH_QUEUE_FULL": Code.RESOURCE_EXHAUSTED,
+    "COLUMNS_INVALID": Code.INVALID_ARGUMENT,
     "DISK_FULL": Code.UNAVAILABLE,
     "CHALLENGER_IS_ACTIVE": Code.FAILED_PRECONDITION,
     "FEATURES_MISSING": Code.FAILED_PRECONDITION,
     "FEATURE_OUT_OF_RANGE": Code.INVALID_ARGUMENT,
     "FEATURE_SCHEMA_MISMATCH": Code.INVALID_ARGUMENT,
     "FILE_EMPTY": Code.INVALID_ARGUMENT,
+    "FILE_INVALID": Code.INVALID_ARGUMENT,
     "HISTORY_TOO_SHORT": Code.FAILED_PRECONDITION,
     "HORIZON_UNSUPPORTED": Code.INVALID_ARGUMENT,
+    "ID_INVALID": Code.INVALID_ARGUMENT,
     "IMPORT_TOO_LARGE": Code.INVALID_ARGUMENT,
+    "INPUT_TOO_LARGE": Code.INVALID_ARGUMENT,
     "INVALID_CREDENTIALS": Code.UNAUTHENTICATED,
     "LOGIN_RATE_LIMITED": Code.RESOURCE_EXHAUSTED,
     "METHOD_UNSUPPORTED": Code.INVALID_ARGUMENT,
@@ -39,6 +47,7 @@ REASONS: Final[dict[str, Code]] = {
     "PASSWORD_BREACHED": Code.INVALID_ARGUMENT,
     "PASSWORD_TOO_SHORT": Code.INVALID_ARGUMENT,
     "REFRESH_REUSED": Code.UNAUTHENTICATED,
+    "REQUEST_ID_REUSED": Code.FAILED_PRECONDITION,
     "RESOURCE_NOT_FOUND": Code.NOT_FOUND,
     "RUN_NOT_PUBLISHED": Code.FAILED_PRECONDITION,
     "TENSOR_INVALID": Code.INVALID_ARGUMENT,
@@ -46,6 +55,7 @@ REASONS: Final[dict[str, Code]] = {
     "TOKEN_INVALID": Code.UNAUTHENTICATED,
     "TOKEN_REVOKED": Code.UNAUTHENTICATED,
     "TRAINING_IN_PROGRESS": Code.FAILED_PRECONDITION,
+    "VALUE_INVALID": Code.INVALID_ARGUMENT,
     "VALUE_NOT_FINITE": Code.INVALID_ARGUMENT,
     "VERSION_NOT_LOADABLE": Code.FAILED_PRECONDITION,
     "VERSION_NOT_READY": Code.FAILED_PRECONDITION,
@@ -80,6 +90,10 @@ _STATUS: Final[Schema] = {
             ],
         }
     ],
+}
+_RAW_REPLY: Final[Schema] = {
+    "description": "The bytes themselves; Content-Type says what they are.",
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 _PAGES: Final[dict[str, tuple[str, str, str, tuple[int, ...]]]] = {
     "/livez": ("Health_Live", "Whether the process turns", JSON, (200,)),
@@ -218,6 +232,8 @@ class _Builder:
 
     def _responses(self, route: Route) -> dict[str, Any]:
         output: Any = route.method.descriptor.output_type
+        if output.full_name == HTTP_BODY:
+            return {"200": _RAW_REPLY, **_failures(route)}
         comment = self._comments.of(output.full_name)
         content: dict[str, Any] = {"schema": self.schemas.reference(output)}
         if comment.example is not None:
@@ -226,10 +242,15 @@ class _Builder:
         responses: dict[str, Any] = {
             "200": {"description": comment.text or "OK", "content": {media: content}}
         }
-        for status, reasons in sorted(_reasons(route).items()):
-            responses[str(status)] = _failure(f"Reasons: {', '.join(reasons)}.", status)
-        responses["default"] = _failure("Any other failure.", 0)
-        return responses
+        return {**responses, **_failures(route)}
+
+
+def _failures(route: Route) -> dict[str, Any]:
+    found = {
+        str(status): _failure(f"Reasons: {', '.join(reasons)}.", status)
+        for status, reasons in sorted(_reasons(route).items())
+    }
+    return found | {"default": _failure("Any other failure.", 0)}
 
 
 def _reasons(route: Route) -> dict[int, list[str]]:

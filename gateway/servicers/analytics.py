@@ -21,12 +21,13 @@ from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers import analytics_mapping as mapping
 from gateway.servicers.analytics_replies import AssignmentsReply, ExplanationsReply, PredictionsReply
+from gateway.servicers.batch_predictions import BatchPredictionsServicer
 from gateway.servicers.paging import read_page
 
 _METHODS = {pb.EXPLANATION_METHOD_UNSPECIFIED, pb.EXPLANATION_METHOD_SHAP}
 
 
-class AnalyticsServicer:
+class AnalyticsServicer(BatchPredictionsServicer):
     """One method per RPC of ``cohortlens.v1.AnalyticsService``.
 
     Args:
@@ -34,6 +35,7 @@ class AnalyticsServicer:
     """
 
     def __init__(self, services: Services) -> None:
+        super().__init__(services)
         self._analytics = services.analytics
         self._features = services.features
         self._customers = services.customers

@@ -1,0 +1,256 @@
+"""The calls of batch predictions: request one, look, cancel, upload an input, read the result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.analytics.batches.models import (
+    BATCH_REQUESTED,
+    MAX_WAITING,
+    SLICE_ROWS,
+    BatchFilesRemoved,
+    BatchInput,
+    BatchNotSucceeded,
+    BatchPrediction,
+    BatchQueueFull,
+    RequestIdReused,
+    SubjectInvalid,
+)
+from cohortlens.analytics.batches.repository import BatchesRepository
+from cohortlens.analytics.batches.uploads import receive
+from cohortlens.analytics.models import HorizonUnsupported, ResourceMissing, Task, WorkState, created_at_of
+from cohortlens.analytics.predictions import check_schema, unit_of
+from cohortlens.contracts.batch_files import BatchFolder
+from cohortlens.contracts.features import SCHEMA
+from cohortlens.core.clock import Clock, now
+from cohortlens.core.context import RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.ids import uuid7
+from cohortlens.core.outbox import Outbox
+from cohortlens.registry.models import PREDICTION, ModelVersion
+from cohortlens.registry.service import RegistryService
+
+_DOWNLOAD_BYTES = 256 * 1024
+
+
+class BatchesService:
+    """Use cases of batch predictions; the work itself is ``work.py``.
+
+    Args:
+        db: The database.
+        registry: Gives the active version.
+        root: Folder of the artifact store.
+        slice_rows: Rows of a slice.
+        clock: The time.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        registry: RegistryService,
+        root: Path,
+        *,
+        slice_rows: int = SLICE_ROWS,
+        clock: Clock = now,
+    ) -> None:
+        self._db = db
+        self._registry = registry
+        self._root = root
+        self._slice_rows = slice_rows
+        self._clock = clock
+
+    async def start(
+        self,
+        ctx: RequestContext,
+        task: Task,
+        horizon_days: int,
+        *,
+        all_customers: bool,
+        input_id: UUID | None,
+        request_id: str = "",
+    ) -> BatchPrediction:
+        """Store a batch with the version that is active now; a job does the work.
+
+        Args:
+            ctx: The request.
+            task: What to predict.
+            horizon_days: One of the model's horizons; its longest when 0.
+            all_customers: Predict for every customer.
+            input_id: Predict for the rows of an uploaded input.
+            request_id: A repeat of the same name answers the same batch; empty for none.
+
+        Raises:
+            SubjectInvalid, HorizonUnsupported, RequestIdReused, BatchQueueFull: See their texts.
+            ResourceMissing: No such input.
+            BatchFilesRemoved: The input is not kept any more.
+            NoActiveModel: Nothing is trained yet.
+        """
+        if all_customers == (input_id is not None):
+            raise SubjectInvalid
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            earlier = await BatchesRepository(tx).by_request(request_id) if request_id else None
+        if earlier is not None:
+            return _same(earlier, task, horizon_days, input_id)
+        version = await self._registry.active(ctx.tenant_id, PREDICTION)
+        check_schema(version)
+        batch = self._pending(version, task, horizon_days, input_id, request_id)
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await self._stored(tx, batch, ctx.caller.user_id)
+
+    async def get(self, ctx: RequestContext, batch_id: UUID) -> BatchPrediction:
+        """One batch.
+
+        Raises:
+            ResourceMissing: No such batch.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await _found(BatchesRepository(tx), batch_id)
+
+    async def page(self, ctx: RequestContext, before: UUID | None, limit: int) -> list[BatchPrediction]:
+        """Batches requested before ``before``, newest first."""
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await BatchesRepository(tx).page(before, limit)
+
+    async def cancel(self, ctx: RequestContext, batch_id: UUID) -> BatchPrediction:
+        """End a batch; one that has ended already stays as it is. Nothing of it is stored after the answer.
+
+        Raises:
+            ResourceMissing: No such batch.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            repository = BatchesRepository(tx)
+            await repository.cancel(batch_id, self._clock())
+            return await _found(repository, batch_id)
+
+    async def upload(
+        self, ctx: RequestContext, file_name: str, id_column: str, chunks: AsyncIterator[bytes]
+    ) -> BatchInput:
+        """Check every row of a file and keep it as an input of batches.
+
+        Args:
+            ctx: The request.
+            file_name: Name of the file, for people.
+            id_column: Column that identifies a row; ``id`` when empty.
+            chunks: Its bytes.
+
+        Raises:
+            InputFault: The file cannot be used; names row and column. Nothing is kept.
+            DiskFull: No room is left.
+        """
+        input_id = uuid7()
+        folder = BatchFolder(self._root, ctx.tenant_id, input_id)
+        try:
+            facts = await receive(folder, chunks, id_column or "id", self._slice_rows)
+            stored = BatchInput(
+                input_id,
+                file_name,
+                facts.file_bytes,
+                facts.file_sha256,
+                facts.rows,
+                self._slice_rows,
+                SCHEMA.hash,
+                self._clock(),
+                None,
+            )
+            async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+                await BatchesRepository(tx).insert_input(stored, ctx.caller.user_id)
+        except BaseException:
+            folder.remove()
+            raise
+        return stored
+
+    async def result(
+        self, ctx: RequestContext, batch_id: UUID
+    ) -> tuple[BatchPrediction, AsyncIterator[bytes]]:
+        """The result file of a batch and its bytes, piece by piece.
+
+        Raises:
+            ResourceMissing: No such batch.
+            BatchNotSucceeded: It has no result.
+            BatchFilesRemoved: Its files are not kept any more.
+        """
+        batch = await self.get(ctx, batch_id)
+        if batch.state is not WorkState.SUCCEEDED:
+            raise BatchNotSucceeded(batch.state)
+        path = BatchFolder(self._root, ctx.tenant_id, batch_id).result
+        if batch.removed_at is not None or not await asyncio.to_thread(path.is_file):
+            raise BatchFilesRemoved
+        return batch, _pieces(path)
+
+    def _pending(
+        self, version: ModelVersion, task: Task, horizon_days: int, input_id: UUID | None, request_id: str
+    ) -> BatchPrediction:
+        supported = version.manifest.horizons_days
+        horizon = horizon_days or max(supported)
+        if horizon not in supported:
+            raise HorizonUnsupported(horizon, supported)
+        batch_id = uuid7()
+        return BatchPrediction(
+            batch_id=batch_id,
+            request_id=request_id,
+            task=task,
+            horizon_days=horizon,
+            input_id=input_id,
+            state=WorkState.PENDING,
+            model_version=version.version,
+            unit=unit_of(task, version),
+            as_of=None,
+            rows=0,
+            rows_done=0,
+            rows_skipped=0,
+            result_sha256="",
+            result_bytes=0,
+            error_reason="",
+            error_message="",
+            created_at=created_at_of(batch_id),
+            ended_at=None,
+            removed_at=None,
+        )
+
+    async def _stored(
+        self, tx: AsyncConnection, batch: BatchPrediction, created_by: UUID | None
+    ) -> BatchPrediction:
+        repository = BatchesRepository(tx)
+        if batch.input_id is not None:
+            given = await repository.get_input(batch.input_id, keep=True)
+            if given is None:
+                raise ResourceMissing("input")
+            if given.removed_at is not None:
+                raise BatchFilesRemoved
+        if await repository.count_unfinished() >= MAX_WAITING:
+            raise BatchQueueFull
+        if not await repository.insert(batch, created_by):
+            # The same name came twice at once: the other one won.
+            other = await repository.by_request(batch.request_id)
+            assert other is not None
+            return _same(other, batch.task, batch.horizon_days, batch.input_id)
+        # One key for all of a tenant's batches: one runs, the others wait in their order, and a tenant with
+        # many never holds more than one of the places that jobs have for batches.
+        await Outbox(tx).record(BATCH_REQUESTED, "batch", {"batch_id": str(batch.batch_id)})
+        return batch
+
+
+def _same(batch: BatchPrediction, task: Task, horizon_days: int, input_id: UUID | None) -> BatchPrediction:
+    """The batch of a repeated request; an unstated horizon is whatever the first one got."""
+    if (batch.task, batch.input_id) != (task, input_id) or horizon_days not in {0, batch.horizon_days}:
+        raise RequestIdReused(batch.batch_id)
+    return batch
+
+
+async def _found(repository: BatchesRepository, batch_id: UUID) -> BatchPrediction:
+    batch = await repository.get(batch_id)
+    if batch is None:
+        raise ResourceMissing("batch")
+    return batch
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    # An open file stays readable when its name is removed meanwhile.
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, _DOWNLOAD_BYTES):
+            yield piece

@@ -1,0 +1,164 @@
+"""One slice of customers' predictions into PostgreSQL, with the mark that it is done, in one transaction.
+
+Rows go as one binary COPY into a temporary table, since tables with row-level security refuse COPY, and from
+there by one INSERT. Identifiers follow from batch and row, so the primary key itself refuses a second copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.analytics.batches.files import WIDTH, SliceRows
+from cohortlens.analytics.models import Task
+from cohortlens.analytics.ports import Values
+from cohortlens.contracts.batch_files import SCORES
+from cohortlens.contracts.features import SCHEMA
+from cohortlens.core.db import driver
+from cohortlens.core.errors import Aborted
+
+_LIMITS = "SET LOCAL statement_timeout = '2min'; SET LOCAL idle_in_transaction_session_timeout = '2min'"
+_STAGE = """
+CREATE TEMPORARY TABLE cl_scored (row integer, id uuid, customer_id uuid, value double precision,
+  lower double precision, upper double precision, vector bytea, snapshot bytea) ON COMMIT DROP
+"""
+_INSERT = """
+INSERT INTO predictions (tenant_id, created_at, id, customer_id, external_id, task, horizon_days, value,
+  lower, upper, level_ratio, unit, model_version, schema_hash, features_snapshot, snapshot_id, as_of,
+  request_id)
+SELECT app.tid(), $1, s.id, s.customer_id, c.external_id, $2, $3, s.value, s.lower, s.upper, $4, $5, $6, $7,
+  s.vector, encode(s.snapshot, 'hex'), $8, $9
+  FROM cl_scored s JOIN customers c ON c.tenant_id = app.tid() AND c.id = s.customer_id
+"""
+_SKIPPED = """
+SELECT s.row FROM cl_scored s WHERE NOT EXISTS
+  (SELECT 1 FROM customers c WHERE c.tenant_id = app.tid() AND c.id = s.customer_id) ORDER BY s.row
+"""
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+# One field of the binary form of COPY is its length and its bytes; all of ours have a fixed length.
+_FIELDS: tuple[tuple[str, str, int], ...] = (
+    ("row", ">i4", 4),
+    ("id", "V16", 16),
+    ("customer", "V16", 16),
+    *((name, ">f8", 8) for name in SCORES),
+    ("vector", f"V{WIDTH}", WIDTH),
+    ("snapshot", "V16", 16),
+)
+_RECORD = np.dtype(
+    [("fields", ">i2")]
+    + [pair for name, kind, size in _FIELDS for pair in ((f"{name}_bytes", ">i4"), (name, kind))]
+)
+_ROW_BITS = 28
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What is the same in every prediction of a batch.
+
+    Attributes:
+        batch_id: The batch; also names the request that made the predictions.
+        created_at: Their time: that of the batch, in milliseconds.
+        task: What is predicted.
+        horizon_days: Days looked ahead.
+        level_ratio: Share of outcomes the interval covers.
+        unit: Unit of the values.
+        model_version: Version that made them.
+        as_of: Last day of data.
+    """
+
+    batch_id: UUID
+    created_at: datetime
+    task: Task
+    horizon_days: int
+    level_ratio: float
+    unit: str
+    model_version: int
+    as_of: date
+
+
+def prediction_ids(batch_id: UUID, first_row: int, count: int) -> NDArray[np.void]:
+    """Identifiers of predictions, shape (count,), 16 bytes each: UUIDv7 of the batch's millisecond.
+
+    Behind the millisecond stand 28 bits of the row and 46 random bits of the batch, so that they ascend with
+    the rows and are the same in every attempt.
+    """
+    rows = np.arange(first_row, first_row + count, dtype=np.uint64)
+    if first_row + count > 1 << _ROW_BITS:
+        raise ValueError("a batch has more rows than identifiers")
+    millisecond = np.uint64(batch_id.int >> 80)
+    high = (millisecond << np.uint64(16)) | np.uint64(0x7000) | (rows >> np.uint64(16))
+    random = np.uint64(batch_id.int & ((1 << 46) - 1))
+    low = np.uint64(1 << 63) | ((rows & np.uint64(0xFFFF)) << np.uint64(46)) | random
+    pairs = np.empty((count, 2), ">u8")
+    pairs[:, 0], pairs[:, 1] = high, low
+    return pairs.view("V16").reshape(count)
+
+
+def copy_bytes(ids: NDArray[np.void], rows: SliceRows, scores: dict[str, Values], digests: bytes) -> bytes:
+    """The slice in the binary form of COPY, in the columns of the temporary table."""
+    assert rows.customers is not None
+    count = len(ids)
+    record = np.empty(count, _RECORD)
+    record["fields"] = len(_FIELDS)
+    for name, _, size in _FIELDS:
+        record[f"{name}_bytes"] = size
+    record["row"] = np.arange(count)
+    record["id"] = ids
+    record["customer"] = rows.customers
+    for name in SCORES:
+        record[name] = scores[name]
+    record["vector"] = np.ascontiguousarray(rows.matrix, "<f4").view(f"V{WIDTH}").reshape(count)
+    record["snapshot"] = np.frombuffer(digests, "V16")
+    return _SIGNATURE + record.tobytes() + _TRAILER
+
+
+async def store(tx: AsyncConnection, stamp: Stamp, copied: bytes, count: int) -> Sequence[int]:
+    """Insert the predictions of a slice.
+
+    Args:
+        tx: A transaction of the tenant.
+        stamp: What all of them share.
+        copied: What ``copy_bytes`` gave.
+        count: Rows in it.
+
+    Returns:
+        Rows, from 0, whose customer is gone.
+
+    Raises:
+        Aborted: ``SERIALIZATION_RETRY``: a customer went while the rows were written.
+    """
+    connection = await driver(tx)
+    await connection.execute(_LIMITS)
+    await connection.execute(_STAGE)
+    await connection.copy_to_table("cl_scored", source=_once(copied), format="binary")
+    try:
+        status = await connection.execute(
+            _INSERT,
+            stamp.created_at,
+            stamp.task.value,
+            stamp.horizon_days,
+            stamp.level_ratio,
+            stamp.unit,
+            stamp.model_version,
+            SCHEMA.hash,
+            stamp.as_of,
+            f"batch-{stamp.batch_id}",
+        )
+    except asyncpg.ForeignKeyViolationError as error:
+        raise Aborted("a customer was deleted meanwhile; try again", retry_delay_s=0.1) from error
+    if int(status.rpartition(" ")[2]) == count:
+        return ()
+    return [row.row for row in await tx.execute(text(_SKIPPED))]
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data

@@ -1,0 +1,171 @@
+"""Batch predictions of AnalyticsService: messages to use cases and back; its servicer inherits this."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from google.api import httpbody_pb2
+
+from cohortlens.analytics.batches.models import BatchInput, BatchPrediction
+from cohortlens.analytics.models import ResourceMissing
+from cohortlens.bootstrap import Services
+from cohortlens.core.errors import InvalidArgument, Violation
+from cohortlens.core.ids import parse_uuid
+from cohortlens.v1 import analytics_pb2 as pb
+from cohortlens.v1 import common_pb2
+from gateway.interceptors.chain import Call
+from gateway.servicers.analytics_mapping import day_text, task_of, timestamp
+from gateway.servicers.paging import read_page
+
+MAX_CHUNK_BYTES = 1 << 20
+PARQUET = "application/vnd.apache.parquet"
+
+
+class BatchPredictionsServicer:
+    """The batch methods of ``cohortlens.v1.AnalyticsService``.
+
+    Args:
+        services: The use cases.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._batches = services.analytics.batches
+        self._batch_tokens = services.page_tokens
+
+    async def PredictBatch(self, request: pb.PredictBatchRequest, call: Call) -> pb.PredictBatchResponse:
+        """Start a batch over all customers or an uploaded input."""
+        stored = await self._batches.start(
+            call.context,
+            task_of(request.task),
+            request.horizon_days,
+            all_customers=request.all_customers,
+            input_id=_identifier("input", request.input) if request.input else None,
+            request_id=request.request_id,
+        )
+        return pb.PredictBatchResponse(batch=batch_message(stored))
+
+    async def GetBatchPrediction(
+        self, request: pb.GetBatchPredictionRequest, call: Call
+    ) -> pb.GetBatchPredictionResponse:
+        """One batch."""
+        found = await self._batches.get(call.context, _identifier("batch", request.batch))
+        return pb.GetBatchPredictionResponse(batch=batch_message(found))
+
+    async def ListBatchPredictions(
+        self, request: pb.ListBatchPredictionsRequest, call: Call
+    ) -> pb.ListBatchPredictionsResponse:
+        """A page of batches, newest first."""
+        ctx = call.context
+
+        async def read(cursor: Any, limit: int) -> list[BatchPrediction]:
+            return await self._batches.page(ctx, None if cursor is None else UUID(cursor), limit)
+
+        rows, following = await read_page(
+            self._batch_tokens,
+            ctx,
+            "ListBatchPredictions",
+            {},
+            request,
+            read,
+            lambda row: str(row.batch_id),
+        )
+        return pb.ListBatchPredictionsResponse(
+            batches=[batch_message(row) for row in rows], next_page_token=following
+        )
+
+    async def CancelBatchPrediction(
+        self, request: pb.CancelBatchPredictionRequest, call: Call
+    ) -> pb.CancelBatchPredictionResponse:
+        """End a batch."""
+        found = await self._batches.cancel(call.context, _identifier("batch", request.batch))
+        return pb.CancelBatchPredictionResponse(batch=batch_message(found))
+
+    async def UploadBatchInput(
+        self, requests: AsyncIterator[pb.UploadBatchInputRequest], call: Call
+    ) -> pb.UploadBatchInputResponse:
+        """Check and store an upload: options first, then its bytes.
+
+        Raises:
+            InvalidArgument: FIELD_INVALID for parts in the wrong order or too large; names the field.
+        """
+        first = await anext(requests, None)
+        if first is None or first.WhichOneof("part") != "options":
+            raise _invalid("options", "the first message must hold the options, which may be empty")
+        stored = await self._batches.upload(
+            call.context, first.options.file_name, first.options.id_column, _chunks(requests)
+        )
+        return pb.UploadBatchInputResponse(input=input_message(stored))
+
+    async def DownloadBatchResult(
+        self, request: pb.DownloadBatchResultRequest, call: Call
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """The result file, piece by piece."""
+        batch, pieces = await self._batches.result(call.context, _identifier("batch", request.batch))
+        name = f"batch-{batch.batch_id}.parquet"
+        call.response_headers.append(("content-disposition", f'attachment; filename="{name}"'))
+        async for piece in pieces:
+            yield httpbody_pb2.HttpBody(content_type=PARQUET, data=piece)
+
+
+def batch_message(batch: BatchPrediction) -> pb.BatchPrediction:
+    """A batch as a message."""
+    message = pb.BatchPrediction(
+        batch=str(batch.batch_id),
+        state=getattr(common_pb2, f"WORK_STATE_{batch.state.value}"),
+        progress_ratio=batch.progress_ratio,
+        rows=batch.rows,
+        rows_done=batch.rows_done,
+        rows_skipped=batch.rows_skipped,
+        task=getattr(pb, f"PREDICTION_TASK_{batch.task.value}"),
+        horizon_days=batch.horizon_days,
+        unit=batch.unit,
+        model_version=batch.model_version,
+        data_as_of=day_text(batch.as_of),
+        input="" if batch.input_id is None else str(batch.input_id),
+        result_sha256=batch.result_sha256,
+        result_bytes=batch.result_bytes,
+        files_removed=batch.removed_at is not None,
+        request_id=batch.request_id,
+        create_time=timestamp(batch.created_at),
+    )
+    if batch.ended_at is not None:
+        message.end_time.FromDatetime(batch.ended_at)
+    if batch.error_reason:
+        message.error.CopyFrom(common_pb2.WorkError(reason=batch.error_reason, message=batch.error_message))
+    return message
+
+
+def input_message(given: BatchInput) -> pb.BatchInput:
+    """An uploaded input as a message."""
+    return pb.BatchInput(
+        input=str(given.input_id),
+        rows=given.rows,
+        file_name=given.file_name,
+        file_bytes=given.file_bytes,
+        file_sha256=given.file_sha256,
+        schema_hash=given.schema_hash,
+        create_time=timestamp(given.created_at),
+    )
+
+
+async def _chunks(requests: AsyncIterator[pb.UploadBatchInputRequest]) -> AsyncIterator[bytes]:
+    async for message in requests:
+        if message.WhichOneof("part") != "chunk":
+            raise _invalid("chunk", "a message after the first must hold bytes of the file")
+        if len(message.chunk) > MAX_CHUNK_BYTES:
+            raise _invalid("chunk", f"is {len(message.chunk)} bytes; at most {MAX_CHUNK_BYTES} in a message")
+        yield message.chunk
+
+
+def _identifier(field: str, text: str) -> UUID:
+    """The UUID of a field; one that is none names nothing that exists."""
+    found = parse_uuid(text)
+    if found is None:
+        raise ResourceMissing(field)
+    return found
+
+
+def _invalid(field: str, fault: str) -> InvalidArgument:
+    return InvalidArgument(f"{field}: {fault}", violations=(Violation(field, fault),))
