@@ -25,7 +25,7 @@ help: ## List the targets
 setup: $(STATE)/main $(STATE)/workers ## Make the two environments from their lock files
 
 .PHONY: setup-dev
-setup-dev: setup $(STATE)/dev $(STATE)/workers-dev ## The same with the tools of development
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip ## The same with the tools of development
 
 $(STATE)/python:
 	@mkdir -p $(STATE)
@@ -55,6 +55,13 @@ $(STATE)/dev: $(LOCKS)/dev.lock $(STATE)/main
 $(STATE)/workers-dev: $(LOCKS)/workers-dev.lock $(STATE)/workers
 	@$(WORKERS)/python $(PIP) install --no-deps --requirement $(LOCKS)/workers-dev.lock
 	@$(WORKERS)/python $(PIP) check
+	@touch $@
+
+$(STATE)/oip: $(LOCKS)/oip-clients.lock | $(STATE)/python
+	@echo "setup: Triton's clients, which the tests run (.venv-oip)"
+	@test -x .venv-oip/bin/python || $(PYTHON) -m venv .venv-oip
+	@.venv-oip/bin/python $(PIP) install --no-deps --requirement $<
+	@.venv-oip/bin/python $(PIP) check
 	@touch $@
 
 ## ---- run ----
