@@ -188,7 +188,7 @@ def _status_text(found: stack.StackStatus) -> str:
     if not found.services:
         return "nothing runs; next: cohortlens up"
     rows = [
-        [s.name, s.state, s.kind, str(s.port or ""), str(s.pid or ""), f"{s.elapsed_s:.1f}", s.detail]
+        [s.name, s.state, s.kind, str(s.port or ""), str(s.pid or ""), f"{s.elapsed_s:.1f}", _detail(s)]
         for s in found.services
     ]
     header = ["service", "state", "kind", "port", "pid", "seconds", ""]
@@ -206,3 +206,8 @@ def _admin_url(config: StackConfig) -> str:
             "cohortlens up, or set COHORTLENS_DATABASE_ADMIN_URL",
         )
     return database_urls(secrets.load_or_create(config.folder), port).admin
+
+
+def _detail(service: stack.ServiceStatus) -> str:
+    count = f"{len(service.processes)} processes" if service.processes else ""
+    return ", ".join(part for part in (service.detail, count) if part)

@@ -26,6 +26,8 @@ SUPERUSER = "cl_super"
 OWNER = "cl_owner"
 RUNTIME = "cl_app"
 _TIMEOUT_S = 60.0
+RESERVED = 5
+"""Connections kept free for superusers, migrations and a person at a prompt."""
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "60",

@@ -14,7 +14,7 @@ from pathlib import Path
 from cohortlens.core.config import SettingsInvalid, read, unknown_settings
 from cohortlens.embedded.faults import Fault
 from cohortlens.embedded.ports import is_free, port_in_use
-from cohortlens.embedded.postgres_cluster import MAJOR, other_version
+from cohortlens.embedded.postgres_cluster import MAJOR, RESERVED, SETTINGS, other_version
 from cohortlens.embedded.settings import StackConfig, known_settings
 from cohortlens.embedded.state import read_state
 
@@ -54,6 +54,7 @@ def check_machine(config: StackConfig) -> list[Fault]:
     """
     checks: tuple[Callable[[StackConfig], list[Fault]], ...] = (
         _ranges,
+        _connections,
         _production,
         _running,
         _folder,
@@ -99,6 +100,28 @@ def _ranges(config: StackConfig) -> list[Fault]:
                 _invalid(f"COHORTLENS_{service.upper()}_PORT={port}: expected a port from 0 to 65535")
             )
     return faults
+
+
+def _connections(config: StackConfig) -> list[Fault]:
+    asked = config.gateway_processes
+    if not config.embeds_postgres or not (asked == "auto" or asked.isdecimal()):
+        return []
+    gateways = len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
+    # The jobs process has a pool too.
+    needed, offered = (gateways + 1) * config.database_pool_size, int(SETTINGS["max_connections"]) - RESERVED
+    if needed <= offered:
+        return []
+    return [
+        Fault(
+            reason="CONNECTIONS_EXCEEDED",
+            message="the embedded PostgreSQL has too few connections for this many processes",
+            found=f"{gateways} gateway processes and jobs with {config.database_pool_size} connections each "
+            f"need {needed}, {offered} are there",
+            cause="each process keeps COHORTLENS_DATABASE_POOL_SIZE connections",
+            next=f"COHORTLENS_DATABASE_POOL_SIZE={max(1, offered // (gateways + 1))}, fewer processes, or an "
+            "external PostgreSQL",
+        )
+    ]
 
 
 def _production(config: StackConfig) -> list[Fault]:

@@ -158,6 +158,15 @@ def working_in(folder: Path, program: str) -> list[ProcessIdentity]:
     ]
 
 
+def children_of(pid: int) -> list[int]:
+    """Process ids of what a process started itself and what still runs; empty when it is gone."""
+    try:
+        text = (_PROC / str(pid) / "task" / str(pid) / "children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(one) for one in text.split() if identity_of(int(one)) is not None]
+
+
 def _same_folder(link: Path, target: os.stat_result) -> bool:
     try:
         found = link.stat()

@@ -20,7 +20,6 @@ PASSED_THROUGH = frozenset(
         "CALLS_MAX",
         "DRAIN_DELAY",
         "DRAIN_TIMEOUT",
-        "GATEWAY_PROCESSES",
         "GRPC_SERVER",
         "LOOP_LAG_MAX",
         "REFLECTION",
@@ -56,6 +55,9 @@ class StackConfig(CoreConfig):
     )
     port_offset: int = setting(
         "PORT_OFFSET", 0, "added to every default port, so that two stacks stand side by side"
+    )
+    gateway_processes: str = setting(
+        "GATEWAY_PROCESSES", "1", "processes that share the two ports: a number, or auto for one per core"
     )
     workers_python: Path = setting(
         "WORKERS_PYTHON",

@@ -21,7 +21,7 @@ from cohortlens.core.private import make_private
 from cohortlens.embedded import preflight
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.leftovers import DownReport, end_leftovers
-from cohortlens.embedded.processes import marked, program_of, send, wait_until
+from cohortlens.embedded.processes import children_of, marked, program_of, send, wait_until
 from cohortlens.embedded.server_process import tail
 from cohortlens.embedded.services import Programs
 from cohortlens.embedded.settings import StackConfig, current_environment
@@ -46,6 +46,7 @@ class ServiceStatus:
         pid: Process id; none when it does not run or is external.
         elapsed_s: Seconds its last start took.
         detail: A few words, such as the cause of a restart.
+        processes: Process ids of a gateway of several processes, which ``pid`` only watches; else empty.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ServiceStatus:
     pid: int | None
     elapsed_s: float
     detail: str
+    processes: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ def status(config: StackConfig) -> StackStatus:
             pid=record.pid if record.identity is not None and record.identity.is_alive() else None,
             elapsed_s=record.elapsed_s,
             detail=record.detail,
+            processes=children_of(record.pid) if record.name == "gateway" and record.pid else [],
         )
         for record in state.services
     ]

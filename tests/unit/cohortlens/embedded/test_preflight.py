@@ -54,6 +54,15 @@ def test_a_port_outside_the_range_is_a_fault(check, port):
     assert port in fault.found
 
 
+def test_more_processes_than_the_embedded_database_has_connections_for_are_a_fault_with_what_would_fit(check):
+    (fault,) = check(GATEWAY_PROCESSES="10")
+    assert fault.reason == "CONNECTIONS_EXCEEDED"
+    assert "need 88, 55 are there" in fault.found
+    assert fault.next.startswith("COHORTLENS_DATABASE_POOL_SIZE=5,")
+    assert check(GATEWAY_PROCESSES="10", DATABASE_POOL_SIZE="5") == []
+    assert check(GATEWAY_PROCESSES="5") == []
+
+
 def test_production_refuses_stand_ins_and_names_what_to_give(check):
     (fault,) = check(ENV="production", REDIS_URL="redis://h:1/0")
     assert fault.reason == "EMBEDDED_IN_PRODUCTION"

@@ -10,6 +10,7 @@ import pytest
 
 from cohortlens.embedded.processes import (
     ProcessIdentity,
+    children_of,
     identity_of,
     marked,
     marker,
@@ -100,3 +101,13 @@ def test_an_identity_survives_json():
     mine = own_identity()
     assert ProcessIdentity.from_json(mine.to_json()) == mine
     assert mine.is_alive()
+
+
+def test_children_are_those_that_run_and_a_process_that_is_gone_has_none(spawn):
+    child = spawn(SLEEP)
+    assert child.pid in children_of(own_identity().pid)
+    child.kill()
+    assert wait_until(lambda: identity_of(child.pid) is None, 5.0)
+    assert child.pid not in children_of(own_identity().pid)
+    child.wait()
+    assert children_of(child.pid) == []
