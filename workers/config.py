@@ -45,6 +45,14 @@ class WorkerConfig(SharedConfig):
     )
     object_memory: int = setting("WORKER_OBJECT_MEMORY", 100 * 2**20, "bytes of Ray's object store")
     training_slots: int = setting("TRAINING_SLOTS", 1, "models that may be trained at the same time")
+    batch_slots: int | None = setting(
+        "BATCH_SLOTS", None, "slices of batch predictions scored at the same time; one per processor when unset"
+    )
+
+    @property
+    def batch_slots_count(self) -> int:
+        """Slices of batch predictions that are scored at the same time."""
+        return len(os.sched_getaffinity(0)) if self.batch_slots is None else self.batch_slots
 
     @property
     def replicas_most(self) -> int:
@@ -85,6 +93,7 @@ class WorkerConfig(SharedConfig):
             ("WORKER_MODEL_MEMORY", self.model_memory, 2**20),
             ("WORKER_OBJECT_MEMORY", self.object_memory, 80 * 2**20),
             ("TRAINING_SLOTS", self.training_slots, 1),
+            ("BATCH_SLOTS", self.batch_slots_count, 1),
             ("REPLICAS_MAX", self.replicas_most, self.replicas),
             ("SCALE_TARGET_ROWS", self.scale_target_rows, 1),
         ):

@@ -19,6 +19,7 @@ from ray import serve
 
 from workers import ray_trims
 from workers.app import DEPLOYMENTS, targets
+from workers.batch_task import BATCH_RESOURCE
 from workers.config import WorkerConfig
 from workers.deployments.loopback import LOOPBACK
 from workers.ray_leftovers import reap
@@ -81,7 +82,7 @@ class RayCluster:
             address="local",
             # Ray starts as many processes at once as it counts processors; trainings are limited apart.
             num_cpus=len(DEPLOYMENTS) + config.training_slots,
-            resources={TRAINING_RESOURCE: config.training_slots},
+            resources={TRAINING_RESOURCE: config.training_slots, BATCH_RESOURCE: config.batch_slots_count},
             num_gpus=0,
             include_dashboard=False,
             object_store_memory=config.object_memory,

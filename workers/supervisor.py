@@ -17,7 +17,9 @@ from redis.exceptions import RedisError
 
 from cohortlens.core import clock
 from workers.app import DEPLOYMENTS
+from workers.batch_task import RayBatchScoring
 from workers.config import WorkerConfig
+from workers.deployments.batch_scoring import BatchScoringServer
 from workers.deployments.registration import Registration, ReplicaRecord, key_of, redis_client
 from workers.deployments.training import serve_training
 from workers.ray_cluster import RayCluster
@@ -88,11 +90,15 @@ class Supervisor:
             ),
         )
         registration.start()
+        scoring = RayBatchScoring(self._config.artifacts, self._config.batch_slots_count)
+        batches = BatchScoringServer(str(self._config.redis_url), scoring.run)
+        await batches.start()
         ready = asyncio.create_task(self._tell_ready(server.address, stop))
         try:
             return await self._watch(stop)
         finally:
             stop.set()
+            await batches.stop()
             await registration.stop()
             await server.stop(0)
             await asyncio.wait({ready}, timeout=READY_END_S)

@@ -17,6 +17,7 @@ DEFAULT_PORTS = {"http": 8080, "grpc": 50051, "postgres": 15432, "redis": 16379}
 PASSED_THROUGH = frozenset(
     PREFIX + name
     for name in (
+        "BATCH_SLOTS",
         "CALLS_MAX",
         "DRAIN_DELAY",
         "DRAIN_TIMEOUT",
