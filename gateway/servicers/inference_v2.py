@@ -220,6 +220,9 @@ class InferenceServicer:
     ) -> tuple[Mapping[str, Values], ModelVersion]:
         """The wanted columns by output name, shape (rows,), float64, and the version that made them."""
         tasks = list(dict.fromkeys(output.task for output in wanted))
+        if len(tasks) == 1:
+            scores, version = await self._task_scores(ctx, tasks[0], rows, number)
+            return {output.name: scores[output.column] for output in wanted}, version
         found = await asyncio.gather(*(self._task_scores(ctx, task, rows, number) for task in tasks))
         by_task = dict(zip(tasks, (scores for scores, _ in found), strict=True))
         return {output.name: by_task[output.task][output.column] for output in wanted}, found[0][1]
@@ -230,7 +233,7 @@ class InferenceServicer:
         if task is None:
             return await self._segmentation.score_matrix(ctx, rows, version=number)
         horizons = rows[:, _HORIZON]
-        if (horizons == horizons[0]).all():
+        if len(rows) == 1 or (horizons == horizons[0]).all():
             days = _days(rows, horizons[0])
             return await self._predictions.score_matrix(ctx, task, rows, horizon_days=days, version=number)
         return await self._by_horizon(ctx, task, rows, number)

@@ -83,7 +83,8 @@ def _http(client, rows, headers):
         given = by_http.InferInput("features", rows.shape, "FP32")
         given.set_data_from_numpy(rows, binary_data=as_bytes)
         wanted = [by_http.InferRequestedOutput(name, binary_data=as_bytes) for name in OUTPUTS]
-        told[form] = _values(client.infer("prediction", [given], outputs=wanted, headers=headers))
+        # The client writes into the headers it is given, so each call has its own.
+        told[form] = _values(client.infer("prediction", [given], outputs=wanted, headers=dict(headers)))
     return told | {
         "live": client.is_server_live(),
         "ready": client.is_server_ready(),
