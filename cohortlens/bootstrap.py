@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cohortlens.adapters.batch_scoring import GrpcBatchScorer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
+from cohortlens.adapters.worker_tls import channels
 from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
 from cohortlens.analytics.batches.work import BatchWork
@@ -115,7 +116,7 @@ class Services:
                 access_token_ttl_s=int(config.access_token_ttl),
             )
             opened.push_async_callback(identity.close)
-            directory = ReplicaDirectory(redis)
+            directory = ReplicaDirectory(redis, open_channel=channels(config.worker_tls()))
             client = GrpcInferenceClient(directory)
             opened.push_async_callback(client.close)
             directory.start()

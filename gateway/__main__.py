@@ -35,7 +35,8 @@ def main(arguments: list[str]) -> int:
         return app.EXIT_SETTINGS
     faults: list[str] = []
     core, config = _read(CoreConfig, faults), _read(GatewayConfig, faults)
-    faults += config.faults() if config is not None else []
+    for one in (core, config):
+        faults += one.faults() if one is not None else []
     if faults or core is None or config is None:
         sys.stderr.write("".join(f"SETTING_INVALID: {fault}\n" for fault in faults))
         return app.EXIT_SETTINGS

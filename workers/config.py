@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohortlens.core.config import Duration, setting
+from cohortlens.core.config import Duration, SettingsInvalid, setting
 from cohortlens.core.settings import SharedConfig
 
 SOCKET_PATH_LIMIT = 107
@@ -39,6 +40,9 @@ class WorkerConfig(SharedConfig):
     )
     scale_down_delay: Duration = setting(
         "SCALE_DOWN_DELAY", Duration(60), "time a replica must be one too many before it is stopped"
+    )
+    bind: str = setting(
+        "WORKER_BIND", "127.0.0.1", "address replicas listen on; one of another host's needs WORKER_TLS_*"
     )
     model_memory: int = setting(
         "WORKER_MODEL_MEMORY", 256 * 2**20, "bytes of models that one replica keeps in memory"
@@ -81,6 +85,22 @@ class WorkerConfig(SharedConfig):
         mark = hashlib.sha256(os.fsencode(str(self.data_dir.absolute()))).hexdigest()[:10]
         return Path(tempfile.gettempdir()) / f"cl-{os.getuid()}-{mark}" / name
 
+    def _listen_faults(self) -> list[str]:
+        named = f"COHORTLENS_WORKER_BIND={self.bind}"
+        try:
+            address = ipaddress.ip_address(self.bind)
+        except ValueError:
+            return [f"{named}: expected the IP address of an interface of this host"]
+        if address.is_unspecified:
+            return [f"{named}: expected one interface, since the address is told to callers"]
+        try:
+            tls = self.worker_tls()
+        except SettingsInvalid as invalid:
+            return invalid.faults
+        if tls is None and not address.is_loopback:
+            return [f"{named}: is not loopback; set COHORTLENS_WORKER_TLS_CA, _CERT and _KEY as well"]
+        return []
+
     def faults(self) -> list[str]:
         """What cannot work, one sentence each; empty when all is well."""
         found = []
@@ -99,6 +119,7 @@ class WorkerConfig(SharedConfig):
         ):
             if value < least:
                 found.append(f"COHORTLENS_{name}={value}: expected at least {least}")
+        found += self._listen_faults()
         for name, share in (
             ("SCALE_TARGET_BUSY", self.scale_target_busy),
             ("SCALE_TARGET_QUEUE", self.scale_target_queue),

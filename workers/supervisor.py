@@ -20,6 +20,7 @@ from workers.app import DEPLOYMENTS
 from workers.batch_task import RayBatchScoring
 from workers.config import WorkerConfig
 from workers.deployments.batch_scoring import BatchScoringServer
+from workers.deployments.listening import Listen
 from workers.deployments.registration import Registration, ReplicaRecord, key_of, redis_client
 from workers.deployments.training import serve_training
 from workers.ray_cluster import RayCluster
@@ -74,7 +75,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         training = RayTraining(self._config.artifacts)
-        service, server = await serve_training(training.run)
+        service, server = await serve_training(
+            training.run, Listen(self._config.bind, self._config.worker_tls())
+        )
         replica = f"training-{os.getpid()}"
         started_at = clock.now().isoformat()
         registration = Registration(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohortlens.core.config import Duration, Secret, Url, setting
+from cohortlens.core.config import Duration, Secret, SettingsInvalid, Url, setting
+from cohortlens.core.tls import MutualTls, mutual_tls
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,21 @@ class SharedConfig:
         "ARTIFACT_DIR", None, "artifact store; `artifacts` in the data folder when unset"
     )
     redis_url: Url = setting("REDIS_URL", Url(""), "Redis or Valkey; embedded when unset")
+    worker_tls_ca: Path | None = setting(
+        "WORKER_TLS_CA", None, "authority of the workers' and their callers' certificates, PEM; TLS when set"
+    )
+    worker_tls_cert: Path | None = setting(
+        "WORKER_TLS_CERT", None, "this host's certificate between workers and their callers, PEM"
+    )
+    worker_tls_key: Path | None = setting("WORKER_TLS_KEY", None, "private key of that certificate, PEM")
+    worker_tls_worker_name: str = setting(
+        "WORKER_TLS_WORKER_NAME", "workers.cohortlens.internal", "DNS name in every worker's certificate"
+    )
+    worker_tls_caller_name: str = setting(
+        "WORKER_TLS_CALLER_NAME",
+        "gateway.cohortlens.internal",
+        "DNS name in the certificates of gateway and jobs; others may not call a worker",
+    )
     log_level: str = setting(
         "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
     )
@@ -28,6 +44,21 @@ class SharedConfig:
     def artifacts(self) -> Path:
         """Folder of the artifact store, absolute: the processes have different working folders."""
         return (self.artifact_dir or self.data_dir / "artifacts").absolute()
+
+    def worker_tls(self) -> MutualTls | None:
+        """TLS between workers and their callers; None when it is not set.
+
+        Raises:
+            SettingsInvalid: It cannot work.
+        """
+        files = (self.worker_tls_ca, self.worker_tls_cert, self.worker_tls_key)
+        try:
+            tls = mutual_tls(files, self.worker_tls_worker_name, self.worker_tls_caller_name)
+        except ValueError as fault:
+            raise SettingsInvalid([str(fault)]) from None
+        if tls is not None and (faults := tls.faults()):
+            raise SettingsInvalid(faults)
+        return tls
 
 
 @dataclass(frozen=True)
@@ -52,3 +83,11 @@ class CoreConfig(SharedConfig):
     )
     issuer: str = setting("ISSUER", "https://cohortlens.local", "issuer of access tokens")
     access_token_ttl: Duration = setting("ACCESS_TOKEN_TTL", Duration(600), "life of an access token")
+
+    def faults(self) -> list[str]:
+        """What cannot work, one sentence each; empty when all is well."""
+        try:
+            self.worker_tls()
+        except SettingsInvalid as invalid:
+            return invalid.faults
+        return []

@@ -34,6 +34,7 @@ PASSED_THROUGH = frozenset(
         "SHARE_RUNNING",
         "SHARE_WAITING",
         "TRAINING_SLOTS",
+        "WORKER_BIND",
         "WORKER_MODEL_MEMORY",
         "WORKER_OBJECT_MEMORY",
     )

@@ -34,6 +34,8 @@ def main() -> int:
     """Run until SIGTERM or SIGINT; answers the exit status."""
     try:
         config = read(CoreConfig, os.environ)
+        if faults := config.faults():
+            raise SettingsInvalid(faults)
     except SettingsInvalid as invalid:
         for fault in invalid.faults:
             print(fault, file=sys.stderr)  # noqa: T201 - there is no log before the settings are read

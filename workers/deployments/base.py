@@ -14,13 +14,13 @@ from typing import ClassVar
 
 import grpc.aio
 
-from cohortlens.contracts.hosts import host_identity
 from cohortlens.core import clock
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
 from workers.config import WorkerConfig
 from workers.deployments.frames import FrameServer
 from workers.deployments.inference import Inference, Model
+from workers.deployments.listening import Listen
 from workers.deployments.preload import Preload
 from workers.deployments.registration import Registration, ReplicaRecord, redis_client
 from workers.deployments.server import GrpcServer, socket_path
@@ -66,6 +66,7 @@ class Replica:
         self._server = GrpcServer(
             lambda server: pb_grpc.add_InferenceServiceServicer_to_server(service, server),
             socket_path(sockets, self.deployment),
+            Listen(config.bind, config.worker_tls()),
         )
         self._frames = FrameServer(self.inference, socket_path(sockets, self.deployment, "frames"))
         self._preload = Preload(self.deployment, self._models, config.model_memory)
@@ -89,7 +90,8 @@ class Replica:
         self._warming = asyncio.create_task(asyncio.to_thread(self.warm), name="warm")
         await self._server.start()
         await self._frames.start()
-        self._channel = grpc.aio.insecure_channel(self._server.address)
+        # Not the port: with TLS it lets only callers in.
+        self._channel = grpc.aio.insecure_channel(f"unix:{self._server.socket}")
         redis = redis_client(str(self._config.redis_url))
         await self._preload.run(redis)
         self._registration = Registration(redis, self.record, self._preload.tell)
@@ -141,7 +143,6 @@ class Replica:
             rows_in_flight=math.ceil(round(load.rows_in_flight, 3)),
             queue_ms=round(load.queue_ms, 3),
             frame_socket=str(self._frames.path),
-            host=host_identity(),
             frame_faults=self._frames.faults,
         )
 

@@ -11,13 +11,15 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from cohortlens.contracts.hosts import host_identity
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class ReplicaRecord:
     rows_in_flight: int = 0
     queue_ms: float = 0.0
     frame_socket: str = ""
-    host: str = ""
+    host: str = field(default_factory=host_identity)
     frame_faults: int = 0
 
 

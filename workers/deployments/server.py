@@ -1,6 +1,6 @@
-"""A gRPC server of the worker side: where it listens, and how faults become statuses.
+"""A gRPC server of the worker side, and how faults become statuses.
 
-It listens on a port of loopback that the kernel chooses and, when asked, on a Unix socket. A fault travels as
+It listens on a port that the kernel chooses and, when asked, on a Unix socket. A fault travels as
 ``REASON: message`` in the details of the status, so that the control plane can raise it again as it was.
 """
 
@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 
 from cohortlens.core.errors import Code, CohortLensError
-from workers.deployments.loopback import LOOPBACK
+from workers.deployments.listening import Listen
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +67,17 @@ class GrpcServer:
     Args:
         register: Adds the service to the server.
         socket: Path of the Unix socket to listen on as well; None for none.
+        listen: Where else to listen; loopback when not said.
     """
 
-    def __init__(self, register: Callable[[grpc.aio.Server], None], socket: Path | None = None) -> None:
+    def __init__(
+        self,
+        register: Callable[[grpc.aio.Server], None],
+        socket: Path | None = None,
+        listen: Listen | None = None,
+    ) -> None:
         self._register = register
+        self._listen = listen or Listen()
         self._socket = socket
         self._server: grpc.aio.Server | None = None
         self.address = ""
@@ -86,10 +93,9 @@ class GrpcServer:
         Raises:
             RuntimeError: An address cannot be listened on.
         """
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=_OPTIONS, interceptors=self._listen.interceptors())
         self._register(self._server)
-        port = self._server.add_insecure_port(f"{LOOPBACK}:0")
-        self.address = f"{LOOPBACK}:{port}"
+        self.address = self._listen.add_port(self._server)
         if self._socket is not None:
             self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._socket.unlink(missing_ok=True)

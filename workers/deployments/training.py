@@ -16,6 +16,7 @@ import grpc.aio
 from cohortlens.core.errors import InvalidArgument
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as pb_grpc
+from workers.deployments.listening import Listen
 from workers.deployments.server import GrpcServer, faults_as_status
 from workers.training_orders import Failed, Progress, Trained, TrainingEvent, TrainingOrder
 
@@ -100,16 +101,21 @@ def _is_day(text: str) -> bool:
         return False
 
 
-async def serve_training(run: TrainingRunner) -> tuple[TrainingService, GrpcServer]:
-    """Serve the service on a port of loopback.
+async def serve_training(
+    run: TrainingRunner, listen: Listen | None = None
+) -> tuple[TrainingService, GrpcServer]:
+    """Serve the service.
 
     Args:
         run: Runs an order.
+        listen: Where; on loopback when not said.
 
     Returns:
         The service, and its server, which the caller stops.
     """
     service = TrainingService(run)
-    server = GrpcServer(lambda target: pb_grpc.add_TrainingServiceServicer_to_server(service, target))
+    server = GrpcServer(
+        lambda target: pb_grpc.add_TrainingServiceServicer_to_server(service, target), listen=listen
+    )
     await server.start()
     return service, server
