@@ -33,6 +33,7 @@ from cohortlens.registry.models import PREDICTION, Challenger, ModelVersion
 SHADOW_ROWS = Counter("shadow_rows_total", "Rows of shadow traffic", ("outcome",), registry=REGISTRY)
 QUEUED_ROWS = Gauge("shadow_queued_rows", "Rows that wait for a challenger", registry=REGISTRY)
 _COMPARED, _DROPPED, _FAILED = (SHADOW_ROWS.labels(one) for one in ("compared", "dropped", "failed"))
+_COUNTED_MOST = 10_000
 _log = get_logger(__name__)
 
 
@@ -49,7 +50,7 @@ class ShadowLimits:
         score_s: Seconds after which a batch is given up.
         store_every_s: Seconds between two writes.
         pause_after_fault_s: Seconds of rest after a batch that was not answered.
-        time_every: Every n-th batch is also scored by the champion, to compare their times.
+        time_every: Of one comparison, every n-th batch is also scored by the champion, to compare their times.
     """
 
     queue_rows: int = 4096
@@ -106,7 +107,7 @@ class ShadowTraffic:
         self._held: Tally[TenantId] = Tally()
         self._unstored: dict[TenantId, _Unstored] = {}
         self._task: asyncio.Task[None] | None = None
-        self._batches = 0
+        self._batches: Tally[tuple[TenantId, ShadowKey]] = Tally()
         self._closed = False
 
     def offer(
@@ -225,8 +226,10 @@ class ShadowTraffic:
     async def _score(self, sample: _Sample, features: Features) -> tuple[Scores, tuple[float, float] | None]:
         """The challenger's answers; now and then with the times that champion and challenger took."""
         challenger, champion = sample.challenger.artifact_digest, sample.champion.artifact_digest
-        turn, rest = divmod(self._batches, self._limits.time_every)
-        self._batches += 1
+        turn, rest = divmod(self._batches[sample.tenant_id, sample.key], self._limits.time_every)
+        if len(self._batches) > _COUNTED_MOST:
+            self._batches.clear()
+        self._batches[sample.tenant_id, sample.key] += 1
         if rest:
             return (await self._timed(sample, challenger, features))[0], None
         # Whoever goes second finds the rows in the processor's caches: they take turns.

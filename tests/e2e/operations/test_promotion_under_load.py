@@ -1,12 +1,22 @@
 """Versions change while calls run: none fails, and every answer is that of the version it names."""
 
+import asyncio
+import json
 import threading
 import time
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from cohortlens.client.errors import ApiError
-from cohortlens.v1 import analytics_pb2, models_pb2
+from cohortlens.contracts.artifacts import LocalArtifactStore
+from cohortlens.contracts.manifest import ModelManifest
+from cohortlens.core.db import Database
+from cohortlens.core.ids import TenantId
+from cohortlens.registry.service import RegistryService
+from cohortlens.v1 import analytics_pb2, auth_pb2, models_pb2
+from tests.fakes.models import install
 from tests.fixtures.waiting import eventually_blocking
 
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND
@@ -26,26 +36,49 @@ def _roll_back(client):
 
 def _active(client):
     request = models_pb2.GetModelVersionRequest(model="prediction")
-    return client.call(client.models.GetModelVersion, request).version.version
+    return client.call(client.models.GetModelVersion, request).version
+
+
+def _swapped(manifest):
+    """The same model with the graphs of its two targets changed over: sound, and with other answers."""
+    other = {"purchases": "spend", "spend": "purchases"}
+    files = {}
+    for name in manifest.files:
+        target, dot, rest = name.partition(".")
+        files[name] = manifest.files[other.get(target, target) + dot + rest]
+    return replace(manifest, files=files, seed=manifest.seed + 1)
+
+
+def _register(stack, demo, *manifests):
+    """Register versions as trainings would; returns their numbers."""
+    password = json.loads((stack.data_dir / "secrets.json").read_text())["postgres_runtime"]
+    port = stack.environ["COHORTLENS_POSTGRES_PORT"]
+    tenant = TenantId(UUID(demo.call(demo.auth.GetMe, auth_pb2.GetMeRequest()).tenant))
+
+    async def work():
+        db = Database(f"postgresql://cl_app:{password}@127.0.0.1:{port}/cohortlens", 1)
+        try:
+            registry = RegistryService(db)
+            return [(await install(registry, db, tenant, manifest))[0] for manifest in manifests]
+        finally:
+            await db.close()
+
+    return asyncio.run(work())
 
 
 @pytest.fixture(scope="module")
-def versions(demo):
-    """The active version of the demo tenant and another one; the first is active again afterwards."""
+def versions(stack, demo):
+    """The active version of the demo tenant, another sound one, and one whose files are not there."""
     first = _active(demo)
-    start = models_pb2.StartTrainingRequest(model="prediction", seed=4711)
-    (run,) = demo.call(demo.models.StartTraining, start).runs
-
-    def ended():
-        request = models_pb2.GetTrainingRunRequest(run=run.run)
-        found = demo.call(demo.models.GetTrainingRun, request).run
-        return found if found.HasField("end_time") else None
-
-    done = eventually_blocking(ended, 180)
-    assert done.version, done.error
-    _promote(demo, first)
-    yield first, done.version
-    _promote(demo, first)
+    store = LocalArtifactStore(stack.data_dir / "artifacts")
+    manifest = ModelManifest.from_json(store.read_verified(first.artifact_digest))
+    sound = _swapped(manifest)
+    assert store.put_bytes(sound.to_json().encode()) == sound.digest
+    missing = replace(sound, seed=sound.seed + 1)
+    second, third = _register(stack, demo, sound, missing)
+    _promote(demo, first.version)
+    yield first.version, second, third
+    _promote(demo, first.version)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +133,9 @@ class _Callers:
 
 
 def test_promotions_and_roll_backs_under_load_fail_no_call_and_mix_no_versions(demo, ask, versions):
-    golden = {version: _golden(demo, ask, version) for version in reversed(versions)}
-    assert len(set(golden.values())) == 2, "versions of two seeds give two values"
-    first, second = versions
+    first, second, _ = versions
+    golden = {version: _golden(demo, ask, version) for version in (second, first)}
+    assert len(set(golden.values())) == 2
     with _Callers(ask) as callers:
         for turn in range(SWITCHES):
             changed = _promote(demo, second) if turn % 2 == 0 else _roll_back(demo)
@@ -113,15 +146,15 @@ def test_promotions_and_roll_backs_under_load_fail_no_call_and_mix_no_versions(d
         eventually_blocking(lambda: len(callers.answers) > seen)
     assert callers.faults == []
     assert {value == golden[version] for version, value in callers.answers} == {True}
-    assert {version for version, _ in callers.answers} == set(versions)
-    assert callers.answers[-1][0] == _active(demo) == first
+    assert {version for version, _ in callers.answers} == {first, second}
+    assert callers.answers[-1][0] == _active(demo).version == first
 
 
 def test_a_challenger_sees_calls_and_its_report_compares_it_with_the_active_version(
     demo, stranger, ask, versions
 ):
-    golden = {version: _golden(demo, ask, version) for version in reversed(versions)}
-    first, second = versions
+    first, second, _ = versions
+    golden = {version: _golden(demo, ask, version) for version in (second, first)}
     missing = models_pb2.GetChallengerRequest(model="prediction")
     with pytest.raises(ApiError) as before:
         stranger.call(stranger.models.GetChallenger, missing)
@@ -151,3 +184,15 @@ def test_a_challenger_sees_calls_and_its_report_compares_it_with_the_active_vers
         demo.call(demo.models.GetChallenger, missing)
     assert cleared.value.code == "NOT_FOUND"
     _promote(demo, first)
+
+
+def test_a_version_that_the_workers_cannot_load_is_refused_and_the_active_one_goes_on(demo, ask, versions):
+    first, _, missing = versions
+    before = ask()
+    with pytest.raises(ApiError) as refused:
+        _promote(demo, missing)
+    assert (refused.value.code, refused.value.reason) == ("FAILED_PRECONDITION", "VERSION_NOT_LOADABLE")
+    assert refused.value.metadata["cause"] == "ARTIFACT_MISSING"
+    assert "nothing changed" in refused.value.message
+    assert _active(demo).version == first
+    assert ask() == before
