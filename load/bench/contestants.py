@@ -68,7 +68,7 @@ class Workload:
 def product(
     workload: Workload, target: str, http: str, token: str, ours: list[psutil.Process]
 ) -> Iterator[Contestant]:
-    """The running stack, by gRPC and by JSON."""
+    """The running stack, by gRPC in its own and in the published protocol, and by JSON."""
     vectors = [analytics_pb2.FeatureVector(values=row) for row in workload.rows.tolist()]
     horizon = int(workload.rows[0, -1])
     request = analytics_pb2.PredictRequest(
@@ -88,6 +88,8 @@ def product(
         ours,
         by_grpc,
     )
+    wanted = {"OIP_MODEL": "prediction", "OIP_OUTPUT": "spend", "OIP_TOKEN": token}
+    yield _oip("CohortLens ModelInfer, gRPC", workload, port, ours, wanted)
     values = [["NaN" if math.isnan(v) else v for v in row] for row in workload.rows.tolist()]
     body = json.dumps(
         {"task": "PREDICTION_TASK_SPEND", "vectors": [{"values": v} for v in values], "horizonDays": horizon}
@@ -150,7 +152,7 @@ def kserve(workload: Workload) -> Iterator[Contestant]:
     port = free_port()
     command = [_python("kserve"), str(SERVERS / "kserve_onnx.py"), str(port), str(free_port())]
     with running(command, port, _environ(workload), SERVERS) as process:
-        yield _oip("KServe, gRPC", workload, port, process)
+        yield _oip("KServe, gRPC", workload, port, tree(process))
 
 
 @contextlib.contextmanager
@@ -168,21 +170,37 @@ def mlserver(workload: Workload) -> Iterator[Contestant]:
     folder = SERVERS / "mlserver_onnx"
     command = [str(Path(_python("mlserver")).with_name("mlserver")), "start", str(folder)]
     with running(command, port, _environ(workload) | settings, folder) as process:
-        yield _oip("MLServer, gRPC", workload, port, process)
+        yield _oip("MLServer, gRPC", workload, port, tree(process))
 
 
-def _oip(name: str, workload: Workload, port: int, process: psutil.Process) -> Contestant:
+def _oip(
+    name: str,
+    workload: Workload,
+    port: int,
+    processes: list[psutil.Process],
+    settings: dict[str, str] | None = None,
+) -> Contestant:
+    """A server of the Open Inference Protocol; ``settings`` are those of ``oip_client.py``."""
+    environ = os.environ | (settings or {})
+    token = environ.get("OIP_TOKEN", "")
     client = [_python("kserve"), str(SERVERS / "oip_client.py")]
     columns, rows = str(workload.columns), workload.rows.tobytes()
-    body = subprocess.run([*client, "body", columns], input=rows, capture_output=True, check=True).stdout
+    body = subprocess.run(
+        [*client, "body", columns], input=rows, capture_output=True, check=True, env=environ
+    ).stdout
 
     def answer() -> list[float]:
         asked = subprocess.run(
-            [*client, "call", str(port), columns], input=rows, capture_output=True, check=True, timeout=60
+            [*client, "call", str(port), columns],
+            input=rows,
+            capture_output=True,
+            check=True,
+            timeout=60,
+            env=environ,
         )
         return list(json.loads(asked.stdout))
 
-    return Contestant(name, grpc_endpoint(port, OIP_PATH, body), tree(process), answer)
+    return Contestant(name, grpc_endpoint(port, OIP_PATH, body, token), processes, answer)
 
 
 def _post(endpoint: Endpoint) -> dict[str, Any]:
