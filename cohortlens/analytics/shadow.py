@@ -50,7 +50,7 @@ class ShadowLimits:
         score_s: Seconds after which a batch is given up.
         store_every_s: Seconds between two writes.
         pause_after_fault_s: Seconds of rest after a batch that was not answered.
-        time_every: Of one comparison, every n-th batch is also scored by the champion, to compare their times.
+        time_every: Of one comparison, every n-th batch is also scored by the champion, to compare times.
     """
 
     queue_rows: int = 4096

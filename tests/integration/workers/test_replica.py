@@ -288,7 +288,13 @@ def test_a_replica_killed_is_replaced_and_serves_the_same_model(workers, digests
         before = score(stub, digests["prediction"], rows[:3], "spend")
 
     os.kill(killed["pid"], signal.SIGKILL)
-    eventually(lambda: [r for r in workers.records(deployment) if r["pid"] != killed["pid"]], seconds=15)
+
+    def warm_again():
+        """Holds the model before anybody has called it."""
+        fresh = [record for record in workers.records(deployment) if record["pid"] != killed["pid"]]
+        return any(digests["prediction"] in record["loaded"] for record in fresh)
+
+    eventually(warm_again, seconds=15)
     eventually(lambda: all(r["pid"] != killed["pid"] for r in workers.records(deployment)))
 
     with workers.stub(deployment) as stub:
