@@ -26,6 +26,7 @@ from cohortlens.core.errors import (
 from cohortlens.internal.v1 import batch_pb2 as pb
 from cohortlens.internal.v1 import batch_pb2_grpc as pb_grpc
 from workers.batch_orders import SliceFailed, SliceOutcome, SlicesOrder
+from workers.deployments.listening import Listen
 from workers.deployments.registration import Registration, ReplicaRecord, redis_client
 from workers.deployments.server import GrpcServer, faults_as_status
 
@@ -107,17 +108,19 @@ class BatchScoringService(pb_grpc.BatchScoringServiceServicer):
 
 
 class BatchScoringServer:
-    """The service on a port of loopback, registered in Redis.
+    """The service on a port of its own, registered in Redis.
 
     Args:
         redis_url: Address of Redis.
         run: Runs an order.
+        listen: Where; on loopback when not said.
     """
 
-    def __init__(self, redis_url: str, run: SlicesRunner) -> None:
+    def __init__(self, redis_url: str, run: SlicesRunner, listen: Listen | None = None) -> None:
         self._service = BatchScoringService(run)
         self._server = GrpcServer(
-            lambda target: pb_grpc.add_BatchScoringServiceServicer_to_server(self._service, target)
+            lambda target: pb_grpc.add_BatchScoringServiceServicer_to_server(self._service, target),
+            listen=listen,
         )
         self._started_at = clock.now().isoformat()
         self._registration = Registration(redis_client(redis_url), self._record)
