@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 
 from cohortlens.core.db import Database
-from cohortlens.core.errors import Unavailable
+from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.ids import SessionId
 from cohortlens.core.redis import RedisClient, key, translated
 from cohortlens.core.telemetry import get_logger
@@ -21,6 +21,7 @@ KNOWN_S = 2.0
 _LOADED = key("revocations", "loaded")
 _LOADED_LIFE_S = 3600
 _AVOID_S = 1.0
+_PATIENCE_S = 0.25
 _REMEMBERED = 50_000
 _LOG = get_logger(__name__)
 
@@ -40,8 +41,9 @@ class Revocations:
         self._life_s = life_s + 60
         self._known: OrderedDict[SessionId, tuple[bool, float]] = OrderedDict()
         self._asking: dict[SessionId, asyncio.Task[bool]] = {}
-        self._load_lock = asyncio.Lock()
+        self._filling: asyncio.Task[None] | None = None
         self._suspect = False
+        self._doubts = 0
         self._avoid_until = float("-inf")
 
     async def is_revoked(self, session_id: SessionId) -> bool:
@@ -65,9 +67,10 @@ class Revocations:
         """Let every process know that a session was ended; call after the commit that ended it."""
         self._remember(session_id, revoked=True)
         try:
-            with translated():
-                await self._redis.set(key("revoked", session_id), b"1", ex=self._life_s)
-        except Unavailable:
+            async with asyncio.timeout(_PATIENCE_S):
+                with translated():
+                    await self._redis.set(key("revoked", session_id), b"1", ex=self._life_s)
+        except (Unavailable, TimeoutError):
             # The row in PostgreSQL stands; the next process that reaches Redis fills it from there.
             self._distrust()
 
@@ -81,32 +84,53 @@ class Revocations:
         return revoked
 
     async def _in_redis(self, session_id: SessionId) -> bool | None:
-        if time.monotonic() < self._avoid_until:
+        """What Redis says; None when it cannot be trusted or does not say it soon."""
+        if self._suspect:
+            self._fill_later()
             return None
         try:
-            with translated():
-                loaded, revoked = await self._redis.mget(_LOADED, key("revoked", session_id))
-                if revoked is None and (loaded is None or self._suspect):
-                    await self._load()
-                    revoked = await self._redis.get(key("revoked", session_id))
-        except Unavailable:
+            # A Redis that hangs would hold every call of the session for the timeout of its client.
+            async with asyncio.timeout(_PATIENCE_S):
+                with translated():
+                    loaded, revoked = await self._redis.mget(_LOADED, key("revoked", session_id))
+        except (Unavailable, TimeoutError):
             self._distrust()
             return None
         return revoked is not None
 
     async def _load(self) -> None:
-        async with self._load_lock:
+        with translated():
             if not self._suspect and await self._redis.exists(_LOADED):
                 return
-            async with self._db.transaction() as tx:
-                ended = await SessionLookups(tx).revoked_since(self._life_s)
+            await self._redis.ping()
+        doubts = self._doubts
+        async with self._db.transaction() as tx:
+            ended = await SessionLookups(tx).revoked_since(self._life_s)
+        with translated():
             pipeline = self._redis.pipeline(transaction=True)
             for session_id in ended:
                 pipeline.set(key("revoked", session_id), b"1", ex=self._life_s)
             pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
+    def _fill_later(self) -> None:
+        """Fill Redis from PostgreSQL beside the calls, which ask PostgreSQL themselves until that is done."""
+        if self._filling is None and time.monotonic() >= self._avoid_until:
+            self._filling = asyncio.create_task(self._fill())
+            self._filling.add_done_callback(self._filled)
+
+    def _filled(self, _task: asyncio.Task[None]) -> None:
+        self._filling = None
+
+    async def _fill(self) -> None:
+        try:
+            await self._load()
+        except CohortLensError as error:
+            self._distrust()
+            _LOG.info("revocations_not_loaded", reason=error.reason)
+
             await pipeline.execute()
-            self._suspect = False
-            _LOG.info("revocations_loaded", count=len(ended))
+        # What could not be written since the reading is not in it.
+        self._suspect = self._doubts != doubts
+        _LOG.info("revocations_loaded", count=len(ended))
 
     def _distrust(self) -> None:
         if not self._suspect:
@@ -121,3 +145,4 @@ class Revocations:
         self._known.move_to_end(session_id)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+        self._doubts += 1

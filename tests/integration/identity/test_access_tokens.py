@@ -243,8 +243,25 @@ async def test_a_log_out_while_redis_is_down_holds_after_redis_is_back(
     cut_off._revocations._known.clear()
     with pytest.raises(TokenRevoked):
         await cut_off.verifier.verify(session.access_token)
-    assert await redis_client.exists(f"cl:revoked:{session.session_id}")
+    await eventually(lambda: redis_client.exists(f"cl:revoked:{session.session_id}"))
     await cut_off.close()
+
+
+async def test_a_redis_that_hangs_does_not_hold_calls_for_its_timeout(database, session):
+    async def never(reader, _writer):
+        await reader.read()
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    silent = connect(f"redis://127.0.0.1:{port}/0", timeout_s=60)
+    service = await open_identity(database, silent)
+    try:
+        async with asyncio.timeout(20):
+            assert await service.verifier.verify(session.access_token)
+    finally:
+        server.close()
+        await silent.aclose()
+        await service.close()
 
 
 async def test_two_first_starts_at_once_make_one_set_of_keys(database, superuser):
