@@ -265,3 +265,35 @@ async def test_an_answer_of_another_length_is_a_fault_of_ours_not_a_wrong_result
 
     with pytest.raises(Internal):
         await score(MicroBatcher(Short()), rows(1, 2))
+
+
+async def test_a_flood_that_fills_the_queue_refuses_the_flooding_tenant_only():
+    client = FakeInferenceClient(gate=asyncio.Event())
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=4, queue_rows=12))
+    calls = [asyncio.create_task(score(batcher, rows(0), tenant="flood"))]
+    await settle()
+    calls += [asyncio.create_task(score(batcher, rows(1, 2, 3, 4), tenant="flood")) for _ in range(3)]
+    await settle()
+    with pytest.raises(Unavailable) as refused:
+        await score(batcher, rows(5), tenant="flood")
+    assert refused.value.reason == "OVERLOADED"
+    other = asyncio.create_task(score(batcher, rows(6, 7), tenant="calm"))
+    await settle()
+    assert not other.done()
+    client.gate.set()
+    await asyncio.gather(*calls, other)
+    # The calm tenant's rows went with the first batch behind the one under way, or the second.
+    assert any((sent.features[:, 0] == 6).any() for sent in client.sent[1:3])
+
+
+async def test_an_earlier_deadline_ends_its_call_although_a_later_one_came_first():
+    client = FakeInferenceClient(gate=asyncio.Event())
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=4))
+    long = asyncio.create_task(score(batcher, rows(1), timeout=60.0))
+    await settle()
+    with pytest.raises(DeadlineExceeded):
+        await score(batcher, rows(2), timeout=0.05)
+    with pytest.raises(DeadlineExceeded):
+        await score(batcher, rows(3), timeout=0.05)
+    client.gate.set()
+    assert (await long)["value"].shape == (1,)
