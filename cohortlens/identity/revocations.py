@@ -46,15 +46,22 @@ class Revocations:
         self._doubts = 0
         self._avoid_until = float("-inf")
 
+    def known(self, session_id: SessionId) -> bool | None:
+        """Whether the session was ended, as known at most 2 s ago; None when that has to be asked."""
+        known = self._known.get(session_id)
+        if known is not None and (known[0] or time.monotonic() - known[1] < KNOWN_S):
+            return known[0]
+        return None
+
     async def is_revoked(self, session_id: SessionId) -> bool:
         """Whether the session was ended, as known at most 2 s ago.
 
         Raises:
             Unavailable: Neither Redis nor PostgreSQL answers.
         """
-        known = self._known.get(session_id)
-        if known is not None and (known[0] or time.monotonic() - known[1] < KNOWN_S):
-            return known[0]
+        known = self.known(session_id)
+        if known is not None:
+            return known
         task = self._asking.get(session_id)
         if task is None:
             task = asyncio.create_task(self._ask(session_id))
@@ -96,21 +103,11 @@ class Revocations:
         except (Unavailable, TimeoutError):
             self._distrust()
             return None
+        if revoked is None and loaded is None:
+            self._fill_later()
+            return None
         return revoked is not None
 
-    async def _load(self) -> None:
-        with translated():
-            if not self._suspect and await self._redis.exists(_LOADED):
-                return
-            await self._redis.ping()
-        doubts = self._doubts
-        async with self._db.transaction() as tx:
-            ended = await SessionLookups(tx).revoked_since(self._life_s)
-        with translated():
-            pipeline = self._redis.pipeline(transaction=True)
-            for session_id in ended:
-                pipeline.set(key("revoked", session_id), b"1", ex=self._life_s)
-            pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
     def _fill_later(self) -> None:
         """Fill Redis from PostgreSQL beside the calls, which ask PostgreSQL themselves until that is done."""
         if self._filling is None and time.monotonic() >= self._avoid_until:
@@ -127,6 +124,19 @@ class Revocations:
             self._distrust()
             _LOG.info("revocations_not_loaded", reason=error.reason)
 
+    async def _load(self) -> None:
+        with translated():
+            if not self._suspect and await self._redis.exists(_LOADED):
+                return
+            await self._redis.ping()
+        doubts = self._doubts
+        async with self._db.transaction() as tx:
+            ended = await SessionLookups(tx).revoked_since(self._life_s)
+        with translated():
+            pipeline = self._redis.pipeline(transaction=True)
+            for session_id in ended:
+                pipeline.set(key("revoked", session_id), b"1", ex=self._life_s)
+            pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
             await pipeline.execute()
         # What could not be written since the reading is not in it.
         self._suspect = self._doubts != doubts
@@ -136,6 +146,7 @@ class Revocations:
         if not self._suspect:
             _LOG.warning("revocations_asked_of_postgres")
         self._suspect = True
+        self._doubts += 1
         self._avoid_until = time.monotonic() + _AVOID_S
 
     def _remember(self, session_id: SessionId, *, revoked: bool, at: float | None = None) -> None:
@@ -145,4 +156,3 @@ class Revocations:
         self._known.move_to_end(session_id)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        self._doubts += 1
