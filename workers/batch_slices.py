@@ -117,8 +117,13 @@ def _rows(path: Path, slice_: int) -> NDArray[np.float32]:
 
 def _write(path: Path, columns: dict[str, NDArray[np.float64]]) -> str:
     """Write scores; the control plane checks them by the digest, so they need not survive a power cut."""
+    # From buffers: pa.array would look for pandas, which this process hides.
+    arrays = [
+        pa.Array.from_buffers(pa.float64(), len(one), [None, pa.py_buffer(one)]) for one in columns.values()
+    ]
+    table = pa.Table.from_arrays(arrays, names=list(columns))
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="none", use_dictionary=False, write_statistics=False)
+    pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
     data = sink.getvalue()
     with written(path, durable=False) as part:
         part.write_bytes(data)

@@ -72,7 +72,7 @@ def predict(session: Session, customers: tuple[str, ...], task: str, horizon: st
     """
     client = session.client
     request = analytics_pb2.PredictRequest(
-        task=TASKS[task], customers=_named(customers), horizon_days=_days(horizon)
+        task=TASKS[task], customers=_named(customers), horizon_days=days_of(horizon)
     )
     found = client.call(client.analytics.Predict, request).predictions
     session.out.result({"predictions": [prediction_data(p) for p in found]}, predictions_table(list(found)))
@@ -99,7 +99,7 @@ def explain(
     request = analytics_pb2.ExplainRequest(
         task=TASKS[task],
         customers=_named(customers),
-        horizon_days=_days(horizon),
+        horizon_days=days_of(horizon),
         top=top,
         method=f"EXPLANATION_METHOD_{method.upper()}",
     )
@@ -178,7 +178,12 @@ def _named(customers: tuple[str, ...]) -> tuple[str, ...]:
     return customers
 
 
-def _days(text: str) -> int:
+def days_of(text: str) -> int:
+    """Days of a horizon such as 90 or 90d; 0 for none.
+
+    Raises:
+        Fault: Something else.
+    """
     if not text:
         return 0
     match = re.fullmatch(r"(\d{1,4})d?", text)

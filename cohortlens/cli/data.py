@@ -45,7 +45,7 @@ def import_command(
         file_name="standard input" if file == "-" else Path(file).name,
         **options,
     )
-    with _open(file) as source:
+    with open_file(file) as source:
         done = run_import(session.client, session.out, wanted, source)
     faults = _faults(session.client, done)
     session.out.result(import_data(done, faults), _text(done, faults))
@@ -163,7 +163,12 @@ def _columns(mapping: tuple[str, ...]) -> dict[str, str]:
     return columns
 
 
-def _open(file: str) -> IO[bytes]:
+def open_file(file: str) -> IO[bytes]:
+    """Open a file for reading; ``-`` is standard input.
+
+    Raises:
+        Fault: ``FILE_UNREADABLE``.
+    """
     if file == "-":
         return sys.stdin.buffer
     try:

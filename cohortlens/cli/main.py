@@ -26,6 +26,11 @@ COMMANDS = {
     "import": ("cohortlens.cli.data", "import_command", "Import transactions from CSV or Parquet."),
     "segment": ("cohortlens.cli.analytics", "segment", "Segment all customers, or some."),
     "predict": ("cohortlens.cli.analytics", "predict", "Predict purchases or spend of customers."),
+    "predict-batch": (
+        "cohortlens.cli.batch",
+        "predict_batch",
+        "Predict for all customers, or for the rows of a file.",
+    ),
     "explain": ("cohortlens.cli.analytics", "explain", "Show why a prediction is what it is."),
     "train": ("cohortlens.cli.analytics", "train", "Train models on the tenant's data."),
     "migrate": ("cohortlens.cli.stack", "migrate", "Bring the database to the newest revision."),

@@ -17,6 +17,7 @@ import grpc
 
 from cohortlens.client.errors import ApiError, from_rpc_error
 from cohortlens.v1 import (
+    analytics_pb2,
     analytics_pb2_grpc,
     auth_pb2,
     auth_pb2_grpc,
@@ -162,6 +163,50 @@ class Client:
             raise from_rpc_error(error) from None
         found: customers_pb2.Import = getattr(reply, "import")
         return found
+
+    def upload_batch_input(
+        self,
+        options: analytics_pb2.BatchInputOptions,
+        read: Callable[[int], bytes],
+        *,
+        timeout_s: float = 300.0,
+    ) -> analytics_pb2.BatchInput:
+        """Upload rows of features for ``PredictBatch``; answers the stored input, every row of it checked.
+
+        Args:
+            options: How to read the file.
+            read: Gives the next bytes, at most as many as asked; empty at the end.
+            timeout_s: Deadline of the upload.
+        """
+
+        def parts() -> Iterator[analytics_pb2.UploadBatchInputRequest]:
+            yield analytics_pb2.UploadBatchInputRequest(options=options)
+            while chunk := read(CHUNK_BYTES):
+                yield analytics_pb2.UploadBatchInputRequest(chunk=chunk)
+
+        self._metadata()  # Log in first: a stream cannot be sent twice.
+        try:
+            reply = self.analytics.UploadBatchInput(parts(), timeout=timeout_s, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+        found: analytics_pb2.BatchInput = reply.input
+        return found
+
+    def download_batch_result(self, batch: str, *, timeout_s: float = 3600.0) -> Iterator[bytes]:
+        """The bytes of a batch's Parquet file, piece by piece.
+
+        Args:
+            batch: Identifier of a batch that succeeded.
+            timeout_s: Deadline of the download.
+        """
+        request = analytics_pb2.DownloadBatchResultRequest(batch=batch)
+        try:
+            for body in self.analytics.DownloadBatchResult(
+                request, timeout=timeout_s, metadata=self._metadata()
+            ):
+                yield body.data
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
 
     def _metadata(self) -> list[tuple[str, str]]:
         with self._lock:
