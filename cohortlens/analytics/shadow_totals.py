@@ -11,6 +11,9 @@ import numpy as np
 from cohortlens.analytics.models import Task
 from cohortlens.analytics.ports import Scores
 
+_SAME = 1e-9
+"""Spread of values, as a share of their mean, below which they are one value."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShadowTotals:
@@ -106,8 +109,15 @@ class ShadowTotals:
     @property
     def correlation(self) -> float | None:
         """Pearson's correlation in [-1, 1]; None when either version answered one value only."""
+        for squares, mean in (
+            (self.champion_squares, self.champion_mean),
+            (self.challenger_squares, self.challenger_mean),
+        ):
+            # Equal values leave distances of some last digits, which correlate by chance.
+            if squares <= self.rows * (_SAME * mean) ** 2:
+                return None
         scale = math.sqrt(self.champion_squares * self.challenger_squares)
-        return max(-1.0, min(1.0, self.products / scale)) if scale > 0 else None
+        return max(-1.0, min(1.0, self.products / scale))
 
     @property
     def outside_ratio(self) -> float:

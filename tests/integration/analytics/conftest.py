@@ -17,6 +17,7 @@ def client():
 @pytest.fixture
 async def world(database, tenants, client, tmp_path):
     """Two tenants, the first with 40 customers and active versions of both models."""
+    from cohortlens.analytics.batches.service import BatchesService
     from cohortlens.analytics.explanations import ExplanationsService
     from cohortlens.analytics.predictions import PredictionsService
     from cohortlens.analytics.reads import AnalyticsReads
@@ -53,6 +54,7 @@ async def world(database, tenants, client, tmp_path):
         promotions=PromotionsService(database, registry, ModelWarmup(client)),
         challengers=ChallengersService(database, registry, ModelWarmup(client)),
         shadow=shadow,
+        batches=BatchesService(database, registry, artifacts.root),
         segmentation=segmentation,
         artifacts=artifacts,
         predictions=PredictionsService(database, features, registry, client, shadow),

@@ -15,6 +15,7 @@ from cohortlens.v1 import models_pb2
 from gateway.servicers.analytics import AnalyticsServicer
 from gateway.servicers.models import ModelsServicer
 from tests.fakes.models import install, prediction_manifest
+from tests.fixtures.waiting import eventually
 
 
 @pytest.fixture
@@ -226,3 +227,32 @@ async def test_every_identifier_of_another_tenant_answers_like_one_that_nobody_h
             fault = refused.value
             answers.append((fault.reason, fault.message, fault.metadata, fault.violations))
         assert answers[0] == answers[1], method.__name__
+
+
+async def test_a_challenger_is_set_told_and_cleared_and_stays_with_its_tenant(served):
+    world, model = served.world, "prediction"
+    await install(world.registry, world.db, world.north.tenant_id, prediction_manifest(loss=0.9, seed=1))
+    asked = models_pb2.GetChallengerRequest(model=model)
+    request = models_pb2.SetChallengerRequest(model=model, version=2, share_ratio=1.0, reason="newer")
+    told = (await served.models.SetChallenger(request, served.north)).challenger
+    assert (told.model, told.version, told.share_ratio) == (model, 2, 1.0)
+    predict = pb.PredictRequest(task=pb.PREDICTION_TASK_SPEND, customers=["external:c6"], horizon_days=30)
+    await served.analytics.Predict(predict, served.north)
+
+    async def compared():
+        return (await served.models.GetChallenger(asked, served.north)).comparisons
+
+    (line,) = await eventually(compared)
+    assert (line.champion_version, line.task, line.horizon_days) == (1, pb.PREDICTION_TASK_SPEND, 30)
+    assert (line.rows, line.mean_difference, line.HasField("correlation")) == (1, 0.0, False)
+    assert line.timed_calls == 1
+    for method in (served.models.GetChallenger, served.models.ClearChallenger):
+        with pytest.raises(NotFound):
+            await method(asked, served.south)
+    assert (await served.models.GetChallenger(asked, served.north)).challenger == told
+    cleared = await served.models.ClearChallenger(
+        models_pb2.ClearChallengerRequest(model=model), served.north
+    )
+    assert cleared == models_pb2.ClearChallengerResponse()
+    with pytest.raises(NotFound):
+        await served.models.GetChallenger(asked, served.north)

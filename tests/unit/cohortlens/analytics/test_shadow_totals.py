@@ -52,3 +52,12 @@ def test_equal_answers_correlate_fully_and_stay_inside():
 def test_a_value_on_the_edge_of_the_interval_is_inside():
     edge = {"value": np.array([5.0, 5.0]), "lower": np.array([4.0, 4.0]), "upper": np.array([6.0, 6.0])}
     assert ShadowTotals.of(edge, {"value": np.array([6.0, 6.000001])}).outside == 1
+
+
+def test_one_value_again_and_again_has_no_correlation_whatever_the_rounding():
+    champion = {name: np.full(7, 8.3265593010612982) for name in ("value", "lower", "upper")}
+    piece = ShadowTotals.of(champion, {"value": np.full(7, 0.21509548622709984)})
+    total = piece
+    for _ in range(300):
+        total = total + piece
+    assert total.correlation is None

@@ -124,3 +124,37 @@ async def test_the_owner_learns_of_every_model_that_comes_or_goes(loader):
     await touch(cache, "a", "b", "a", "c")
 
     assert seen == [["a"], ["a", "b"], ["a", "c"]]
+
+
+async def test_a_version_in_use_answers_while_the_next_one_loads_beside_it(loader):
+    cache = ModelCache(loader, 20)
+    async with cache.use("old") as old:
+        loader.gate.clear()
+        loading = asyncio.create_task(touch(cache, "new"))
+        async with cache.use("old") as again:
+            assert again is old
+        loader.gate.set()
+        await loading
+        assert cache.loaded == ["old", "new"]
+    await touch(cache, "other")
+    assert cache.loaded == ["new", "other"]
+
+
+async def test_switching_between_versions_keeps_within_the_budget(loader):
+    cache = ModelCache(loader, 20)
+    for turn in range(200):
+        await touch(cache, f"v{turn}")
+        assert cache.memory_bytes <= 20
+    assert cache.loaded == ["v198", "v199"]
+
+
+async def test_loading_ahead_is_no_use_and_keeps_the_time_of_the_last_one(loader):
+    cache = ModelCache(loader, 100)
+    await cache.preload("busy", 2.0)
+    await cache.preload("idle", 1.0)
+    await touch(cache, "called")
+    await cache.preload("called", 3.0)
+    assert cache.loaded == ["idle", "busy", "called"]
+    assert cache.used_since(1.5).keys() == {"busy", "called"}
+    assert cache.used_since(0.0)["busy"] == 2.0
+    assert loader.calls == ["busy", "idle", "called"]
