@@ -172,6 +172,10 @@ profile-serving: setup-dev ## Where each microsecond of a Predict goes; ARGS="--
 bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and time it
 	$(MAIN)/python -m load.bench.importing $(DATA)
 
+.PHONY: soak-replica
+soak-replica: setup-dev ## A replica's memory over 200,000 requests and 200 model switches
+	$(MAIN)/python -m load.bench.soak
+
 $(STATE)/bench-%: $(LOCKS)/bench-%.lock | $(STATE)/python
 	@echo "setup: the reference environment $* (.venv-bench-$*)"
 	@test -x .venv-bench-$*/bin/python || $(PYTHON) -m venv .venv-bench-$*
