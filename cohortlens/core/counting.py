@@ -94,12 +94,12 @@ class _Family(Collector, Generic[SeriesT]):
         self._name = name.removesuffix("_total") if self.kind == "counter" else name
         self._documentation = documentation
         self._label_names = tuple(labels)
-        self._make = make
+        self._make: Callable[[], SeriesT] = make
         self._series: dict[tuple[str, ...], SeriesT] = {}
         registry.register(self)
 
     def labels(self, *values: object) -> SeriesT:
-        """The series of these values of the labels, made when there is none; keep it where calls are counted."""
+        """The series of these values of the labels, made when there is none; keep it to count often."""
         key = tuple(map(str, values))
         if len(key) != len(self._label_names):
             raise ValueError(f"{self._name} has the labels {', '.join(self._label_names)}; got {key}")

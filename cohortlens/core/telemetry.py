@@ -130,7 +130,7 @@ class Logger:
 
         Args:
             level: Numeric level.
-            members: All fields of the line beside ts, level, event and logger, as the inside of a JSON object.
+            members: All fields but ts, level, event and logger, as the inside of a JSON object.
         """
         if not self._logger.isEnabledFor(level):
             return

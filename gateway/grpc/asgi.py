@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
@@ -25,6 +25,7 @@ from gateway.grpc.framing import (
 )
 from gateway.grpc.status import status_headers
 from gateway.interceptors.chain import Call, CallFailed, Chain, MethodInfo
+from gateway.interceptors.metadata import Metadata
 from gateway.interceptors.request_id import parse_grpc_timeout
 
 Scope = MutableMapping[str, Any]
@@ -59,12 +60,12 @@ class GrpcDoor:
     ) -> None:
         self._chain = chain
         self._methods = chain.table.methods
-        self._max_request_bytes = max_request_bytes
-        self._max_response_bytes = max_response_bytes
+        self._limits = _Limits(max_request_bytes, max_response_bytes)
+        self._patience = _Patience()
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Serve one call."""
-        metadata = _metadata(scope["headers"])
+        metadata = Metadata(scope["headers"])
         refused = _refused(scope, metadata)
         if refused is not None:
             await _answer(send, refused, [(b"content-type", b"text/plain")])
@@ -75,15 +76,10 @@ class GrpcDoor:
             telemetry.ERRORS.labels(fault.reason).inc()
             await _answer(send, 200, [_CONTENT_TYPE, *status_headers(CallFailed(fault, ""))])
             return
-        await self._serve(_call(scope, metadata, method), receive, send)
-
-    async def _serve(self, call: Call, receive: Receive, send: SendEvent) -> None:
-        exchange = _Exchange(call, receive, send, self._max_request_bytes, self._max_response_bytes)
+        call = _call(scope, metadata, method)
+        exchange = _Exchange(call, receive, send, self._limits, self._patience)
         try:
-            if call.method.client_streaming:
-                await self._streaming_in(call, exchange)
-            else:
-                await self._single_in(call, exchange)
+            await self._run(call, exchange)
             await exchange.end(None)
         except CallFailed as failure:
             await exchange.end(failure)
@@ -97,67 +93,95 @@ class GrpcDoor:
         finally:
             exchange.close()
 
-    async def _single_in(self, call: Call, exchange: _Exchange) -> None:
-        call.read = exchange.read
-        if call.method.server_streaming:
-            await self._chain.server_stream(call, None, exchange.send_message)
-        else:
+    def _run(self, call: Call, exchange: _Exchange) -> Awaitable[Any]:
+        method, chain = call.method, self._chain
+        if not method.client_streaming:
+            call.read = exchange.read
+        if not method.server_streaming:
             call.encoder = exchange.encode
-            await self._chain.unary(call)
-            exchange.last = call.encoded
+            return (
+                chain.client_stream(call, exchange.stream()) if method.client_streaming else chain.unary(call)
+            )
+        if method.client_streaming:
+            return chain.bidi_stream(call, exchange.stream(), exchange.send_message)
+        return chain.server_stream(call, None, exchange.send_message)
 
-    async def _streaming_in(self, call: Call, exchange: _Exchange) -> None:
-        payloads = exchange.stream()
-        if call.method.server_streaming:
-            await self._chain.bidi_stream(call, payloads, exchange.send_message)
-        else:
-            call.encoder = exchange.encode
-            await self._chain.client_stream(call, payloads)
-            exchange.last = call.encoded
+
+class _Limits(NamedTuple):
+    """Largest messages, bytes."""
+
+    request: int
+    response: int
+
+
+class _Patience:
+    """Begins to watch for the caller's leaving once a call has taken a while; one timer for all calls."""
+
+    def __init__(self) -> None:
+        self._young: set[_Exchange] = set()
+        self._older: set[_Exchange] = set()
+        self._swept = False
+
+    def add(self, exchange: _Exchange) -> None:
+        """A call has read its request."""
+        self._young.add(exchange)
+        if not self._swept:
+            self._swept = True
+            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._sweep)
+
+    def remove(self, exchange: _Exchange) -> None:
+        """A call is over."""
+        self._young.discard(exchange)
+        self._older.discard(exchange)
+
+    def _sweep(self) -> None:
+        for exchange in self._older:
+            exchange.watch()
+        self._older, self._young = self._young, set()
+        self._swept = bool(self._older)
+        if self._swept:
+            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._sweep)
 
 
 class _Exchange:
-    """The two directions of one call.
+    """The two directions of one call."""
 
-    Attributes:
-        last: Frame of a unary reply; it leaves together with the end of the body.
-    """
+    # Most calls leave these as they are.
+    _reader: asyncio.Task[None] | None = None
+    _left = False
+    _started = False
+    _ended = False
 
     def __init__(
-        self, call: Call, receive: Receive, send: SendEvent, max_request_bytes: int, max_response_bytes: int
+        self, call: Call, receive: Receive, send: SendEvent, limits: _Limits, patience: _Patience
     ) -> None:
         self._call = call
         self._receive = receive
         self._send = send
-        self._max_request_bytes = max_request_bytes
-        self._max_response_bytes = max_response_bytes
+        self._limits = limits
+        self._patience = patience
         self._encoding = call.header("grpc-encoding") or ""
         self._compress = self._encoding == "gzip" and "gzip" in (call.header("grpc-accept-encoding") or "")
-        self._task = asyncio.current_task()
-        self._reader: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._left = False
-        self._started = False
-        self._ended = False
-        self.last = b""
+        self._task = call.task
 
     async def read(self) -> bytes:
         """The one message of a unary request; from its end on, the caller's leaving cancels the call."""
         event = await self._receive()
         body: bytes = event.get("body", b"")
         while event.get("more_body", False):
-            if len(body) > self._max_request_bytes + _PREFIX_BYTES:
-                raise too_large(self._max_request_bytes)
+            if len(body) > self._limits.request + _PREFIX_BYTES:
+                raise too_large(self._limits.request)
             event = await self._receive()
             body += event.get("body", b"")
         if event["type"] == "http.disconnect":
             self._cancel()
             await asyncio.sleep(0)
         self._call.request_bytes = len(body)
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
-        return single_message(body, self._encoding, self._max_request_bytes)
+        self._patience.add(self)
+        return single_message(body, self._encoding, self._limits.request)
 
-    def _start_watch(self) -> None:
+    def watch(self) -> None:
+        """Cancel the call from now on when its caller leaves."""
         self._reader = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -186,7 +210,7 @@ class _Exchange:
         await self._watch()
 
     async def _messages(self, chunks: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
-        reader = FrameReader(self._encoding, self._max_request_bytes)
+        reader = FrameReader(self._encoding, self._limits.request)
         while (chunk := await chunks.get()) is not None:
             self._call.request_bytes += len(chunk)
             for message in reader.feed(chunk):
@@ -206,7 +230,7 @@ class _Exchange:
 
     def encode(self, reply: Message) -> bytes:
         """A reply as a frame; raises ResourceExhausted when it is too large."""
-        return frame(reply.SerializeToString(), compress=self._compress, max_bytes=self._max_response_bytes)
+        return frame(reply.SerializeToString(), compress=self._compress, max_bytes=self._limits.response)
 
     async def send_message(self, reply: Message) -> None:
         """Send one message of a reply stream, waiting while the caller does not read."""
@@ -231,52 +255,52 @@ class _Exchange:
         if self._ended:
             return
         self._ended = True
+        call = self._call
         trailers = _OK_TRAILERS if failure is None else status_headers(failure)
-        trailers = [*trailers, *_encoded(self._call.response_trailers)]
-        if self.last:
+        if call.response_trailers:
+            trailers = [*trailers, *_encoded(call.response_trailers)]
+        last = call.encoded if failure is None else b""
+        if last:
             await self._start()
         if not self._started:
-            headers = [_CONTENT_TYPE, _ACCEPT, *_encoded(self._call.response_headers), *trailers]
+            headers = [_CONTENT_TYPE, _ACCEPT, *_encoded(call.response_headers), *trailers]
             await _answer(self._send, 200, headers)
             return
-        await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
         await self._send({"type": "http.response.trailers", "headers": trailers})
 
     def close(self) -> None:
         """Stop watching and reading, let go of the call."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._patience.remove(self)
         if self._reader is not None:
             self._reader.cancel()
         # Call and exchange hold each other; apart, they are freed at once and leave the collector nothing.
         self._call.read = self._call.encoder = None
 
 
-def _metadata(headers: list[tuple[bytes, bytes]]) -> dict[str, list[str]]:
-    metadata: dict[str, list[str]] = {}
-    for name, value in headers:
-        metadata.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
-    return metadata
-
-
-def _refused(scope: Scope, metadata: dict[str, list[str]]) -> int | None:
+def _refused(scope: Scope, metadata: Metadata) -> int | None:
     if scope["http_version"] != "2":
         return 505
     if scope["method"] != "POST":
         return 405
-    content_type = metadata["content-type"][0]
+    content_type = metadata.first("content-type") or ""
     if content_type in _CONTENT_TYPES:
         return None
     return None if content_type.partition(";")[0].strip().lower() in _CONTENT_TYPES else 415
 
 
-def _call(scope: Scope, metadata: dict[str, list[str]], method: MethodInfo) -> Call:
-    timeout_s, fault = None, None
-    if "grpc-timeout" in metadata:
-        timeout_s, fault = parse_grpc_timeout(metadata["grpc-timeout"][0])
+def _call(scope: Scope, metadata: Metadata, method: MethodInfo) -> Call:
+    timeout = metadata.first("grpc-timeout")
+    timeout_s, fault = parse_grpc_timeout(timeout) if timeout is not None else (None, None)
     client = scope.get("client")
     return Call(
-        "grpc", method, metadata, peer=client[0] if client else "", timeout_s=timeout_s, timeout_fault=fault
+        "grpc",
+        method,
+        metadata,
+        peer=client[0] if client else "",
+        timeout_s=timeout_s,
+        timeout_fault=fault,
+        task=asyncio.current_task(),
     )
 
 

@@ -56,13 +56,13 @@ class AuthnStep:
 
 
 def _bearer(call: Call) -> str:
-    values = call.metadata.get("authorization", [])
+    values = call.metadata.values("authorization")
     if not values:
         raise Unauthenticated("this call needs an access token: authorization: Bearer <token>")
     if len(values) > 1:
         raise Unauthenticated("exactly one authorization header is allowed")
     scheme, _, token = values[0].partition(" ")
     token = token.strip(" ")
-    if scheme.lower() != "bearer" or not token or len(token) > _TOKEN_CHARACTERS_MAX:
+    if (scheme != "Bearer" and scheme.lower() != "bearer") or not 0 < len(token) <= _TOKEN_CHARACTERS_MAX:
         raise Unauthenticated("the authorization header must read: Bearer <token>")
     return token

@@ -8,14 +8,16 @@ stream, so a step's ``finally`` is the end of the call.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.errors import Code, CohortLensError
+from gateway.interceptors.metadata import Metadata
 from gateway.registry import MethodInfo, MethodTable
 
 __all__ = ["ORDER", "Call", "CallFailed", "Chain", "MethodInfo", "MethodTable", "Proceed", "Send", "Step"]
@@ -41,10 +43,11 @@ class Call:
     Attributes:
         door: grpc, http, ...
         method: The RPC.
-        metadata: Request metadata: lower-case name to its values, in order; ``-bin`` values stay base64.
+        metadata: Request metadata.
         peer: Address of the connection's other end.
         timeout_s: Seconds the caller gives; None for the default of the method.
         timeout_fault: Why the caller's timeout cannot be read; raised inside the ``errors`` step.
+        task: The task that runs the call; asked of the loop when None.
         decoder: Makes a request message of one payload; raises CohortLensError or DecodeError.
         payload: The raw request of a unary request.
         read: Reads the payload when the door has not yet; run within the deadline and after ``authn``,
@@ -70,76 +73,49 @@ class Call:
         response_bytes: Size of what was sent, counted by the door.
     """
 
-    __slots__ = (
-        "_context",
-        "code",
-        "deadline",
-        "decoder",
-        "door",
-        "encoded",
-        "encoder",
-        "failure",
-        "metadata",
-        "method",
-        "payload",
-        "payloads",
-        "peer",
-        "principal",
-        "read",
-        "reply",
-        "request",
-        "request_bytes",
-        "request_id",
-        "requests",
-        "response_bytes",
-        "response_headers",
-        "response_trailers",
-        "send",
-        "started",
-        "timeout_fault",
-        "timeout_s",
-        "trace_id",
-    )
+    # Most calls leave most of these as they are, so they are set where they differ.
+    payload: Any = None
+    read: Callable[[], Awaitable[Any]] | None = None
+    payloads: AsyncIterator[Any] | None = None
+    request: Message | None = None
+    requests: AsyncIterator[Message] | None = None
+    reply: Message | None = None
+    encoder: Callable[[Message], bytes] | None = None
+    encoded = b""
+    send: Send | None = None
+    request_id = ""
+    trace_id = ""
+    principal: Principal | None = None
+    code = Code.OK
+    failure: CallFailed | None = None
+    request_bytes = 0
+    response_bytes = 0
+    _context: RequestContext | None = None
 
     def __init__(
         self,
         door: str,
         method: MethodInfo,
-        metadata: dict[str, list[str]],
+        metadata: Metadata | Mapping[str, Sequence[str]],
         *,
         peer: str = "",
         timeout_s: float | None = None,
         timeout_fault: CohortLensError | None = None,
         decoder: Decoder | None = None,
+        task: asyncio.Task[Any] | None = None,
     ) -> None:
         self.door = door
         self.method = method
-        self.metadata = metadata
+        self.metadata = metadata if type(metadata) is Metadata else Metadata.of(metadata)  # type: ignore[arg-type]
         self.peer = peer
         self.timeout_s = timeout_s
         self.timeout_fault = timeout_fault
         self.decoder: Decoder = decoder or method.input_class.FromString
-        self.payload: Any = None
-        self.read: Callable[[], Awaitable[Any]] | None = None
-        self.payloads: AsyncIterator[Any] | None = None
-        self.request: Message | None = None
-        self.requests: AsyncIterator[Message] | None = None
-        self.reply: Message | None = None
-        self.encoder: Callable[[Message], bytes] | None = None
-        self.encoded = b""
-        self.send: Send | None = None
-        self.request_id = ""
-        self.trace_id = ""
+        self.task = task
         self.started = time.monotonic()
         self.deadline = self.started + method.default_deadline_s
-        self.principal: Principal | None = None
         self.response_headers: list[tuple[str, str]] = []
         self.response_trailers: list[tuple[str, str]] = []
-        self.code = Code.OK
-        self.failure: CallFailed | None = None
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self._context: RequestContext | None = None
 
     @property
     def context(self) -> RequestContext:
@@ -150,8 +126,7 @@ class Call:
 
     def header(self, name: str) -> str | None:
         """The first value of a metadata entry, by lower-case name."""
-        values = self.metadata.get(name)
-        return values[0] if values else None
+        return self.metadata.first(name)
 
     def decode(self, payload: Any) -> Message:
         """One raw request as a message, through the door's decoder."""

@@ -115,7 +115,7 @@ class ErrorsStep:
             raise self._failed(call, error) from error
         except asyncio.CancelledError:
             failure = self._failed(call, Cancelled("the work was cancelled"))
-            task = asyncio.current_task()
+            task = call.task or asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             raise failure from None
@@ -136,7 +136,7 @@ def unexpected() -> Internal:
 
 async def _until(call: Call, proceed: Proceed, left_s: float) -> None:
     # asyncio.timeout with what this one place needs; it costs half.
-    task, expired = asyncio.current_task(), False
+    task, expired = call.task or asyncio.current_task(), False
     assert task is not None
 
     def expire() -> None:

@@ -70,6 +70,15 @@ class Violations:
         )
 
 
+class _AnyViolation(Violations):
+    """Stops the walk at the first violation and keeps none."""
+
+    def add(self, path: str, description: str) -> None:  # noqa: ARG002 - nobody will read them
+        raise _EnoughError
+
+
+_ANY = _AnyViolation()
+
 FieldCheck = Callable[[Message, str, Violations], None]
 
 
@@ -88,6 +97,13 @@ class MessageValidator:
 
     def check(self, message: Message) -> None:
         """Raise InvalidArgument if anything is wrong with ``message``."""
+        try:
+            # Most messages are right: the first look gathers nothing and names nothing.
+            self.walk(message, "", _ANY)
+        except _EnoughError:
+            self._refuse(message)
+
+    def _refuse(self, message: Message) -> None:
         violations = Violations()
         with contextlib.suppress(_EnoughError):
             self.walk(message, "", violations)
@@ -186,12 +202,15 @@ def _repeated(
     value_check: ValueCheck | None,
     nested: MessageValidator | None,
 ) -> FieldCheck:
-    name, size = field.name, _size_check(rules, "items")
+    name, size, required = field.name, _size_check(rules, "items"), rules.required
     # A pass or two in C over a long vector; only one that may be at fault is looked at value by value.
     in_bulk = _bulk_check(rules) if field.cpp_type in _FLOATS else None
 
     def check(message: Message, prefix: str, violations: Violations) -> None:
-        values, path = getattr(message, name), prefix + name
+        values = getattr(message, name)
+        if not values and not required:
+            return
+        path = prefix + name
         if wrong := size(values):
             violations.add(path, wrong)
         elif nested is not None:
@@ -210,7 +229,8 @@ def _bulk_check(rules: common_pb2.FieldRules) -> Callable[[Sequence[float]], boo
     nan_allowed = rules.allow_nan
 
     def check(values: Sequence[float]) -> bool:
-        return math.isfinite(sum(values)) or (nan_allowed and math.inf not in map(abs, values))
+        numbers = values[:]  # a list in one step; to iterate the field itself costs several times as much
+        return math.isfinite(sum(numbers)) or (nan_allowed and math.inf not in map(abs, numbers))
 
     return check
 
