@@ -26,7 +26,8 @@ def main() -> int:
         for fault in error.faults:
             _say(f"error SETTINGS_INVALID: {fault}")
         return 2
-    os.environ.update(ray_environment(secrets.token_hex(32)))
+    token = config.ray_token.reveal() if config.spans_hosts else secrets.token_hex(32)
+    os.environ.update(ray_environment(token, spans_hosts=config.spans_hosts, port=config.ray_port))
     # Replicas run in other folders, so paths must not depend on the present one.
     config = replace(config, data_dir=config.data_dir.absolute(), artifact_dir=config.artifacts)
     return _supervise(config)
@@ -37,12 +38,14 @@ def _supervise(config: WorkerConfig) -> int:
     # Ray reads its environment when it is imported, hence these imports come after it is set.
     from cohortlens.core.telemetry import configure_logging  # noqa: PLC0415
     from workers.ray_cluster import ClusterFault  # noqa: PLC0415
+    from workers.ray_member import RayMember  # noqa: PLC0415
     from workers.supervisor import Supervisor  # noqa: PLC0415
 
     # Standard output is for the one line that tells of readiness.
     configure_logging(config.log_level, config.log_format, sys.stderr)
     try:
-        return Supervisor(config, _announce).run()
+        runner = RayMember if config.ray_head else Supervisor
+        return runner(config, _announce).run()
     except ClusterFault as fault:
         _say(f"error {fault.reason}: {fault}")
         return 2

@@ -6,13 +6,16 @@ Serve places, checks, restarts and drains; calls never pass through it, they go 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, TypedDict
 
+import ray
 from ray import serve
 from ray.serve import RunTarget
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
+from cohortlens.core.config import SettingsInvalid
 from cohortlens.core.telemetry import configure_logging
 from workers.config import WorkerConfig
 from workers.deployments.base import GRACE_S, LEAVE_S, Replica
@@ -49,6 +52,7 @@ class Served:
         from workers.runtime.bundle import Bundle  # noqa: PLC0415
 
         confine()
+        config = here(config)
         configure_logging(config.log_level, config.log_format)
         store = LocalArtifactStore(config.artifacts)
 
@@ -103,6 +107,22 @@ class ScalingServed(Served):
     def _work(self) -> Work:
         record = self._replica.record()
         return Work(record.rows_in_flight, record.queue_ms / 1000)
+
+
+def here(config: WorkerConfig) -> WorkerConfig:
+    """The settings as they hold on the host of this replica: the supervisor's are those of the first host.
+
+    Raises:
+        SettingsInvalid: A replica must not listen on this host's address: TLS is missing.
+    """
+    if not config.spans_hosts:
+        return config
+    mine = ray.get_runtime_context().get_node_id()
+    address = next(one["NodeManagerAddress"] for one in ray.nodes() if one["NodeID"] == mine)
+    found = replace(config, bind=address)
+    if faults := found.faults():
+        raise SettingsInvalid(faults)
+    return found
 
 
 def targets(config: WorkerConfig) -> list[RunTarget]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cohortlens.core.config import Duration, SettingsInvalid, setting
-from cohortlens.core.settings import SharedConfig
+from workers.cluster_config import ClusterConfig
 
 SOCKET_PATH_LIMIT = 107
 """Bytes that the kernel allows for the path of a Unix socket."""
@@ -19,7 +19,7 @@ _LONGEST_RAY_SOCKET = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasm
 
 
 @dataclass(frozen=True)
-class WorkerConfig(SharedConfig):
+class WorkerConfig(ClusterConfig):
     """How much the workers may use, beside what every process reads."""
 
     replicas: int = setting("REPLICAS", 1, "replicas of each worker deployment; the least, when they scale")
@@ -119,7 +119,7 @@ class WorkerConfig(SharedConfig):
         ):
             if value < least:
                 found.append(f"COHORTLENS_{name}={value}: expected at least {least}")
-        found += self._listen_faults()
+        found += self._listen_faults() + self.cluster_faults(self.bind)
         for name, share in (
             ("SCALE_TARGET_BUSY", self.scale_target_busy),
             ("SCALE_TARGET_QUEUE", self.scale_target_queue),
@@ -129,17 +129,19 @@ class WorkerConfig(SharedConfig):
         return found
 
 
-def ray_environment(token: str) -> dict[str, str]:
+def ray_environment(token: str, *, spans_hosts: bool = False, port: int = 0) -> dict[str, str]:
     """Variables that every Ray process of the worker side must see before ray is imported.
 
     Args:
         token: Secret that Ray's processes show one another.
+        spans_hosts: Whether other hosts belong to the worker side.
+        port: Port on which they are taken in; 0 for any free one.
     """
-    return {
+    # The second form confines Ray's own listeners to loopback together with the node address.
+    where = {"RAY_GCS_SERVER_PORT": str(port)} if spans_hosts else {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    return where | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
-        # Confines Ray's own listeners to loopback together with the node address.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # No process waits idle for work: replicas are started once, a training brings its own.

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import shutil
+import signal
 import stat
 import threading
 import time
@@ -21,7 +22,6 @@ from workers import ray_trims
 from workers.app import DEPLOYMENTS, targets
 from workers.batch_task import BATCH_RESOURCE
 from workers.config import WorkerConfig
-from workers.deployments.loopback import LOOPBACK
 from workers.ray_leftovers import reap
 from workers.training_task import TRAINING_RESOURCE
 
@@ -78,6 +78,7 @@ class RayCluster:
         ray_trims.trim()
         # Ray tells at each start that a later release drops pydantic 1; the lock file pins this one.
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         ray.init(
             address="local",
             # Ray starts as many processes at once as it counts processors; trainings are limited apart.
@@ -89,9 +90,12 @@ class RayCluster:
             log_to_driver=False,
             configure_logging=False,
             runtime_env={"worker_process_setup_hook": "workers.pandas_import.hide_pandas"},
-            _node_ip_address=LOOPBACK,
+            _node_ip_address=config.bind,
             _temp_dir=str(config.ray_dir),
         )
+        for number, handler in handlers.items():
+            # Ray's own would abort the process in the middle of a deployment and leave its processes behind.
+            signal.signal(number, handler)
         serve.start(proxy_location="Disabled")
         serve.run_many(targets(config))
 

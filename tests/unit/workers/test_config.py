@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cohortlens.core.config import SettingsInvalid, read
-from workers.config import SOCKET_PATH_LIMIT, WorkerConfig
+from workers.config import SOCKET_PATH_LIMIT, WorkerConfig, ray_environment
 
 
 def config(**environ: str) -> WorkerConfig:
@@ -69,6 +69,50 @@ def test_a_scale_that_cannot_work_is_refused_with_what_is_expected():
         "COHORTLENS_REPLICAS_MAX=2: expected at least 3",
         "COHORTLENS_SCALE_TARGET_BUSY=0: expected more than 0",
     ]
+
+
+TOKEN = "0123456789abcdef" * 2
+HOSTS = {"REDIS_URL": "redis://10.0.0.1:6379/0", "RAY_TOKEN": TOKEN, "ARTIFACT_DIR": "/srv/artifacts"}
+
+
+def test_hosts_join_over_a_private_address_with_a_token_and_shared_artifacts():
+    assert config(**HOSTS, RAY_PORT="6380").cluster_faults("10.0.0.2") == []
+    assert config(**HOSTS, RAY_HEAD="10.0.0.2:6380").cluster_faults("10.0.0.3") == []
+    assert not config().spans_hosts
+
+
+@pytest.mark.parametrize(
+    ("bind", "changed", "told"),
+    [
+        ("10.0.0.2", {"RAY_TOKEN": "short"}, "COHORTLENS_RAY_TOKEN=****: expected 32 or more"),
+        (
+            "10.0.0.2",
+            {"ARTIFACT_DIR": ""},
+            "COHORTLENS_ARTIFACT_DIR='': expected a folder that every host sees",
+        ),
+        ("8.8.8.8", {}, "COHORTLENS_WORKER_BIND=8.8.8.8: expected an address of a private network"),
+        ("127.0.0.1", {}, "COHORTLENS_WORKER_BIND=127.0.0.1: expected the address under which"),
+        ("10.0.0.2", {"RAY_HEAD": "10.0.0.9:6380"}, "COHORTLENS_RAY_PORT=6380: expected 0 beside"),
+        ("10.0.0.2", {"RAY_PORT": "0", "RAY_HEAD": "host"}, "COHORTLENS_RAY_HEAD=host: expected host:port"),
+    ],
+)
+def test_several_hosts_without_what_keeps_others_out_are_refused(bind, changed, told):
+    [fault] = config(**{**HOSTS, "RAY_PORT": "6380", **changed}).cluster_faults(bind)
+
+    assert fault.startswith(told)
+
+
+def test_a_host_of_several_on_loopback_is_refused_with_all_other_faults():
+    assert any("COHORTLENS_WORKER_BIND" in fault for fault in config(**HOSTS, RAY_PORT="6380").faults())
+
+
+def test_one_host_confines_ray_to_loopback_and_several_open_the_port_they_were_given():
+    alone, several = ray_environment(TOKEN), ray_environment(TOKEN, spans_hosts=True, port=6380)
+
+    assert alone["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in several
+    assert several["RAY_GCS_SERVER_PORT"] == "6380"
+    assert {one["RAY_AUTH_MODE"] for one in (alone, several)} == {"token"}
 
 
 def test_a_setting_of_another_type_is_refused():
