@@ -94,6 +94,102 @@ class PredictResponse(_message.Message):
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
     def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ...) -> None: ...
 
+class PredictStreamRequest(_message.Message):
+    __slots__ = ("correlation_id", "task", "vectors", "horizon_days", "schema_hash")
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    correlation_id: str
+    task: PredictionTask
+    vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
+    horizon_days: int
+    schema_hash: str
+    def __init__(self, correlation_id: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+
+class FieldFault(_message.Message):
+    __slots__ = ("field", "description")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    description: str
+    def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
+class RequestFault(_message.Message):
+    __slots__ = ("code", "reason", "message", "violations", "retry_delay_s")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_S_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: str
+    message: str
+    violations: _containers.RepeatedCompositeFieldContainer[FieldFault]
+    retry_delay_s: float
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., violations: _Optional[_Iterable[_Union[FieldFault, _Mapping]]] = ..., retry_delay_s: _Optional[float] = ...) -> None: ...
+
+class PredictStreamResponse(_message.Message):
+    __slots__ = ("predictions", "correlation_id", "position", "fault")
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
+    correlation_id: str
+    position: int
+    fault: RequestFault
+    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., correlation_id: _Optional[str] = ..., position: _Optional[int] = ..., fault: _Optional[_Union[RequestFault, _Mapping]] = ...) -> None: ...
+
+class TensorHeader(_message.Message):
+    __slots__ = ("task", "horizon_days", "schema_hash", "columns", "model_version")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    task: PredictionTask
+    horizon_days: int
+    schema_hash: str
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    model_version: int
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., model_version: _Optional[int] = ...) -> None: ...
+
+class TensorChunk(_message.Message):
+    __slots__ = ("sequence", "rows", "values")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    rows: int
+    values: bytes
+    def __init__(self, sequence: _Optional[int] = ..., rows: _Optional[int] = ..., values: _Optional[bytes] = ...) -> None: ...
+
+class ScoreTensorRequest(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: TensorHeader
+    chunk: TensorChunk
+    def __init__(self, header: _Optional[_Union[TensorHeader, _Mapping]] = ..., chunk: _Optional[_Union[TensorChunk, _Mapping]] = ...) -> None: ...
+
+class ScoreTensorResponse(_message.Message):
+    __slots__ = ("sequence", "rows", "value", "lower", "upper", "model_version")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOWER_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    rows: int
+    value: bytes
+    lower: bytes
+    upper: bytes
+    model_version: int
+    def __init__(self, sequence: _Optional[int] = ..., rows: _Optional[int] = ..., value: _Optional[bytes] = ..., lower: _Optional[bytes] = ..., upper: _Optional[bytes] = ..., model_version: _Optional[int] = ...) -> None: ...
+
 class SegmentRequest(_message.Message):
     __slots__ = ("customers", "vectors", "schema_hash")
     CUSTOMERS_FIELD_NUMBER: _ClassVar[int]

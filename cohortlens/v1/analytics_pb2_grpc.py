@@ -81,6 +81,16 @@ class AnalyticsServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.DownloadBatchResultRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.PredictStream = channel.stream_stream(
+                '/cohortlens.v1.AnalyticsService/PredictStream',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.PredictStreamRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.PredictStreamResponse.FromString,
+                _registered_method=True)
+        self.ScoreTensor = channel.stream_stream(
+                '/cohortlens.v1.AnalyticsService/ScoreTensor',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.ScoreTensorRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ScoreTensorResponse.FromString,
+                _registered_method=True)
         self.GetPrediction = channel.unary_unary(
                 '/cohortlens.v1.AnalyticsService/GetPrediction',
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.GetPredictionRequest.SerializeToString,
@@ -199,6 +209,25 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PredictStream(self, request_iterator, context):
+        """Predicts feature vectors of many messages on one stream. Each message is answered by itself with its
+        correlation_id, as soon as it is ready: answers may come in another order. A bad message is answered with its
+        own fault and does not end the stream. At most 32 messages are worked on at once; then no more are read.
+        Nothing is stored. gRPC only: over HTTP the answer is STREAMING_NOT_SUPPORTED; use Predict there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoreTensor(self, request_iterator, context):
+        """Scores a table of features chunk by chunk, as raw numbers: a header, then chunks of 1 to 8,192 rows. Answers keep
+        the order of the chunks; two chunks are worked on at once. The first fault ends the stream, behind the answers of
+        the chunks before it. Nothing is stored. gRPC only: over HTTP the answer is STREAMING_NOT_SUPPORTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPrediction(self, request, context):
         """One stored prediction.
         """
@@ -302,6 +331,16 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.DownloadBatchResult,
                     request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.DownloadBatchResultRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'PredictStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.PredictStream,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.PredictStreamRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.PredictStreamResponse.SerializeToString,
+            ),
+            'ScoreTensor': grpc.stream_stream_rpc_method_handler(
+                    servicer.ScoreTensor,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ScoreTensorRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.ScoreTensorResponse.SerializeToString,
             ),
             'GetPrediction': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPrediction,
@@ -588,6 +627,60 @@ class AnalyticsService:
             '/cohortlens.v1.AnalyticsService/DownloadBatchResult',
             cohortlens_dot_v1_dot_analytics__pb2.DownloadBatchResultRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cohortlens.v1.AnalyticsService/PredictStream',
+            cohortlens_dot_v1_dot_analytics__pb2.PredictStreamRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.PredictStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreTensor(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cohortlens.v1.AnalyticsService/ScoreTensor',
+            cohortlens_dot_v1_dot_analytics__pb2.ScoreTensorRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.ScoreTensorResponse.FromString,
             options,
             channel_credentials,
             insecure,

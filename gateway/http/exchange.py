@@ -58,6 +58,8 @@ class Exchange:
         self._left = False
         self._body_over = False
         timeout_s, fault = headers.timeout(request.head)
+        if self._route.method.kind == "bidi_stream":
+            fault = faults.streaming_unsupported()
         self._call = Call(
             "http",
             self._route.method,
@@ -179,9 +181,8 @@ class Exchange:
         writer = StreamWriter(self._send, self._routes.strict, media, self._headers, raw=self._raw_reply)
         try:
             if self._route.method.client_streaming:
-                # The whole body is read before the first reply: HTTP/1.1 clients cannot do both at once.
-                stream = self._stream_body()
-                await self._chain.bidi_stream(self._call, self._requests(stream), writer.message)
+                # Refused within the chain, so that it is logged and counted: nothing is read.
+                await self._chain.bidi_stream(self._call, _nothing(), writer.message)
             else:
                 self._call.read = self._read
                 await self._chain.server_stream(self._call, None, writer.message)
@@ -253,3 +254,8 @@ class Exchange:
             self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+
+
+async def _nothing() -> AsyncIterator[Any]:
+    return
+    yield

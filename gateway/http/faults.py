@@ -48,6 +48,13 @@ _TITLES: Final[dict[int, str]] = {
 }
 
 
+def streaming_unsupported() -> Unimplemented:
+    """A call with streams both ways: HTTP/1.1 clients cannot send and read at once."""
+    return Unimplemented(
+        "this call streams both ways and is there over gRPC only", reason="STREAMING_NOT_SUPPORTED"
+    )
+
+
 def route_not_found() -> NotFound:
     """No route has this path."""
     return NotFound("no such path", reason="ROUTE_NOT_FOUND")

@@ -58,6 +58,7 @@ REASONS: Final[dict[str, Code]] = {
     "VALUE_INVALID": Code.INVALID_ARGUMENT,
     "VALUE_NOT_FINITE": Code.INVALID_ARGUMENT,
     "VERSION_NOT_LOADABLE": Code.FAILED_PRECONDITION,
+    "STREAMING_NOT_SUPPORTED": Code.UNIMPLEMENTED,
     "VERSION_NOT_READY": Code.FAILED_PRECONDITION,
     "WORKERS_UNAVAILABLE": Code.UNAVAILABLE,
 }
@@ -171,7 +172,7 @@ class _Builder:
             operation["x-cohortlens-scopes"] = list(method.policy.scopes)
         if method.policy.feature:
             operation["x-cohortlens-feature"] = method.policy.feature
-        if route.rule.body:
+        if route.rule.body and method.kind != "bidi_stream":
             operation["requestBody"] = self._body(route)
         return operation
 
@@ -232,6 +233,8 @@ class _Builder:
 
     def _responses(self, route: Route) -> dict[str, Any]:
         output: Any = route.method.descriptor.output_type
+        if route.method.kind == "bidi_stream":
+            return _failures(route)
         if output.full_name == HTTP_BODY:
             return {"200": _RAW_REPLY, **_failures(route)}
         comment = self._comments.of(output.full_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
@@ -15,6 +15,18 @@ from gateway.wire.vectors import VectorReader, has_vectors
 
 MESSAGE_FAULTS = frozenset({"/cohortlens.v1.AnalyticsService/PredictStream"})
 """Streams whose servicer gets the fault of a bad message in its place and answers it, instead of ending."""
+
+
+class Refused(NamedTuple):
+    """A bad message of a stream of ``MESSAGE_FAULTS``.
+
+    Attributes:
+        message: The message as far as it can be read; None when it cannot.
+        fault: What is wrong with it.
+    """
+
+    message: Any
+    fault: InvalidArgument
 
 
 class ValidateStep:
@@ -76,8 +88,15 @@ class ValidateStep:
             except InvalidArgument as fault:
                 if not own_faults:
                     raise
-                message = fault
+                message = Refused(_decoded(call, payload), fault)
             yield message
+
+
+def _decoded(call: Call, payload: Any) -> Any:
+    try:
+        return call.decoder(payload)
+    except DecodeError:
+        return None
 
 
 def _as_it_is(_: Message) -> None:

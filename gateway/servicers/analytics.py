@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers import analytics_mapping as mapping
 from gateway.servicers.analytics_replies import AssignmentsReply, ExplanationsReply, PredictionsReply
+from gateway.servicers.analytics_streams import PredictStreams
 from gateway.servicers.batch_predictions import BatchPredictionsServicer
 from gateway.servicers.paging import read_page
 
@@ -37,6 +39,7 @@ class AnalyticsServicer(BatchPredictionsServicer):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self._analytics = services.analytics
+        self._streams = PredictStreams(services.analytics.predictions)
         self._features = services.features
         self._customers = services.customers
         self._tokens = services.page_tokens
@@ -70,6 +73,16 @@ class AnalyticsServicer(BatchPredictionsServicer):
             message.top,
         )
         return ExplanationsReply(made)
+
+    def PredictStream(self, requests: AsyncIterator[Any], call: Call) -> AsyncGenerator[Any, None]:
+        """Predict vectors message by message, answered as they are ready."""
+        return self._streams.predict(requests, call)
+
+    def ScoreTensor(
+        self, requests: AsyncIterator[pb.ScoreTensorRequest], call: Call
+    ) -> AsyncGenerator[pb.ScoreTensorResponse, None]:
+        """Score a table chunk by chunk."""
+        return self._streams.score(requests, call)
 
     async def GetPrediction(self, request: pb.GetPredictionRequest, call: Call) -> pb.GetPredictionResponse:
         """One stored prediction."""

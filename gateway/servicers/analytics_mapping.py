@@ -18,10 +18,11 @@ from cohortlens.analytics.models import (
     StoredPrediction,
     Subjects,
     Task,
+    Vectors,
     WorkState,
 )
 from cohortlens.contracts.features import FeatureSchema
-from cohortlens.core.errors import InvalidArgument, Violation
+from cohortlens.core.errors import CohortLensError, InvalidArgument, Violation
 from cohortlens.customers.models import FeatureRows
 from cohortlens.v1 import analytics_pb2 as pb
 from cohortlens.v1 import common_pb2
@@ -58,9 +59,14 @@ def subjects_of(
     """
     return Subjects(
         tuple(message.customers),
-        [vector.values for vector in message.vectors] if vectors is None else vectors,
+        vectors_of(message, vectors),
         message.schema_hash,
     )
+
+
+def vectors_of(message: Any, vectors: Matrix | None) -> Vectors:
+    """The vectors of a request: those read in bulk, or those that stand in the message."""
+    return [vector.values for vector in message.vectors] if vectors is None else vectors
 
 
 def opened(request: Any) -> tuple[Any, Matrix | None]:
@@ -188,6 +194,17 @@ def state_number(state: WorkState) -> common_pb2.WorkState:
 def work_error(reason: str, message: str) -> common_pb2.WorkError | None:
     """Why long work failed; None when it did not."""
     return common_pb2.WorkError(reason=reason, message=message) if reason else None
+
+
+def fault_message(error: CohortLensError) -> pb.RequestFault:
+    """A fault of one message of a stream."""
+    return pb.RequestFault(
+        code=int(error.code),
+        reason=error.reason,
+        message=error.message.encode("utf-8", "replace").decode("utf-8"),
+        violations=[pb.FieldFault(field=one.field, description=one.description) for one in error.violations],
+        retry_delay_s=error.retry_delay_s or 0.0,
+    )
 
 
 def timestamp(at: datetime | None) -> Timestamp | None:
