@@ -1,4 +1,4 @@
-"""Upkeep by the clock: partitions ahead, forgotten uploads, settled events."""
+"""Upkeep by the clock: partitions ahead, forgotten uploads, settled events, models to hold ready."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from cohortlens.analytics.warmup import remember_active
 from cohortlens.core import outbox
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
@@ -58,11 +59,16 @@ async def _purge(services: Services) -> int:
     return await outbox.purge(services.db)
 
 
+async def _remember_models(services: Services) -> int:
+    return await remember_active(services.db, services.redis)
+
+
 TASKS = (
     Task("ensure_partitions", 86_400.0, _partitions),
     Task("sweep_spool", 3_600.0, _sweep),
     Task("sweep_batches", 3_600.0, _sweep_batches),
     Task("purge_outbox", 3_600.0, _purge),
+    Task("remember_models", 600.0, _remember_models),
 )
 
 

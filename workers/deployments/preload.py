@@ -1,8 +1,8 @@
 """What a fresh replica loads before its first call: the models its deployment used lately.
 
-Every replica tells, with its beat, when it used which model last (``cl:models:{deployment}``, a sorted set of
-digests by Unix time). A new one reads the set, loads the busiest models first as far as its memory goes, and
-registers; what does not fit into the bounded wait is loaded afterwards. Without Redis it registers empty.
+Every replica tells, with its beat, when it used which model last (``cohortlens.contracts.recent_models``). A
+new one reads that, loads what was used last first as far as its memory goes, and registers; what does not fit
+into the bounded wait is loaded afterwards. Without Redis it registers empty.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
+from cohortlens.contracts.recent_models import AGE_S, MOST, key_of
 from workers.runtime.cache import ModelCache
 
 logger = logging.getLogger(__name__)
@@ -29,16 +30,6 @@ AGAIN_S = 2.0
 
 WINDOW_S = 3.0
 """A beat tells the uses of this long, so that one lost beat loses nothing."""
-
-MOST = 1000
-"""Models remembered for a deployment."""
-
-AGE_S = 7 * 86_400.0
-
-
-def key_of(deployment: str) -> str:
-    """Redis key of the models a deployment used lately."""
-    return f"cl:models:{deployment}"
 
 
 class Preload:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
+from cohortlens.contracts.recent_models import MOST, key_of
 from tests.fixtures.waiting import eventually
-from workers.deployments.preload import MOST, Preload, key_of
+from workers.deployments.preload import Preload
 from workers.runtime.cache import ModelCache
 
 
