@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cohortlens.core.ids import TenantId
-from cohortlens.registry.models import READY, ModelVersion, VersionNotReady
+from cohortlens.registry.models import READY, ModelVersion, NoActiveModel, VersionNotReady
 from cohortlens.registry.service import RegistryService
 
 
@@ -25,6 +27,11 @@ async def serving(
     """
     if not version:
         return await registry.active(tenant_id, model)
+    with suppress(NoActiveModel):
+        # Clients that name the version they have read of name the active one: it is known without a query.
+        active = await registry.active(tenant_id, model)
+        if active.version == version:
+            return active
     found = await registry.version(tenant_id, model, version)
     if found.state != READY:
         failed = [criterion.name for criterion in found.manifest.gate if not criterion.passed]

@@ -311,3 +311,11 @@ async def test_a_fault_of_ours_ends_the_stream_and_leaves_no_work_behind(world):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert world.client.running == 0
+
+
+async def test_naming_the_active_version_asks_the_registry_no_further(world, monkeypatch):
+    async def never(*_):
+        raise AssertionError("the database was asked")
+
+    monkeypatch.setattr(world.registry, "version", never)
+    assert (await ask(world, "ModelInfer", infer("prediction", version="1"))).model_version == "1"
