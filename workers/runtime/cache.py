@@ -107,16 +107,15 @@ class ModelCache(Generic[ModelT]):
         """
         if digest in self._entries:
             return
-        entry = await self._entry(digest)
-        if entry.used_at == 0.0:
-            entry.used_at = used_at
+        entry = await self._entry(digest, used_at)
+        if entry.used_at == used_at and digest in self._entries:
             self._entries.move_to_end(digest, last=False)
 
     def used_since(self, moment: float) -> dict[str, float]:
         """Models in memory used after ``moment``, with the time of their last use; Unix seconds."""
         return {digest: entry.used_at for digest, entry in self._entries.items() if entry.used_at > moment}
 
-    async def _entry(self, digest: str) -> _Entry[ModelT]:
+    async def _entry(self, digest: str, used_at: float | None = None) -> _Entry[ModelT]:
         while True:
             entry = self._entries.get(digest)
             if entry is not None:
@@ -124,13 +123,13 @@ class ModelCache(Generic[ModelT]):
                 return entry
             task = self._loading.get(digest)
             if task is None:
-                task = asyncio.create_task(self._fetch(digest))
+                task = asyncio.create_task(self._fetch(digest, used_at))
                 self._loading[digest] = task
             # A caller that leaves must not take the load away from the others. A caller that wakes late may
             # find the model dropped again by a third one, hence the loop.
             await asyncio.shield(task)
 
-    async def _fetch(self, digest: str) -> _Entry[ModelT]:
+    async def _fetch(self, digest: str, used_at: float | None) -> _Entry[ModelT]:
         try:
             model = await asyncio.to_thread(self._load, digest)
             if model.memory_bytes > self._budget:
@@ -139,6 +138,8 @@ class ModelCache(Generic[ModelT]):
                     "raise COHORTLENS_WORKER_MODEL_MEMORY"
                 )
             entry = self._entries[digest] = _Entry(model, model.memory_bytes)
+            # Before anybody is told of it: what is not told when it comes could be lost with the process.
+            entry.used_at = time.time() if used_at is None else used_at
             self._held_bytes += entry.memory_bytes
             self._trim(keep=digest)
         finally:

@@ -294,7 +294,8 @@ def test_a_replica_killed_is_replaced_and_serves_the_same_model(workers, digests
         fresh = [record for record in workers.records(deployment) if record["pid"] != killed["pid"]]
         return any(digests["prediction"] in record["loaded"] for record in fresh)
 
-    eventually(warm_again, seconds=15)
+    eventually(lambda: [r for r in workers.records(deployment) if r["pid"] != killed["pid"]], seconds=15)
+    eventually(warm_again, seconds=30)
     eventually(lambda: all(r["pid"] != killed["pid"] for r in workers.records(deployment)))
 
     with workers.stub(deployment) as stub:

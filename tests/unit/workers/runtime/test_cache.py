@@ -158,3 +158,12 @@ async def test_loading_ahead_is_no_use_and_keeps_the_time_of_the_last_one(loader
     assert cache.used_since(1.5).keys() == {"busy", "called"}
     assert cache.used_since(0.0)["busy"] == 2.0
     assert loader.calls == ["busy", "idle", "called"]
+
+
+async def test_the_time_of_use_is_known_when_the_owner_learns_of_a_model(loader):
+    told: list[dict[str, float]] = []
+    cache = ModelCache(loader, 100, lambda: told.append(cache.used_since(0.0)))
+    await touch(cache, "called")
+    await cache.preload("ahead", 5.0)
+    assert told[0]["called"] > 1e9
+    assert told[1]["ahead"] == 5.0
