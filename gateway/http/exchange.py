@@ -58,8 +58,6 @@ class Exchange:
         self._left = False
         self._body_over = False
         timeout_s, fault = headers.timeout(request.head)
-        if self._route.method.kind == "bidi_stream":
-            fault = faults.streaming_unsupported()
         self._call = Call(
             "http",
             self._route.method,
@@ -68,6 +66,7 @@ class Exchange:
             timeout_s=timeout_s,
             timeout_fault=fault,
             decoder=self._route.binding.decode,
+            task=self._task,
         )
 
     async def run(self) -> None:
@@ -137,7 +136,12 @@ class Exchange:
         return RawRequest(self._values, self._request.query, text, content_type, self._lenient)
 
     def _check_types(self, content_type: str) -> None:
-        if content_type and self._route.rule.body and not self._route.binding.raw_body:
+        if (
+            content_type
+            and content_type != JSON
+            and self._route.rule.body
+            and not self._route.binding.raw_body
+        ):
             media, parameters = headers.media_type(content_type)
             if media != JSON or parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
                 raise faults.unsupported_media(f"Content-Type {JSON}")
@@ -181,8 +185,8 @@ class Exchange:
         writer = StreamWriter(self._send, self._routes.strict, media, self._headers, raw=self._raw_reply)
         try:
             if self._route.method.client_streaming:
-                # Refused within the chain, so that it is logged and counted: nothing is read.
-                await self._chain.bidi_stream(self._call, _nothing(), writer.message)
+                # Refused within the chain, so that only a known caller learns of it and it is logged.
+                await self._chain.bidi_stream(self._call, _Unread(), writer.message)
             else:
                 self._call.read = self._read
                 await self._chain.server_stream(self._call, None, writer.message)
@@ -256,6 +260,8 @@ class Exchange:
             self._watcher.cancel()
 
 
-async def _nothing() -> AsyncIterator[Any]:
-    return
-    yield
+class _Unread(AsyncIterator[Any]):
+    """The requests of a call that streams both ways: asked for the first, it refuses."""
+
+    async def __anext__(self) -> Any:
+        raise faults.streaming_unsupported()

@@ -54,7 +54,13 @@ class Recorder:
                 return await scripted(request, call)
             return scripted if scripted is not None else method.output_class()
 
-        return answer
+        async def chat(requests, call):
+            self.calls.append(call)
+            async for request in requests:
+                self.asked.append((name, request))
+                yield method.output_class()
+
+        return chat if method.kind == "bidi_stream" else answer
 
 
 def public_api():
