@@ -28,6 +28,7 @@ from cohortlens.oip import inference_pb2 as pb
 from cohortlens.registry.models import PREDICTION, ModelVersion, NoActiveModel, VersionNotReady
 from cohortlens.registry.service import RegistryService
 from gateway.interceptors.chain import Call
+from gateway.servicers.answering import answers
 from gateway.servicers.health import HealthBoard
 from gateway.servicers.inference_v2_models import (
     FEATURES,
@@ -47,7 +48,6 @@ from gateway.servicers.inference_v2_tensors import (
     wanted_outputs,
     write_outputs,
 )
-from gateway.servicers.ordered import in_order
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")
 """Extensions of the protocol that are spoken."""
@@ -132,7 +132,7 @@ class InferenceServicer:
                 return pb.ModelStreamInferResponse(error_message=text, infer_response=failed)
             return pb.ModelStreamInferResponse(infer_response=reply)
 
-        async with aclosing(in_order(requests, answer, _STREAM_WINDOW)) as replies:
+        async with aclosing(answers(requests, answer, window=_STREAM_WINDOW, in_order=True)) as replies:
             async for reply in replies:
                 yield reply
 
