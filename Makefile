@@ -168,6 +168,10 @@ profile-serving: setup-dev ## Where each microsecond of a Predict goes; ARGS="--
 	@command -v h2load > /dev/null || { echo "error TOOL_MISSING: h2load; next: make bench-serving installs it" >&2; exit 1; }
 	$(MAIN)/python -m load.bench.profile $(ARGS)
 
+.PHONY: bench-batch
+bench-batch: setup-dev ## A million customers scored in one batch, jobs and workers killed on the way; ROWS=n
+	$(MAIN)/python -m load.bench.batch $(or $(ROWS),1000000)
+
 .PHONY: bench-import
 bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and time it
 	$(MAIN)/python -m load.bench.importing $(DATA)
