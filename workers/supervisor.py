@@ -75,9 +75,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         training = RayTraining(self._config.artifacts)
-        service, server = await serve_training(
-            training.run, Listen(self._config.bind, self._config.worker_tls())
-        )
+        listen = Listen(self._config.bind, self._config.worker_tls())
+        service, server = await serve_training(training.run, listen)
         replica = f"training-{os.getpid()}"
         started_at = clock.now().isoformat()
         registration = Registration(
@@ -94,7 +93,7 @@ class Supervisor:
         )
         registration.start()
         scoring = RayBatchScoring(self._config.artifacts, self._config.batch_slots_count)
-        batches = BatchScoringServer(str(self._config.redis_url), scoring.run)
+        batches = BatchScoringServer(str(self._config.redis_url), scoring.run, listen)
         await batches.start()
         ready = asyncio.create_task(self._tell_ready(server.address, stop))
         try:

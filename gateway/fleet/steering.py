@@ -50,8 +50,10 @@ def weights(burdens: Sequence[Burden | None]) -> list[float]:
 
 def _appeal(burden: Burden, fewest: int) -> float:
     free = max(_LEAST_FREE, 1.0 - burden.busy)
-    # One connection more than another is an eighth of the chance: few long ones spread evenly.
-    return free * free / (1 + burden.connections - fewest) ** 3
+    # In proportion: one connection more than another's none counts much, one more than its fifty hardly, so
+    # that many connections at the same moment do not all go to whoever has one fewer.
+    fewer = (1 + fewest) / (1 + burden.connections)
+    return free * free * fewer * fewer
 
 
 def program(shares: Sequence[float]) -> list[tuple[int, int, int, int]]:

@@ -37,3 +37,8 @@ def test_a_process_without_a_free_core_still_gets_a_share():
     busy, idle = weights([Burden(busy=1.0), Burden(busy=0.0)])
 
     assert 0 < busy < 0.01 < idle
+
+
+def test_one_connection_more_counts_much_among_few_and_little_among_many():
+    assert weights([Burden(connections=0), Burden(connections=1)])[0] == pytest.approx(0.8)
+    assert weights([Burden(connections=50), Burden(connections=51)])[0] < 0.52
