@@ -11,7 +11,7 @@ class ModelLoader(Protocol):
     async def load(
         self, model: str, artifact_digest: str, *, deadline: float, scoring_only: bool = False
     ) -> None:
-        """Return once every live replica that serves ``model`` holds the version, warm.
+        """Return once every live replica that will serve the version holds it, warm.
 
         Args:
             model: ``segmentation`` or ``prediction``.
