@@ -40,6 +40,7 @@ _OK_TRAILERS = [(b"grpc-status", b"0")]
 # Most calls are over before a watch for the caller's leaving would be worth its cost.
 _WATCH_AFTER_S = 0.1
 _PUMPED_CHUNKS = 16
+MAX_GATHERED_BYTES = 256 * 2**20
 _PREFIX_BYTES = 5
 
 
@@ -50,6 +51,7 @@ class GrpcDoor:
         chain: The chain.
         max_request_bytes: Largest request message, also after inflating.
         max_response_bytes: Largest reply message.
+        max_gathered_bytes: What the bodies under way that come in parts may take together.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class GrpcDoor:
         chain: Chain,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
+        max_gathered_bytes: int = MAX_GATHERED_BYTES,
     ) -> None:
         self._chain = chain
         self._methods = chain.table.methods
         self._limits = _Limits(max_request_bytes, max_response_bytes)
         self._patience = _Patience()
+        self._room = _Room(max_gathered_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Serve one call."""
@@ -77,7 +81,7 @@ class GrpcDoor:
             await _answer(send, 200, [_CONTENT_TYPE, *status_headers(CallFailed(fault, ""))])
             return
         call = _call(scope, metadata, method)
-        exchange = _Exchange(call, receive, send, self._limits, self._patience)
+        exchange = _Exchange(call, receive, send, self._limits, self._patience, self._room)
         try:
             await self._run(call, exchange)
             await exchange.end(None)
@@ -112,6 +116,31 @@ class _Limits(NamedTuple):
 
     request: int
     response: int
+
+
+class _Room:
+    """What bodies that come in parts may take together, whoever sends them.
+
+    A message may have 4 MiB and a connection a thousand streams: without a common bound a few connections
+    could fill the memory before their deadlines pass.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+
+    def take(self, size: int) -> None:
+        """Raises Unavailable (OVERLOADED) when there is no more."""
+        if size > self._left:
+            raise Unavailable(
+                "too many large requests are being received; try again a little later",
+                reason="OVERLOADED",
+                retry_delay_s=1.0,
+            )
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """Take back what a call held."""
+        self._left += size
 
 
 class _Patience:
@@ -151,15 +180,23 @@ class _Exchange:
     _left = False
     _started = False
     _ended = False
+    _gathered = 0
 
     def __init__(
-        self, call: Call, receive: Receive, send: SendEvent, limits: _Limits, patience: _Patience
+        self,
+        call: Call,
+        receive: Receive,
+        send: SendEvent,
+        limits: _Limits,
+        patience: _Patience,
+        room: _Room,
     ) -> None:
         self._call = call
         self._receive = receive
         self._send = send
         self._limits = limits
         self._patience = patience
+        self._room = room
         self._encoding = call.header("grpc-encoding") or ""
         self._compress = self._encoding == "gzip" and "gzip" in (call.header("grpc-accept-encoding") or "")
         self._task = call.task
@@ -168,17 +205,35 @@ class _Exchange:
         """The one message of a unary request; from its end on, the caller's leaving cancels the call."""
         event = await self._receive()
         body: bytes = event.get("body", b"")
-        while event.get("more_body", False):
-            if len(body) > self._limits.request + _PREFIX_BYTES:
-                raise too_large(self._limits.request)
-            event = await self._receive()
-            body += event.get("body", b"")
+        if event.get("more_body", False):
+            event, body = await self._gather(event, bytearray(body))
         if event["type"] == "http.disconnect":
             self._cancel()
             await asyncio.sleep(0)
         self._call.request_bytes = len(body)
         self._patience.add(self)
         return single_message(body, self._encoding, self._limits.request)
+
+    async def _gather(self, event: Event, body: bytearray) -> tuple[Event, bytes]:
+        """The rest of a body that comes in parts, refused as soon as it is known to be too large."""
+        most = self._limits.request
+        while event.get("more_body", False):
+            declared = int.from_bytes(body[1:_PREFIX_BYTES], "big") if len(body) >= _PREFIX_BYTES else 0
+            if declared > most or len(body) > most + _PREFIX_BYTES:
+                raise too_large(most)
+            event = await self._receive()
+            part = event.get("body", b"")
+            self._take(len(part))
+            body += part
+        return event, bytes(body)
+
+    def _take(self, size: int) -> None:
+        self._room.take(size)
+        self._gathered += size
+
+    def _give(self, size: int) -> None:
+        self._room.give(size)
+        self._gathered -= size
 
     def watch(self) -> None:
         """Cancel the call from now on when its caller leaves."""
@@ -192,11 +247,11 @@ class _Exchange:
 
     def stream(self) -> AsyncIterator[bytes]:
         """The messages of a request stream; the caller's leaving is noticed while they are handled."""
-        chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_PUMPED_CHUNKS)
+        chunks: asyncio.Queue[bytes | Unavailable | None] = asyncio.Queue(_PUMPED_CHUNKS)
         self._reader = asyncio.create_task(self._pump(chunks))
         return self._messages(chunks)
 
-    async def _pump(self, chunks: asyncio.Queue[bytes | None]) -> None:
+    async def _pump(self, chunks: asyncio.Queue[bytes | Unavailable | None]) -> None:
         more = True
         while more:
             event = await self._receive()
@@ -204,17 +259,26 @@ class _Exchange:
                 self._cancel()
                 return
             if body := event.get("body", b""):
+                try:
+                    self._take(len(body))
+                except Unavailable as fault:
+                    await chunks.put(fault)
+                    return
                 await chunks.put(body)
             more = event.get("more_body", False)
         await chunks.put(None)
         await self._watch()
 
-    async def _messages(self, chunks: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
-        reader = FrameReader(self._encoding, self._limits.request)
+    async def _messages(self, chunks: asyncio.Queue[bytes | Unavailable | None]) -> AsyncIterator[bytes]:
+        reader, held = FrameReader(self._encoding, self._limits.request), 0
         while (chunk := await chunks.get()) is not None:
+            if isinstance(chunk, Unavailable):
+                raise chunk
             self._call.request_bytes += len(chunk)
             for message in reader.feed(chunk):
                 yield message
+            self._give(len(chunk) + held - reader.held)
+            held = reader.held
         reader.end()
 
     def _cancel(self) -> None:
@@ -274,6 +338,8 @@ class _Exchange:
         self._patience.remove(self)
         if self._reader is not None:
             self._reader.cancel()
+        if self._gathered:
+            self._give(self._gathered)
         # Call and exchange hold each other; apart, they are freed at once and leave the collector nothing.
         self._call.read = self._call.encoder = None
 

@@ -67,6 +67,11 @@ class FrameReader:
             del buffer[:end]
             yield self._inflate(message) if flag else message
 
+    @property
+    def held(self) -> int:
+        """Bytes of a message that is not complete yet."""
+        return len(self._buffer)
+
     def end(self) -> None:
         """Note the end of the stream; raises InvalidArgument (FRAME_INVALID) within a message."""
         if self._buffer:

@@ -11,6 +11,7 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import h2corn
@@ -31,9 +32,33 @@ _LOG = get_logger(__name__)
 _MAX_HEADER_BYTES = 16 * 1024
 _MAX_STREAMS = 1000
 _MAX_CONNECTIONS = 2000
-_IDLE_S = 75.0
+# A reader that takes nothing pins the whole reply; what is sent on a connection is bounded by its window.
+_WINDOW_BYTES = 2**20
+_MAX_REQUESTS = 8192
 BACKLOG = 1024
 """Connections that may wait on a listening socket."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the server waits for a client, seconds.
+
+    Attributes:
+        handshake_s: From the connection to its first bytes.
+        head_s: While the head of a request comes.
+        body_s: While nothing of an HTTP body comes; gRPC bodies have the deadline of their call.
+        stall_s: While the client takes nothing of a reply.
+        idle_s: While a connection has no request.
+    """
+
+    handshake_s: float = 5.0
+    head_s: float = 10.0
+    body_s: float = 15.0
+    stall_s: float = 30.0
+    idle_s: float = 75.0
+
+
+PATIENCE = Patience()
 
 
 class PortInUseError(Exception):
@@ -118,9 +143,15 @@ def asgi_server(application: AsgiApp, sockets: list[socket.socket], drain_timeou
         limit_request_field_size=_MAX_HEADER_BYTES,
         h2_max_header_list_size=_MAX_HEADER_BYTES,
         h2_max_header_block_size=_MAX_HEADER_BYTES,
-        timeout_request_header=10.0,
-        timeout_request_body_idle=15.0,
-        timeout_keep_alive=_IDLE_S,
+        h2_initial_stream_window_size=_WINDOW_BYTES,
+        h2_initial_connection_window_size=_WINDOW_BYTES,
+        limit_concurrency=_MAX_REQUESTS,
+        timeout_handshake=PATIENCE.handshake_s,
+        timeout_request_header=PATIENCE.head_s,
+        timeout_request_body_idle=PATIENCE.body_s,
+        h2_timeout_response_stall=PATIENCE.stall_s,
+        h2_timeout_write=PATIENCE.stall_s,
+        timeout_keep_alive=PATIENCE.idle_s,
         timeout_graceful_shutdown=float(drain_timeout_s),
     )
     return h2corn.Server(application, config)

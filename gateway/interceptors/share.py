@@ -39,6 +39,7 @@ _SHARED = frozenset((RateClass.INFERENCE, RateClass.BULK))
 _BYTES_PER_ROW = 180
 _LARGEST_PART = 8
 _FINISHES_KEPT = 4096
+_TURNS = 6
 _GONE_KEPT = 64
 
 
@@ -50,8 +51,9 @@ class ShareLimits:
         running: Weight that runs at once; a call of one row weighs 1, a large one at most an eighth of this.
         waiting_per_tenant: Calls of one tenant that wait.
         waiting: Calls that wait, divided among the tenants that have some waiting.
-        lease_s: Longest time a call keeps its place. One that takes longer waits for somebody else, not for
-            this process, and must not hold up those that could be answered.
+        lease_s: Longest time a call keeps its place, beside what the event loop is late. One that takes
+            longer waits for somebody else, not for this process, and must not hold up those that could be
+            answered.
     """
 
     running: int = 64
@@ -85,10 +87,12 @@ class FairShare:
 
     Args:
         limits: How much runs and waits.
+        load: How late the event loop is.
     """
 
-    def __init__(self, limits: ShareLimits) -> None:
+    def __init__(self, limits: ShareLimits, load: Load) -> None:
         self._limits = limits
+        self._load = load
         self._largest = max(1, limits.running // _LARGEST_PART)
         self._running = 0
         # In order of arrival, so the first is the one that has its place longest.
@@ -198,8 +202,12 @@ class FairShare:
             self._forget(waiter)
         if self._waiters and self._timer is None:
             oldest = next(iter(self._places))
-            due_s = oldest.since + self._limits.lease_s - time.monotonic()
+            due_s = oldest.since + self._lease_s() - time.monotonic()
             self._timer = asyncio.get_running_loop().call_later(max(0.0, due_s), self._look)
+
+    def _lease_s(self) -> float:
+        # A call passes through the loop a few times; when that is late, the call waits for this process.
+        return self._limits.lease_s + _TURNS * self._load.lag_s
 
     def _look(self) -> None:
         self._timer = None
@@ -207,7 +215,7 @@ class FairShare:
             self._grant()
 
     def _lend(self) -> None:
-        due = time.monotonic() - self._limits.lease_s
+        due = time.monotonic() - self._lease_s()
         while self._places:
             oldest = next(iter(self._places))
             if oldest.since > due:
@@ -227,7 +235,7 @@ class ShareStep:
 
     def __init__(self, load: Load, limits: ShareLimits) -> None:
         self._load = load
-        self._share = FairShare(limits)
+        self._share = FairShare(limits, load)
 
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
         """Run the rest in turn; the messages of a request stream take turns one by one.

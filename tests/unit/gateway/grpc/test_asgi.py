@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from gateway.grpc.asgi import GrpcDoor
 from tests.fakes.echo import Echo, EchoServicer, echo_chain
+from tests.fixtures.waiting import eventually
 
 GRPC = (b"content-type", b"application/grpc")
 BOUND_S = 5
@@ -227,3 +228,29 @@ async def test_no_watcher_survives_its_call():
     for _ in range(10):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+async def test_a_declared_length_over_the_limit_is_refused_before_the_message_comes():
+    done = await Exchange(frame(b"", size=2**31)).run()
+    assert done.reason == "MESSAGE_TOO_LARGE"
+
+
+@pytest.mark.parametrize("path", ["/tests.echo.Echo/Unary", "/tests.echo.Echo/Collect"])
+async def test_bodies_under_way_share_a_bound_and_give_it_back(path):
+    door = GrpcDoor(echo_chain(EchoServicer()), max_gathered_bytes=10_000)
+    part = frame(bytes(20_000))[:6_000]
+
+    async def run(exchange):
+        await asyncio.wait_for(door(exchange.scope, exchange.events.get, exchange.send), BOUND_S)
+
+    first, second = (Exchange(b"", part, path=path) for _ in range(2))
+    waits = asyncio.create_task(run(first))
+    await eventually(first.events.empty)
+    await run(second)
+    assert second.reason == "OVERLOADED"
+    first.disconnect()
+    await waits
+    third = Exchange(b"", frame(HELLO), path=path).end()
+    await run(third)
+    assert third.code == 0
+    assert door._room._left == 10_000

@@ -26,7 +26,8 @@ class Queue:
     """A FairShare with callers that note in which order they got a place."""
 
     def __init__(self, **limits):
-        self.share = FairShare(ShareLimits(**({"lease_s": FOREVER_S} | limits)))
+        self.load = Load()
+        self.share = FairShare(ShareLimits(**({"lease_s": FOREVER_S} | limits)), self.load)
         self.served = []
         self.held = []
 
@@ -188,6 +189,17 @@ async def test_a_place_held_for_long_is_lent_on_and_counts_no_more():
     await queue.drain()
     queue.full()
     assert len(queue.held) == 2
+
+
+async def test_a_place_is_kept_longer_while_the_event_loop_is_late():
+    queue = Queue(running=1, lease_s=0.02)
+    queue.load.lag_s = 1.0
+    queue.full()
+    (waits,) = queue.come("one")
+    await asyncio.sleep(0.1)
+    assert not waits.done()
+    await queue.drain()
+    assert waits.done()
 
 
 def step_chain(limits, servicer):
