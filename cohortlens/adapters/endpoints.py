@@ -113,6 +113,7 @@ class Endpoint:
 
     def __init__(self, record: Registered, open_channel: Callable[[str], grpc.aio.Channel]) -> None:
         self.deployment, self.replica, self.address = record.key
+        self._open_channel = open_channel
         self.channel = open_channel(record.address)
         self.loaded = set(record.loaded)
         self.loading: set[str] = set()
@@ -207,6 +208,12 @@ class Endpoint:
                 return False
         self._heard_at = time.monotonic()
         return True
+
+    async def reopen(self) -> None:
+        """Open the gRPC channel anew: an open one goes on showing the certificate it began with."""
+        old, self.channel = self.channel, self._open_channel(self.address)
+        self._grpc = GrpcLane(self.channel)
+        await old.close()
 
     def abort(self) -> None:
         """End the calls under way as UNAVAILABLE, on both lanes."""

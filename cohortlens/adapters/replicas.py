@@ -196,6 +196,7 @@ class ReplicaDirectory:
             await endpoint.connect_frames()
             if await endpoint.answers():
                 break
+            await endpoint.reopen()
             pause = min(_EJECT_MOST_S, 2 * pause)
         self._admit(endpoint)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 
 from cohortlens.adapters import endpoints, frame_lane, messages
 from cohortlens.adapters.frame_lane import FrameLane
@@ -131,6 +132,18 @@ async def test_calls_return_to_frames_once_the_socket_is_there_again(replica):
         await eventually(lambda: endpoint.uses_frames)
         await score(client)
         assert (replica.calls, replica.frame_calls) == (3, 2)
+
+
+def test_frames_work_on_the_gateway_s_own_event_loop():
+    async def run():
+        replica = await Replica().start()
+        async with client_of(replica) as (client, _):
+            await score(client, np.ones((20_000, 20), np.float32))
+        await replica.stop()
+        return replica.frame_calls
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == 1
 
 
 async def test_many_calls_share_a_connection_and_are_answered_in_any_order(replica):

@@ -131,12 +131,13 @@ async def test_a_worker_that_cannot_prove_itself_is_never_called_and_the_log_say
     assert said in str(vars(ejected)), vars(ejected)
 
 
-async def test_a_renewed_certificate_is_shown_without_a_restart(ours, monkeypatch):
-    tls = ours.issue(WORKER, days=-1, as_file="worker")
-    async with worker(tls) as replica, caller(replica, ours.issue(CALLER), monkeypatch) as client:
+@pytest.mark.parametrize("side", [WORKER, CALLER])
+async def test_a_renewed_certificate_is_shown_without_a_restart(ours, monkeypatch, side):
+    tls = {name: ours.issue(name, days=-1 if name == side else 30, as_file=name) for name in (WORKER, CALLER)}
+    async with worker(tls[WORKER]) as replica, caller(replica, tls[CALLER], monkeypatch) as client:
         with pytest.raises(Unavailable):
             await score(client, 1.0)
-        ours.issue(WORKER, as_file="worker")
+        ours.issue(side, as_file=side)
         await eventually(lambda: _passes(client))
 
 
