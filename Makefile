@@ -163,6 +163,10 @@ bench-serving: setup-dev $(STATE)/bench-fastapi $(STATE)/bench-kserve $(STATE)/b
 	  else echo "error TOOL_MISSING: h2load; next: apt-get install -y nghttp2-client" >&2; exit 1; fi
 	$(MAIN)/python -m load.bench.serving
 
+.PHONY: bench-faults
+bench-faults: setup-dev ## Break a stack of its own under load: RATE=500, ARGS="replica redis-hangs"
+	$(MAIN)/python -m load.bench.faults --rate $(or $(RATE),500) $(ARGS)
+
 .PHONY: profile-serving
 profile-serving: setup-dev ## Where each microsecond of a Predict goes; ARGS="--door grpc --direct", ARGS=--running
 	@command -v h2load > /dev/null || { echo "error TOOL_MISSING: h2load; next: make bench-serving installs it" >&2; exit 1; }

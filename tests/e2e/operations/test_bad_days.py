@@ -40,8 +40,9 @@ def _until(act, bound_s=RECOVERY_S):
 class Callers:
     """Threads that predict without a pause and keep what they saw."""
 
-    def __init__(self, client, count=4):
+    def __init__(self, client, count=4, predict=_predict):
         self.codes: list[str] = []
+        self._predict = predict
         self._stop = threading.Event()
         # One client, one session: logging in is limited and is not what is tested here.
         self._threads = [threading.Thread(target=self._run, args=(client,)) for _ in range(count)]
@@ -49,7 +50,7 @@ class Callers:
     def _run(self, client):
         while not self._stop.is_set():
             try:
-                _predict(client)
+                self._predict(client)
                 self.codes.append("OK")
             except ApiError as error:
                 self.codes.append(error.code)
@@ -120,6 +121,29 @@ def test_health_answers_while_redis_is_gone(stack):
     with urllib.request.urlopen(f"{stack.http}/livez", timeout=5) as reply:
         assert reply.status == 200
     _wait_for_new_pid(stack, "redis", pid)
+
+
+def test_predictions_by_vector_go_on_while_redis_hangs(stack, demo):
+    request = analytics_pb2.GetFeaturesRequest(customer="external:4")
+    values = demo.call(demo.analytics.GetFeatures, request).features.values
+    vectors = [analytics_pb2.FeatureVector(values=values)]
+
+    def predict(client):
+        asked = analytics_pb2.PredictRequest(task=SPEND, vectors=vectors)
+        return client.call(client.analytics.Predict, asked, timeout_s=10).predictions[0].value
+
+    _until(lambda: predict(demo))
+    redis = psutil.Process(stack.services()["redis"]["pid"])
+    redis.suspend()
+    try:
+        # Longer than replicas live without a beat, and than a session is remembered.
+        with Callers(demo, predict=predict) as callers:
+            time.sleep(6)
+    finally:
+        with contextlib.suppress(psutil.Error):
+            redis.resume()
+    assert set(callers.codes) == {"OK"}
+    assert _until(lambda: _predict(demo)) > 0
 
 
 def test_every_listener_of_the_stack_is_on_loopback(stack):
