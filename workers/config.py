@@ -50,7 +50,7 @@ class WorkerConfig(ClusterConfig):
     object_memory: int = setting("WORKER_OBJECT_MEMORY", 100 * 2**20, "bytes of Ray's object store")
     training_slots: int = setting("TRAINING_SLOTS", 1, "models that may be trained at the same time")
     batch_slots: int | None = setting(
-        "BATCH_SLOTS", None, "slices of batch predictions scored at the same time; one per processor when unset"
+        "BATCH_SLOTS", None, "slices of batch predictions scored at once; one per processor when unset"
     )
 
     @property

@@ -94,7 +94,11 @@ async def load_and_watch(side, digest):
             await asyncio.sleep(0.02)
 
     def both_work():
-        return len([one for one in side.records("segmentation") if digest in one["loaded"]]) == 2
+        working = [one for one in side.records("segmentation") if digest in one["loaded"]]
+        return len(working) == len(directory.live("segmentation")) == 2
+
+    def one_has_left():
+        return len(side.records("segmentation")) == len(directory.live("segmentation")) == 1
 
     callers = [asyncio.create_task(heavy(f"tenant-{number}")) for number in range(CALLERS)]
     callers.append(asyncio.create_task(light()))
@@ -102,7 +106,7 @@ async def load_and_watch(side, digest):
     try:
         await eventually(both_work, seconds=BOUND_S)
         quiet.set()
-        await eventually(lambda: len(directory.live("segmentation")) == 1, seconds=BOUND_S)
+        await eventually(one_has_left, seconds=BOUND_S)
     finally:
         quiet.set()
         stop.set()
