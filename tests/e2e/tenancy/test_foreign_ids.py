@@ -1,5 +1,7 @@
 """Two tenants: every RPC that takes an identifier answers a foreign one exactly like a missing one."""
 
+import io
+
 import pytest
 
 from cohortlens.client.errors import ApiError
@@ -29,7 +31,20 @@ def owned(demo):
         "training": runs[0].run,
         "segmentation": segments.run.run,
         "session": me.session,
+        "batch": demo.call(
+            demo.analytics.PredictBatch,
+            analytics_pb2.PredictBatchRequest(task=SPEND, all_customers=True, request_id="foreign"),
+        ).batch.batch,
+        "input": _batch_input(demo),
     }
+
+
+def _batch_input(demo):
+    """An uploaded input of one row."""
+    schema = demo.call(demo.analytics.GetFeatureSchema, analytics_pb2.GetFeatureSchemaRequest())
+    names = ["id", *(column.name for column in schema.columns)]
+    data = io.BytesIO(f"{','.join(names)}\nlead{',0' * len(schema.columns)}\n".encode())
+    return demo.upload_batch_input(analytics_pb2.BatchInputOptions(), data.read).input
 
 
 def _cases(client):
@@ -72,6 +87,27 @@ def _cases(client):
             lambda i: analytics_pb2.ListSegmentMembersRequest(segment="s1", run=i),
             "segmentation",
         ),
+        "PredictBatch": (
+            a.PredictBatch,
+            lambda i: analytics_pb2.PredictBatchRequest(task=SPEND, input=i),
+            "input",
+        ),
+        "GetBatchPrediction": (
+            a.GetBatchPrediction,
+            lambda i: analytics_pb2.GetBatchPredictionRequest(batch=i),
+            "batch",
+        ),
+        "CancelBatchPrediction": (
+            a.CancelBatchPrediction,
+            lambda i: analytics_pb2.CancelBatchPredictionRequest(batch=i),
+            "batch",
+        ),
+        "DownloadBatchResult": (
+            # The stream itself ends in the error, not the call that opens it.
+            lambda request, **options: list(a.DownloadBatchResult(request, **options)),
+            lambda i: analytics_pb2.DownloadBatchResultRequest(batch=i),
+            "batch",
+        ),
         "GetFeatures": (a.GetFeatures, lambda i: analytics_pb2.GetFeaturesRequest(customer=i), "customer"),
         "GetTrainingRun": (m.GetTrainingRun, lambda i: models_pb2.GetTrainingRunRequest(run=i), "training"),
         "DeleteSession": (
@@ -85,7 +121,8 @@ def _cases(client):
 NAMES = [
     "GetCustomer", "DeleteCustomer", "GetImport", "ListImportFaults", "Predict", "Segment", "Explain",
     "GetPrediction", "ListPredictions", "GetSegmentationRun", "ListSegments", "ListSegmentMembers", "GetFeatures",
-    "GetTrainingRun", "DeleteSession",
+    "GetTrainingRun", "DeleteSession", "PredictBatch", "GetBatchPrediction", "CancelBatchPrediction",
+    "DownloadBatchResult",
 ]  # fmt: skip
 
 
@@ -118,7 +155,17 @@ def test_every_method_with_an_identifier_is_in_the_table():
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         for field in method.input_type.fields
-        if field.name in {"customer", "customers", "import", "prediction", "run", "session"}
+        if field.name
+        in {
+            "customer",
+            "customers",
+            "import",
+            "prediction",
+            "run",
+            "session",
+            "batch",
+            "input",
+        }
     }
     assert identifying == set(NAMES)
 
