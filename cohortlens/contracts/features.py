@@ -251,6 +251,8 @@ def snapshot_digests(schema_hash: str, matrix: NDArray[np.float32]) -> bytes:
         ``SNAPSHOT_BYTES`` per row: the bytes whose hex digits ``snapshot_id`` gives.
     """
     raw = np.ascontiguousarray(matrix, dtype="<f4")
+    if len(raw) == 1:
+        return hashlib.sha256(schema_hash.encode() + raw.tobytes()).digest()[:SNAPSHOT_BYTES]
     # The schema's hash is one block of SHA-256: it is hashed once and its state copied.
     start = hashlib.sha256(schema_hash.encode()).copy
     digests = []

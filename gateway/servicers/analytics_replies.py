@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from cohortlens.analytics.columns import Assignments, Columns, Explanations, Predictions
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.v1 import analytics_pb2 as pb
-from gateway.servicers.analytics_mapping import TASK_NUMBERS, day_text, timestamp
+from gateway.servicers.analytics_mapping import (
+    TASK_NUMBERS,
+    assignment_message,
+    day_text,
+    prediction_message,
+    timestamp,
+)
 from gateway.wire.rows import (
     Characters,
     ColumnReply,
@@ -28,6 +34,8 @@ from gateway.wire.rows import (
 )
 
 _LENGTH_DELIMITED, _FIXED64 = 2, 1
+# Below it, messages cost less than columns.
+_FEW = 3
 _PREDICTIONS = pb.PredictResponse.DESCRIPTOR.fields_by_name["predictions"]
 _ASSIGNMENTS = pb.SegmentResponse.DESCRIPTOR.fields_by_name["assignments"]
 _EXPLANATIONS = pb.ExplainResponse.DESCRIPTOR.fields_by_name["explanations"]
@@ -62,6 +70,9 @@ class PredictionsReply(ColumnReply):
 
     def SerializeToString(self, **_: Any) -> bytes:
         """The bytes of the reply."""
+        if len(self._made) < _FEW:
+            few = pb.PredictResponse(predictions=map(prediction_message, self._made))
+            return few.SerializeToString()
         made, texts = self._made, [_snapshots(self._made)]
         writer = _OF_VECTORS
         if made.prediction_ids:
@@ -114,6 +125,9 @@ class AssignmentsReply(ColumnReply):
 
     def SerializeToString(self, **_: Any) -> bytes:
         """The bytes of the reply."""
+        if len(self._made) < _FEW:
+            few = pb.SegmentResponse(assignments=map(assignment_message, self._made))
+            return few.SerializeToString()
         made, texts, writer = self._made, [_snapshots(self._made)], _ASSIGNED_VECTORS
         if made.rows.customer_ids:
             writer = _ASSIGNED_CUSTOMERS
