@@ -63,3 +63,25 @@ async def world(database, tenants, client, tmp_path):
         training=TrainingService(database, features, registry, client, segmentation, artifacts),
     )
     await shadow.close()
+
+
+@pytest.fixture
+def batches(world):
+    """The world with batches: slices of 16 rows, so 40 customers make three."""
+    from cohortlens.analytics.batches.service import BatchesService
+    from cohortlens.analytics.batches.work import BatchWork
+    from cohortlens.customers.frozen import FeatureFreezer
+    from tests.fakes.batches import FakeBatchScorer
+
+    world.scorer = FakeBatchScorer(world.artifacts.root)
+    world.batches = BatchesService(world.db, world.registry, world.artifacts.root, slice_rows=16)
+    world.work = BatchWork(
+        world.db,
+        world.registry,
+        FeatureFreezer(world.db, world.features),
+        world.scorer,
+        world.artifacts.root,
+        slice_rows=16,
+        patience_s=0.0,
+    )
+    return world
