@@ -37,7 +37,7 @@ class GatewayConfig:
         "LOOP_LAG_MAX", Duration(0.25), "lateness of the event loop (p95 over 5 s) from which calls are shed"
     )
     share_running: int = setting(
-        "SHARE_RUNNING", 64, "rows of inference and bulk calls that one process works on at once"
+        "SHARE_RUNNING", 32, "rows that one process works on at once while several tenants call"
     )
     share_waiting: int = setting(
         "SHARE_WAITING", 1024, "calls of one tenant that wait for its turn; more are refused"

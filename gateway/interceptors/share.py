@@ -40,6 +40,7 @@ _BYTES_PER_ROW = 180
 _LARGEST_PART = 8
 _FINISHES_KEPT = 4096
 _TURNS = 6
+_SHARED_S = 1.0
 _GONE_KEPT = 64
 
 
@@ -48,7 +49,9 @@ class ShareLimits:
     """How much runs and waits.
 
     Attributes:
-        running: Weight that runs at once; a call of one row weighs 1, a large one at most an eighth of this.
+        running: Weight that runs at once while several tenants call; a call of one row weighs 1, a large
+            one at most an eighth of this.
+        running_alone: The same while one tenant has the process to itself, which nobody needs to be spared.
         waiting_per_tenant: Calls of one tenant that wait.
         waiting: Calls that wait, divided among the tenants that have some waiting.
         lease_s: Longest time a call keeps its place, beside what the event loop is late. One that takes
@@ -56,7 +59,8 @@ class ShareLimits:
             answered.
     """
 
-    running: int = 64
+    running: int = 32
+    running_alone: int = 256
     waiting_per_tenant: int = 1024
     waiting: int = 4096
     lease_s: float = 0.05
@@ -95,6 +99,8 @@ class FairShare:
         self._load = load
         self._largest = max(1, limits.running // _LARGEST_PART)
         self._running = 0
+        self._last: object = None
+        self._shared_until = 0.0
         # In order of arrival, so the first is the one that has its place longest.
         self._places: dict[_Place, None] = {}
         self._heap: list[tuple[float, int, _Waiter]] = []
@@ -110,9 +116,13 @@ class FairShare:
         """Calls that wait."""
         return self._waiters
 
-    def enter(self, rows: int) -> _Place | None:
+    def enter(self, tenant: object, rows: int) -> _Place | None:
         """A place at once, or None when the call has to ``wait`` for one."""
-        if self._waiters or self._running >= self._limits.running:
+        if tenant != self._last:
+            # Two tenants by turns: for a while nobody has the process to itself.
+            self._last = tenant
+            self._shared_until = time.monotonic() + _SHARED_S
+        if self._waiters or self._is_full():
             return None
         return self._place(rows)
 
@@ -153,6 +163,11 @@ class FairShare:
             if self._waiters:
                 self._grant()
 
+    def _is_full(self) -> bool:
+        if self._running < self._limits.running:
+            return False
+        return self._running >= self._limits.running_alone or time.monotonic() < self._shared_until
+
     def _place(self, rows: int) -> _Place:
         place = _Place(min(rows, self._largest))
         self._places[place] = None
@@ -191,16 +206,16 @@ class FairShare:
 
     def _grant(self) -> None:
         """Give free places to those whose turn it is; see again when the oldest place falls due."""
-        if self._running >= self._limits.running:
+        if self._is_full():
             self._lend()
-        while self._heap and self._running < self._limits.running:
+        while self._heap and not self._is_full():
             start, _, waiter = heapq.heappop(self._heap)
             if waiter.future.done():
                 continue
             self._virtual = start
             waiter.future.set_result(self._place(waiter.rows))
             self._forget(waiter)
-        if self._waiters and self._timer is None:
+        if self._waiters and self._places and self._timer is None:
             oldest = next(iter(self._places))
             due_s = oldest.since + self._lease_s() - time.monotonic()
             self._timer = asyncio.get_running_loop().call_later(max(0.0, due_s), self._look)
@@ -255,7 +270,7 @@ class ShareStep:
             # A slow body must not keep a place that others could use.
             call.payload, call.read = await call.read(), None
         rows = 1 + call.request_bytes // _BYTES_PER_ROW
-        place = self._share.enter(rows) or await self._turn(call, rows)
+        place = self._share.enter(_tenant(call), rows) or await self._turn(call, rows)
         if call.send is not None:
             # What follows the first reply goes at the pace of the caller's reading.
             call.send = _Leaving(self._share, place, call.send)
@@ -270,7 +285,7 @@ class ShareStep:
         self._load.calls -= counted
         WAITING.inc()
         try:
-            return await self._share.wait(call.principal and call.principal.tenant_id, rows)
+            return await self._share.wait(_tenant(call), rows)
         finally:
             WAITING.dec()
             self._load.calls += counted
@@ -319,7 +334,7 @@ class _Turns:
         received = self._call.request_bytes
         rows, self._seen_bytes = 1 + (received - self._seen_bytes) // _BYTES_PER_ROW, received
         share = self._step._share
-        self._place = share.enter(rows) or await self._step._turn(self._call, rows)
+        self._place = share.enter(_tenant(self._call), rows) or await self._step._turn(self._call, rows)
         return payload
 
     def leave(self) -> None:
@@ -336,6 +351,10 @@ class _Turns:
             await send(reply)
 
         return sends
+
+
+def _tenant(call: Call) -> object:
+    return call.principal and call.principal.tenant_id
 
 
 def _refused() -> Unavailable:

@@ -14,6 +14,7 @@ from gateway.registry import RateClass
 from tests.fakes.echo import Echo, EchoServicer, echo_table, steps
 
 FOREVER_S = 60.0
+ONE_PLACE = ShareLimits(running=1, running_alone=1, lease_s=FOREVER_S)
 
 
 async def turn():
@@ -27,12 +28,13 @@ class Queue:
 
     def __init__(self, **limits):
         self.load = Load()
-        self.share = FairShare(ShareLimits(**({"lease_s": FOREVER_S} | limits)), self.load)
+        limits = {"lease_s": FOREVER_S, "running_alone": limits["running"]} | limits
+        self.share = FairShare(ShareLimits(**limits), self.load)
         self.served = []
         self.held = []
 
     def full(self, weight=1):
-        while (place := self.share.enter(weight)) is not None:
+        while (place := self.share.enter("one", weight)) is not None:
             self.held.append(place)
 
     async def caller(self, tenant, rows=1):
@@ -93,9 +95,19 @@ async def test_calls_of_one_tenant_keep_their_order():
 
 async def test_a_place_is_free_at_once_while_there_are_some_left():
     queue = Queue(running=2)
-    assert queue.share.enter(1) is not None
-    assert queue.share.enter(1) is not None
-    assert queue.share.enter(1) is None
+    assert queue.share.enter("one", 1) is not None
+    assert queue.share.enter("one", 1) is not None
+    assert queue.share.enter("one", 1) is None
+
+
+async def test_a_tenant_alone_has_more_places_until_another_one_calls():
+    queue = Queue(running=2, running_alone=5)
+    queue.share._last = "one"
+    queue.full()
+    assert len(queue.held) == 5
+    assert queue.share.enter("other", 1) is None
+    queue.share.leave(queue.held.pop())
+    assert queue.share.enter("one", 1) is None
 
 
 async def test_a_large_call_takes_an_eighth_of_the_places_so_that_some_run_at_once():
@@ -217,7 +229,7 @@ def message(**fields):
 
 async def test_a_call_waits_until_the_one_before_it_has_ended():
     servicer = EchoServicer()
-    chain = step_chain(ShareLimits(running=1, lease_s=FOREVER_S), servicer)
+    chain = step_chain(ONE_PLACE, servicer)
     first = asyncio.create_task(chain.unary(call_of(chain), message(text="wait")))
     await servicer.reached.wait()
     second = asyncio.create_task(chain.unary(call_of(chain), message(text="next")))
@@ -230,7 +242,7 @@ async def test_a_call_waits_until_the_one_before_it_has_ended():
 
 async def test_a_call_that_waits_ends_at_its_deadline_and_is_not_served():
     servicer = EchoServicer()
-    chain = step_chain(ShareLimits(running=1, lease_s=FOREVER_S), servicer)
+    chain = step_chain(ONE_PLACE, servicer)
     first = asyncio.create_task(chain.unary(call_of(chain), message(text="wait")))
     await servicer.reached.wait()
     with pytest.raises(CallFailed) as caught:
@@ -244,7 +256,7 @@ async def test_a_call_that_waits_ends_at_its_deadline_and_is_not_served():
 async def test_calls_that_wait_are_no_load():
     servicer, load = EchoServicer(), Load()
     table = echo_table()
-    limited = ShareStep(load, ShareLimits(running=1, lease_s=FOREVER_S))
+    limited = ShareStep(load, ONE_PLACE)
     from_steps = steps(table)
     from_steps["shed"]._load = load
     chain = Chain(table, {"tests.echo.Echo": servicer}, from_steps | {"share": limited})
@@ -259,7 +271,7 @@ async def test_calls_that_wait_are_no_load():
 
 async def test_a_slow_body_holds_no_place():
     servicer = EchoServicer()
-    chain = step_chain(ShareLimits(running=1, lease_s=FOREVER_S), servicer)
+    chain = step_chain(ONE_PLACE, servicer)
     arrives = asyncio.Event()
     slow = call_of(chain)
 
@@ -277,7 +289,7 @@ async def test_a_slow_body_holds_no_place():
 
 async def test_an_idle_stream_holds_no_place():
     servicer = EchoServicer()
-    chain = step_chain(ShareLimits(running=1, lease_s=FOREVER_S), servicer)
+    chain = step_chain(ONE_PLACE, servicer)
     sent, more = [], asyncio.Event()
 
     async def payloads():
@@ -299,7 +311,7 @@ async def test_an_idle_stream_holds_no_place():
 
 async def test_a_stream_whose_caller_does_not_read_holds_no_place():
     servicer = EchoServicer()
-    chain = step_chain(ShareLimits(running=1, lease_s=FOREVER_S), servicer)
+    chain = step_chain(ONE_PLACE, servicer)
     reads, blocked = asyncio.Event(), asyncio.Event()
 
     async def send(_reply):
@@ -317,8 +329,8 @@ async def test_a_stream_whose_caller_does_not_read_holds_no_place():
 
 async def test_only_inference_and_bulk_wait():
     table = echo_table()
-    step = ShareStep(Load(), ShareLimits(running=1, lease_s=FOREVER_S))
-    assert step._share.enter(1) is not None
+    step = ShareStep(Load(), ONE_PLACE)
+    assert step._share.enter("one", 1) is not None
     secret = table.get("/tests.echo.Echo/Secret")
     assert secret.policy.rate_class == RateClass.READ
     ran = asyncio.Event()
