@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import os
@@ -17,9 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cohortlens.adapters import messages
+from cohortlens.adapters.frame_lane import FrameLane
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.featurize import featurize
+from cohortlens.contracts.frames import Method
+from cohortlens.contracts.hosts import host_identity
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.contracts.purchase_days import purchase_days
 from cohortlens.internal.v1 import inference_pb2 as pb
@@ -152,6 +157,26 @@ def test_a_live_replica_scores_as_the_artifact_does_offline(workers, store, dige
             np.testing.assert_array_equal(live[name], values)
     assert (live["lower"] <= live["value"]).all()
     assert (live["value"] <= live["upper"]).all()
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_frames_give_what_grpc_gives(workers, digests, rows, count):
+    record = workers.replica("prediction")
+    assert record["host"] == host_identity()
+    parts = messages.score_request(digests["prediction"], SCHEMA.hash, "spend", rows[:count])
+
+    async def framed():
+        lane = await FrameLane.connect(record["frame_socket"], record["replica"], 5.0)
+        answer = await lane.call(Method.SCORE, parts, 30.0)
+        lane.close()
+        return messages.scores_of(answer, count)
+
+    found = asyncio.run(framed())
+    with workers.stub("prediction") as stub:
+        expected = score(stub, digests["prediction"], rows[:count], "spend")
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 def test_every_row_gets_one_of_the_named_segments(workers, trained, digests, rows):
