@@ -105,7 +105,9 @@ def make_chain(
         "errors": ErrorsStep(),
         "shed": ShedStep(load),
         "authn": AuthnStep(authenticate),
-        "share": ShareStep(load, ShareLimits(limits.share_running, limits.share_waiting)),
+        "share": ShareStep(
+            load, ShareLimits(running=limits.share_running, waiting_per_tenant=limits.share_waiting)
+        ),
         "validate": ValidateStep(table),
     }
     return Chain(table, {**own, **servicers}, steps)

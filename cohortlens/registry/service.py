@@ -14,6 +14,7 @@ from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
+from cohortlens.core.errors import DeadlineExceeded, Unavailable
 from cohortlens.core.ids import TenantId
 from cohortlens.registry.models import (
     MODELS,
@@ -30,6 +31,8 @@ ACTIVE_FOR_S = 2.0
 """Seconds another process may go on with the version that was active before."""
 
 _CACHED_MOST = 20_000
+_PATIENCE_S = 0.5
+_ASK_AGAIN_S = 1.0
 
 
 class RegistryService:
@@ -47,6 +50,8 @@ class RegistryService:
     async def active(self, tenant_id: TenantId, model: str) -> ModelVersion:
         """The version that serves, with its challenger; at most two seconds old in other processes.
 
+        While the database does not answer, the last known version goes on serving.
+
         Raises:
             NoActiveModel: The tenant has none.
         """
@@ -60,7 +65,22 @@ class RegistryService:
             reading = asyncio.create_task(self._read_active(tenant_id, model))
             self._reading[key] = reading
             reading.add_done_callback(partial(self._read_done, key))
-        return await asyncio.shield(reading)
+        if cached is None:
+            return await asyncio.shield(reading)
+        return await self._read_or_kept(key, reading, cached[1])
+
+    async def _read_or_kept(
+        self, key: tuple[TenantId, str], reading: asyncio.Task[ModelVersion], kept: ModelVersion
+    ) -> ModelVersion:
+        """What the database says, or what it said last while it does not answer: nobody promotes then."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await asyncio.shield(reading)
+        except (TimeoutError, Unavailable, DeadlineExceeded):
+            current = self._active.get(key)
+            if current is not None and current[1] is kept:
+                self._active[key] = (time.monotonic() + _ASK_AGAIN_S, kept)
+            return kept
 
     async def _read_active(self, tenant_id: TenantId, model: str) -> ModelVersion:
         async with self._db.tenant_transaction(tenant_id) as tx:
