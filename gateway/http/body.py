@@ -28,6 +28,8 @@ def encoding_of(head: Head) -> str:
     Raises:
         InvalidArgument: UNSUPPORTED_MEDIA_TYPE for any other Content-Encoding.
     """
+    if "content-encoding" not in head.values:
+        return "identity"
     encoding = head.get("content-encoding").strip().lower() or "identity"
     if encoding not in {"gzip", "identity"}:
         raise faults.unsupported_media("Content-Encoding gzip or identity")

@@ -95,6 +95,8 @@ def metadata(head: Head, peer: str) -> dict[str, list[str]]:
 
 def timeout(head: Head) -> tuple[float | None, CohortLensError | None]:
     """Seconds the caller gives, the smallest of all it names; or the fault DEADLINE_INVALID."""
+    if "grpc-timeout" not in head.values and "x-request-timeout" not in head.values:
+        return None, None
     found: list[float] = []
     for text in head.values.get("grpc-timeout", ()):
         # Up to ten digits of nanoseconds, not eight as in gRPC: other transcoders take them.
@@ -167,6 +169,8 @@ def wants_problem(head: Head) -> bool:
 
 def wants_lenient(head: Head) -> bool:
     """Whether unknown names are to be dropped: ``Prefer: handling=lenient``."""
+    if "prefer" not in head.values:
+        return False
     preferences = [item.strip().lower() for item in head.get("prefer").split(",")]
     return "handling=lenient" in preferences
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 
-from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cohortlens.core import telemetry
+from cohortlens.core.counting import Counter, Distribution, Histogram, Tally
 from cohortlens.core.telemetry import REGISTRY
 
 _VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -44,9 +45,14 @@ def observe(route: str, verb: str, status: int, seconds: float) -> None:
         status: Status sent; 499 when the client left first.
         seconds: Time it took.
     """
-    method = verb if verb in _VERBS else "other"
-    REQUESTS.labels(route, method, str(status)).inc()
-    SECONDS.labels(route, method).observe(seconds)
+    counted, timed = _series(route, verb if verb in _VERBS else "other", status)
+    counted.value += 1
+    timed.observe(seconds)
+
+
+@lru_cache(4096)
+def _series(route: str, method: str, status: int) -> tuple[Tally, Distribution]:
+    return REQUESTS.labels(route, method, status), SECONDS.labels(route, method)
 
 
 class _Processes(Collector):

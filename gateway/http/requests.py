@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from cohortlens.core.errors import InvalidArgument
@@ -13,7 +14,8 @@ from gateway.http.headers import Head
 Scope = MutableMapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: made once per request, and a frozen one takes three times as long to make.
+@dataclass(slots=True)
 class Request:
     """A request line and its headers.
 
@@ -55,5 +57,5 @@ def check_head(scope: Scope, request: Request) -> None:
     raw = scope["headers"]
     if len(raw) > headers.MAX_HEADERS:
         raise InvalidArgument("more than 100 headers", reason="HEADERS_TOO_LARGE")
-    if sum(len(name) + len(value) for name, value in raw) > headers.MAX_HEADER_BYTES:
+    if sum(map(len, chain.from_iterable(raw))) > headers.MAX_HEADER_BYTES:
         raise InvalidArgument("the headers are larger than 32 KiB", reason="HEADERS_TOO_LARGE")

@@ -228,6 +228,7 @@ class Router(Generic[TargetT]):
         self, unescaping: Unescaping = Unescaping.EXCEPT_RESERVED, *, any_verb: bool = False
     ) -> None:
         self._roots: dict[str, _Node[TargetT]] = {}
+        self._literal: dict[tuple[str, str], Match[TargetT]] = {}
         self._verbs: set[str] = set()
         self._unescaping = unescaping
         self._any_verb = any_verb
@@ -259,6 +260,8 @@ class Router(Generic[TargetT]):
         ends[template.verb] = (template, target)
         if template.verb:
             self._verbs.add(template.verb)
+        elif not template.variables and not {"*", "**"} & set(template.segments):
+            self._literal[method, f"/{'/'.join(template.segments)}"] = Match(target, template, ())
 
     def match(self, method: str, path: str) -> Match[TargetT] | None:
         """The route of ``method`` and ``path`` (raw, as on the request line, without query); None for none.
@@ -266,6 +269,10 @@ class Router(Generic[TargetT]):
         Raises:
             PathUndecodable: The route exists, a value of it cannot be decoded.
         """
+        # A path that is a template as it stands: literals come before all else, so it is the one.
+        literal = self._literal.get((method, path))
+        if literal is not None and ":" not in path:
+            return literal
         root = self._roots.get(method)
         if root is None or not path.startswith("/"):
             return None

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.errors import Code, CohortLensError
-from gateway.interceptors.metadata import Metadata
+from gateway.interceptors.metadata import DecodedMetadata, Metadata
 from gateway.registry import MethodInfo, MethodTable
 
 __all__ = ["ORDER", "Call", "CallFailed", "Chain", "MethodInfo", "MethodTable", "Proceed", "Send", "Step"]
@@ -106,7 +106,7 @@ class Call:
     ) -> None:
         self.door = door
         self.method = method
-        self.metadata = metadata if type(metadata) is Metadata else Metadata.of(metadata)  # type: ignore[arg-type]
+        self.metadata = metadata if isinstance(metadata, Metadata) else DecodedMetadata(metadata)
         self.peer = peer
         self.timeout_s = timeout_s
         self.timeout_fault = timeout_fault

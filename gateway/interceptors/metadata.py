@@ -20,17 +20,6 @@ class Metadata:
         self._raw = raw
         self._last = dict(raw)
 
-    @classmethod
-    def of(cls, values: Mapping[str, Sequence[str]]) -> Metadata:
-        """Metadata of values that are decoded already."""
-        return cls(
-            [
-                (name.encode(), value.encode("latin-1", "replace"))
-                for name, all_ in values.items()
-                for value in all_
-            ]
-        )
-
     def first(self, name: str) -> str | None:
         """The first value of ``name``; None when there is none."""
         value = self._last.get(name.encode())
@@ -46,3 +35,34 @@ class Metadata:
             value = self._last.get(wanted)
             return [] if value is None else [value.decode("latin-1")]
         return [value.decode("latin-1") for one, value in self._raw if one == wanted]
+
+    def decoded(self) -> dict[str, list[str]]:
+        """All of it."""
+        names = dict.fromkeys(name for name, _ in self._raw)
+        return {name.decode("latin-1"): self.values(name.decode("latin-1")) for name in names}
+
+
+class DecodedMetadata(Metadata):
+    """Metadata whose values were decoded already.
+
+    Args:
+        values: Values by lower-case name.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
+        self._values = values
+
+    def first(self, name: str) -> str | None:
+        """The first value of ``name``; None when there is none."""
+        found = self._values.get(name)
+        return found[0] if found else None
+
+    def values(self, name: str) -> list[str]:
+        """All values of ``name``."""
+        return list(self._values.get(name, ()))
+
+    def decoded(self) -> dict[str, list[str]]:
+        """All of it."""
+        return {name: list(values) for name, values in self._values.items()}

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from cohortlens.core import telemetry
+from tests.fixtures.waiting import eventually
 
 
 @pytest.fixture
@@ -117,3 +118,49 @@ def test_what_is_no_json_is_written_as_text(stream):
     telemetry.get_logger("cohortlens.tests").info("odd", what={1, 2}, raw=b"\xff")
     (line,) = written(stream)
     assert (line["what"], line["raw"]) == ("{1, 2}", "b'\\xff'")
+
+
+async def test_lines_of_the_loop_wait_for_one_another_and_an_error_does_not(stream):
+    telemetry.configure_logging("info", "json", stream)
+    log = telemetry.get_logger("cohortlens.tests")
+    log.info("first")
+    log.call(logging.INFO, '"code":"OK"')
+    assert stream.getvalue() == ""
+    log.error("broken")
+    assert [line["event"] for line in map(json.loads, stream.getvalue().splitlines())] == [
+        "first",
+        "call",
+        "broken",
+    ]
+    log.info("later")
+    await eventually(lambda: "later" in stream.getvalue())
+
+
+def test_a_loop_that_ended_takes_no_line_with_it(stream):
+    telemetry.configure_logging("info", "json", stream)
+    log = telemetry.get_logger("cohortlens.tests")
+
+    async def ends_at_once():
+        log.info("last of the loop")
+
+    asyncio.run(ends_at_once())
+    log.info("after the loop")
+    assert [line["event"] for line in written(stream)] == ["last of the loop", "after the loop"]
+
+
+def test_what_an_encoder_adds_to_every_line_stands_in_those_of_calls_too(stream):
+    def encode(line):
+        return json.dumps({**line, "process": 3}, separators=(",", ":"))
+
+    telemetry.configure_logging("info", "json", stream, encode)
+    log = telemetry.get_logger("cohortlens.tests")
+    log.info("one")
+    log.call(logging.INFO, '"code":"OK"')
+    assert [line["process"] for line in written(stream)] == [3, 3]
+
+
+def test_the_text_form_shows_the_fields_of_a_call(stream):
+    telemetry.configure_logging("info", "text", stream)
+    telemetry.get_logger("cohortlens.tests").call(logging.INFO, '"code":"OK","latency_ms":1.250')
+    logging.getLogger().handlers[0].flush()
+    assert "call code=OK latency_ms=1.25" in stream.getvalue()

@@ -227,7 +227,7 @@ async def test_a_call_is_one_line_with_its_facts_and_no_secret(lines):
         "authorization": [f"Bearer {TOKEN}"],
         "x-request-id": ["request-0001"],
         "traceparent": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
-        "user-agent": ["grpcurl/1.9 " + "x" * 500],
+        "user-agent": ['grpcurl/1.9 "\n' + "x" * 500],
     }
     call = call_of(chain, "Secret", metadata, peer="192.0.2.77")
     await chain.unary(call, Echo(text="my secret text").SerializeToString())
