@@ -137,7 +137,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     await asyncio.to_thread(_import_slices)
     from cohortlens.bootstrap import Services
     from gateway.http.app import build_http_app
-    from gateway.microbatch import MicroBatcher
+    from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.customers import CustomersServicer
@@ -180,7 +180,7 @@ def _import_slices() -> None:
     for name in (
         "cohortlens.bootstrap",
         "gateway.http.app",
-        "gateway.microbatch",
+        "gateway.microbatch.batcher",
         "gateway.servicers.analytics",
     ):
         importlib.import_module(name)

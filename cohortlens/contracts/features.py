@@ -153,8 +153,9 @@ class FeatureSchema:
             )
         minimum, maximum, nullable = self._bounds
         inside = (matrix >= minimum) & (matrix <= maximum)
-        # Most rows miss nothing, and a row at a time every operation shows in the time of a call.
-        if inside.all():
+        # Most rows miss nothing, and a row at a time every operation shows in the time of a call: looking for
+        # a zero byte costs a fraction of numpy's own pass.
+        if b"\0" not in inside.tobytes():
             return
         fine = inside | (np.isnan(matrix) & nullable)
         if not fine.all():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from cohortlens.analytics.columns import Explanations, Predictions
 from cohortlens.analytics.models import Rows, Task
 from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.core.clock import now
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.http.codec import Codecs
 from gateway.interceptors.rules import ValidatorCompiler
@@ -109,7 +109,7 @@ def _predictions(matrix: Any) -> Predictions:
     value = np.abs(matrix[:, 0].astype(np.float64))
     rows = Rows((), (), matrix, None)
     return Predictions(
-        rows, SCHEMA.hash, 3, (), Task.SPEND, 90, value, value / 2, value * 2, 0.8, "USD", datetime.now(UTC)
+        rows, SCHEMA.hash, 3, (), Task.SPEND, 90, value, value / 2, value * 2, 0.8, "USD", now()
     )
 
 

@@ -24,7 +24,7 @@ from cohortlens.embedded.redis import EmbeddedRedis
 from cohortlens.identity.models import TokenPair
 from cohortlens.migrations import runner
 from cohortlens.v1 import analytics_pb2 as pb
-from gateway.microbatch import MicroBatcher
+from gateway.microbatch.batcher import MicroBatcher
 from tests.fakes.models import install, prediction_manifest
 
 _EMAIL, _PASSWORD = "profile@example.com", "measure twice cut once 27"

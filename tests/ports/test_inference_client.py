@@ -16,7 +16,8 @@ from cohortlens.adapters.replicas import ReplicaDirectory
 from cohortlens.analytics.ports import TrainingOrder, TrainingProgress, TrainingResult
 from cohortlens.core.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
 from cohortlens.internal.v1 import inference_pb2 as pb
-from gateway.microbatch import BatchLimits, MicroBatcher
+from gateway.microbatch.batcher import MicroBatcher
+from gateway.microbatch.lane import BatchLimits
 from tests.fakes.inference import (
     BAD_DIGEST,
     FakeInferenceClient,

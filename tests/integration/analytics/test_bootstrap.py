@@ -10,7 +10,7 @@ from cohortlens.bootstrap import Services
 from cohortlens.core.config import Secret, Url
 from cohortlens.core.errors import FailedPrecondition, Unavailable
 from cohortlens.core.settings import CoreConfig
-from gateway.microbatch import MicroBatcher
+from gateway.microbatch.batcher import MicroBatcher
 
 KEK = Secret(base64.b64encode(b"k" * 32).decode())
 

@@ -19,7 +19,7 @@ from cohortlens.core.errors import Unavailable
 from cohortlens.v1 import analytics_pb2 as pb
 from cohortlens.v1 import analytics_pb2_grpc
 from gateway.interceptors.chain import Chain
-from gateway.microbatch import MicroBatcher
+from gateway.microbatch.batcher import MicroBatcher
 from gateway.registry import MethodTable
 from gateway.servicers.analytics_streams import CHUNKS_AT_ONCE, MESSAGES_AT_ONCE, PredictStreams
 from tests.fakes.echo import TOKEN, steps

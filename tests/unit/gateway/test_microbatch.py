@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohortlens.core.errors import DeadlineExceeded, Internal, InvalidArgument, Unavailable
-from gateway.microbatch import BatchLimits, MicroBatcher
+from gateway.microbatch.batcher import MicroBatcher
+from gateway.microbatch.lane import BatchLimits
 from tests.fakes.inference import FakeInferenceClient, scores_of, workers_away
 
 DIGEST = "a" * 64
