@@ -7,6 +7,7 @@ their turn in ``share`` do not count: they cost next to nothing, and are bounded
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 
@@ -41,13 +42,17 @@ class Load:
 
     Attributes:
         calls: Unary calls under way, without those that wait in ``share``.
+        calls_max: As given.
         lag_s: The lateness, p95 over 5 s.
+        is_late: Whether the lateness is beyond its limit.
+        is_watched: Whether ``watch`` was called.
     """
 
     def __init__(self, calls_max: int = 512, lag_max_s: float = 0.25) -> None:
         self.calls = 0
+        self.calls_max = calls_max
         self.lag_s = 0.0
-        self._calls_max = calls_max
+        self.is_late = self.is_watched = False
         self._lag_max_s = lag_max_s
         self._samples: deque[tuple[float, float]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,20 +60,15 @@ class Load:
     @property
     def pressure(self) -> float:
         """The greater of calls and lateness as a part of its limit; overloaded from 1 on."""
-        return max(self.calls / self._calls_max, self.lag_s / self._lag_max_s)
+        return max(self.calls / self.calls_max, self.lag_s / self._lag_max_s)
 
     def watch(self) -> None:
         """Sample the lateness of the running loop from now on; the first call does it."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._loop = loop
+            self._loop, self.is_watched = loop, True
             self._samples.clear()
             loop.call_later(_SAMPLE_EVERY_S, self._sample, loop.time() + _SAMPLE_EVERY_S)
-
-    @property
-    def watched(self) -> bool:
-        """Whether ``watch`` was called."""
-        return self._loop is not None
 
     def note(self, now: float, lag_s: float) -> None:
         """Take one sample of the lateness, seconds, at a monotonic time."""
@@ -82,6 +82,7 @@ class Load:
         else:
             lags = sorted(lag for _, lag in samples)
             self.lag_s = lags[int(len(lags) * 0.95)]
+        self.is_late = self.lag_s >= self._lag_max_s
 
     def _sample(self, due: float) -> None:
         loop = self._loop
@@ -109,11 +110,12 @@ class ShedStep:
             Unavailable: OVERLOADED, with the delay after which a retry can help.
         """
         load, method = self._load, call.method
-        if not load.watched:
+        if not load.is_watched:
             load.watch()
-        pressure = load.pressure
-        if pressure >= 1.0 and pressure >= _SHED_FROM.get(method.policy.rate_class, float("inf")):
-            raise _shed(method.policy.rate_class)
+        if load.is_late or load.calls >= load.calls_max:
+            rate_class = method.policy.rate_class
+            if load.pressure >= _SHED_FROM.get(rate_class, math.inf):
+                raise _shed(rate_class)
         if method.client_streaming or method.server_streaming:
             # A stream may stay open for an hour and cost nothing; what it does shows in the lateness.
             await proceed(call)
