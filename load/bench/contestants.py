@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ import psutil
 
 from cohortlens.embedded.ports import free_port
 from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc
+from load.bench import goals
 from load.bench.h2load import Endpoint, grpc_endpoint
-from load.bench.processes import running, tree
+from load.bench.processes import READY_S, running, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = Path(__file__).with_name("servers")
@@ -64,44 +66,113 @@ class Workload:
         """Columns of a row."""
         return int(self.rows.shape[1])
 
+    @property
+    def horizon(self) -> int:
+        """Horizon of the rows, days: their last column."""
+        return int(self.rows[0, -1])
 
-def product(
-    workload: Workload, target: str, http: str, token: str, ours: list[psutil.Process]
-) -> Iterator[Contestant]:
-    """The running stack, by gRPC in its own and in the published protocol, and by JSON."""
-    vectors = [analytics_pb2.FeatureVector(values=row) for row in workload.rows.tolist()]
-    horizon = int(workload.rows[0, -1])
-    request = analytics_pb2.PredictRequest(
-        task=analytics_pb2.PREDICTION_TASK_SPEND, vectors=vectors, horizon_days=horizon
-    )
-    port = int(target.rsplit(":", 1)[1])
 
-    def by_grpc() -> list[float]:
-        with grpc.insecure_channel(target) as channel:
+@dataclass(frozen=True)
+class Place:
+    """A gateway of ours under load.
+
+    Attributes:
+        grpc: ``host:port`` of its gRPC listener.
+        http: Address of its HTTP listener.
+        token: Access token of the demo tenant.
+        processes: Every process that serves there.
+        mode: What its names end with.
+    """
+
+    grpc: str
+    http: str
+    token: str
+    processes: list[psutil.Process]
+    mode: str = ""
+
+    @property
+    def grpc_port(self) -> int:
+        """Port of the gRPC listener."""
+        return int(self.grpc.rsplit(":", 1)[1])
+
+    def ask(self, request: analytics_pb2.PredictRequest) -> list[float]:
+        """Values of a Predict by a real client."""
+        with grpc.insecure_channel(self.grpc) as channel:
             stub = analytics_pb2_grpc.AnalyticsServiceStub(channel)
-            reply = stub.Predict(request, timeout=20, metadata=[("authorization", f"Bearer {token}")])
-        return [p.value for p in reply.predictions]
+            reply = stub.Predict(request, timeout=20, metadata=[("authorization", f"Bearer {self.token}")])
+        return [one.value for one in reply.predictions]
 
-    yield Contestant(
-        "CohortLens Predict, gRPC",
-        grpc_endpoint(port, PREDICT, request.SerializeToString(), token),
-        ours,
-        by_grpc,
+
+def by_grpc(workload: Workload, place: Place) -> Iterator[Contestant]:
+    """A gateway of ours by gRPC, in its own protocol and in the published one."""
+    vectors = [analytics_pb2.FeatureVector(values=row) for row in workload.rows.tolist()]
+    request = analytics_pb2.PredictRequest(
+        task=analytics_pb2.PREDICTION_TASK_SPEND, vectors=vectors, horizon_days=workload.horizon
     )
-    wanted = {"OIP_MODEL": "prediction", "OIP_OUTPUT": "spend", "OIP_TOKEN": token}
-    yield _oip("CohortLens ModelInfer, gRPC", workload, port, ours, wanted)
-    values = [["NaN" if math.isnan(v) else v for v in row] for row in workload.rows.tolist()]
-    body = json.dumps(
-        {"task": "PREDICTION_TASK_SPEND", "vectors": [{"values": v} for v in values], "horizonDays": horizon}
-    ).encode()
-    headers = (*JSON_HEADERS, f"authorization: Bearer {token}")
-    endpoint = Endpoint(f"{http}/api/v1/predict", body, headers, http1=True)
+    body = request.SerializeToString()
     yield Contestant(
+        goals.PREDICT + place.mode,
+        grpc_endpoint(place.grpc_port, PREDICT, body, place.token),
+        place.processes,
+        lambda: place.ask(request),
+    )
+    wanted = {"OIP_MODEL": "prediction", "OIP_OUTPUT": "spend", "OIP_TOKEN": place.token}
+    yield _oip(goals.INFER + place.mode, workload, place.grpc_port, place.processes, wanted)
+
+
+def by_json(workload: Workload, place: Place) -> Contestant:
+    """A gateway of ours by JSON over HTTP/1.1."""
+    values = [["NaN" if math.isnan(v) else v for v in row] for row in workload.rows.tolist()]
+    body = {
+        "task": "PREDICTION_TASK_SPEND",
+        "vectors": [{"values": row} for row in values],
+        "horizonDays": workload.horizon,
+    }
+    headers = (*JSON_HEADERS, f"authorization: Bearer {place.token}")
+    endpoint = Endpoint(f"{place.http}/api/v1/predict", json.dumps(body).encode(), headers, http1=True)
+    return Contestant(
         "CohortLens Predict, JSON",
         endpoint,
-        ours,
-        lambda: [p["value"] for p in _post(endpoint)["predictions"]],
+        place.processes,
+        lambda: [one["value"] for one in _post(endpoint)["predictions"]],
     )
+
+
+def by_id(workload: Workload, place: Place, customer: str) -> Contestant:
+    """A gateway of ours asked for the customer whose features the first row holds; each answer is stored."""
+    request = analytics_pb2.PredictRequest(
+        task=analytics_pb2.PREDICTION_TASK_SPEND, customers=[customer], horizon_days=workload.horizon
+    )
+    endpoint = grpc_endpoint(place.grpc_port, PREDICT, request.SerializeToString(), place.token)
+    return Contestant(goals.BY_ID, endpoint, place.processes, lambda: place.ask(request))
+
+
+@contextlib.contextmanager
+def bare_gateway(place: Place) -> Iterator[Place]:
+    """The running gateway once more, with authentication only, before the same workers."""
+    gateway = next(one for one in place.processes if "gateway" in one.cmdline())
+    grpc_port, http_port = free_port(), free_port()
+    environ = gateway.environ() | {
+        "COHORTLENS_GRPC_PORT": str(grpc_port),
+        "COHORTLENS_HTTP_PORT": str(http_port),
+    }
+    others = [one for one in place.processes if "gateway" not in one.cmdline()]
+    http = f"http://127.0.0.1:{http_port}"
+    with running([sys.executable, str(SERVERS / "bare_gateway.py")], grpc_port, environ, SERVERS) as process:
+        _wait_ready(f"{http}/readyz")
+        yield Place(f"127.0.0.1:{grpc_port}", http, place.token, [*tree(process), *others], goals.BARE)
+
+
+def _wait_ready(url: str) -> None:
+    end = time.monotonic() + READY_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise SystemExit(f"error REFERENCE_NOT_READY: {url}") from None
+            time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -142,7 +213,7 @@ def fastapi(workload: Workload, workers: int) -> Iterator[Contestant]:
     command = [_python("fastapi"), str(SERVERS / "fastapi_onnx.py"), str(port), str(workers)]
     with running(command, port, _environ(workload), SERVERS) as process:
         yield Contestant(
-            f"FastAPI + uvicorn x{workers}", endpoint, tree(process), lambda: list(_post(endpoint)["values"])
+            goals.FASTAPI[workers - 1], endpoint, tree(process), lambda: list(_post(endpoint)["values"])
         )
 
 
@@ -152,7 +223,7 @@ def kserve(workload: Workload) -> Iterator[Contestant]:
     port = free_port()
     command = [_python("kserve"), str(SERVERS / "kserve_onnx.py"), str(port), str(free_port())]
     with running(command, port, _environ(workload), SERVERS) as process:
-        yield _oip("KServe, gRPC", workload, port, tree(process))
+        yield _oip(goals.KSERVE, workload, port, tree(process))
 
 
 @contextlib.contextmanager
@@ -170,7 +241,7 @@ def mlserver(workload: Workload) -> Iterator[Contestant]:
     folder = SERVERS / "mlserver_onnx"
     command = [str(Path(_python("mlserver")).with_name("mlserver")), "start", str(folder)]
     with running(command, port, _environ(workload) | settings, folder) as process:
-        yield _oip("MLServer, gRPC", workload, port, tree(process))
+        yield _oip(goals.MLSERVER, workload, port, tree(process))
 
 
 def _oip(

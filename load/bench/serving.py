@@ -20,51 +20,52 @@ from cohortlens.client.client import Client
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.v1 import analytics_pb2, customers_pb2, models_pb2
-from load.bench import contestants
-from load.bench.contestants import Contestant, Workload
+from load.bench import contestants, goals
+from load.bench.contestants import Contestant, Place, Workload
+from load.bench.goals import Row
 from load.bench.h2load import drive, require_h2load
 from load.bench.processes import cpu_seconds, pss_mib
 
-CLIENTS = (1, 16, 64)
+CLIENTS = (1, 16, 64, 256)
+MANY_CLIENTS = 4
 SECONDS = 5
-BATCH_ROWS = 1000
+MANY_ROWS = 1000
 TOLERANCE = 1e-4  # float32 values printed by other software
 
 
 def main() -> None:
-    """Measure every contestant and print two tables: single rows, and requests of 1,000 rows."""
+    """Measure every contestant and print three tables: single rows, requests of 1,000 rows, the goals."""
     require_h2load()
     where = endpoints()
     with open_client("", "", None, 30.0) as client:
         token = client.access_token()
-        rows = _rows(client)
+        customer, rows = _rows(client)
         model = _model_file(client)
-    for count, clients in ((1, CLIENTS), (BATCH_ROWS, (4,))):
+    place = Place(where.grpc, where.http, token, _our_processes())
+    found: list[list[Row]] = []
+    for count, clients in ((1, CLIENTS), (MANY_ROWS, (MANY_CLIENTS,))):
         workload = Workload(np.resize(rows, (count, rows.shape[1])), model)
-        ours = _our_processes()
-        golden: list[float] = []
-        printed = []
-        for entry in _entries(workload, where.grpc, where.http, token, ours, single=count == 1):
-            with entry() as contestant:
-                _check(contestant, golden)
-                printed += [_measure(contestant, n) for n in clients]
-                _check(contestant, golden)
-        sys.stdout.write(
-            f"\nrequests of {count:,} row{'s' if count > 1 else ''}, {SECONDS} s each\n{_shown(printed)}\n"
-        )
+        found.append(_measured(_entries(workload, place, customer if count == 1 else ""), clients))
+        title = f"requests of {count:,} row{'s' if count > 1 else ''}, {SECONDS} s each"
+        sys.stdout.write(f"\n{title}\n{_shown(found[-1])}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"\ngoals\n{goals.shown(found[0], found[1], MANY_CLIENTS)}\n")
 
 
-Row = tuple[str, int, float, float, float, float, float, float]
+Entry = Callable[[], AbstractContextManager[Contestant]]
 
 
-def _entries(
-    workload: Workload, target: str, http: str, token: str, ours: list[psutil.Process], *, single: bool
-) -> Iterator[Callable[[], AbstractContextManager[Contestant]]]:
-    for contestant in contestants.product(workload, target, http, token, ours):
-        yield partial(_as_it_is, contestant)
-    if single:
-        yield partial(contestants.echo, "bare grpc.aio echo", "grpc_echo.py")
-        yield partial(contestants.echo, "bare ASGI gRPC echo", "asgi_echo.py")
+def _entries(workload: Workload, place: Place, customer: str) -> Iterator[Entry]:
+    """Every contestant; the echoes and the stored prediction of ``customer`` only when it is given."""
+    yield from map(_as_entry, contestants.by_grpc(workload, place))
+    yield _as_entry(contestants.by_json(workload, place))
+    if customer:
+        yield _as_entry(contestants.by_id(workload, place, customer))
+    with contestants.bare_gateway(place) as bare:
+        yield from map(_as_entry, contestants.by_grpc(workload, bare))
+    if customer:
+        yield partial(contestants.echo, goals.GRPC_ECHO, "grpc_echo.py")
+        yield partial(contestants.echo, goals.ASGI_ECHO, "asgi_echo.py")
     yield partial(contestants.grpc_onnx, workload)
     yield partial(contestants.fastapi, workload, 1)
     yield partial(contestants.fastapi, workload, 2)
@@ -72,9 +73,19 @@ def _entries(
     yield partial(contestants.mlserver, workload)
 
 
-@contextlib.contextmanager
-def _as_it_is(contestant: Contestant) -> Iterator[Contestant]:
-    yield contestant
+def _as_entry(contestant: Contestant) -> Entry:
+    return lambda: contextlib.nullcontext(contestant)
+
+
+def _measured(entries: Iterator[Entry], clients: tuple[int, ...]) -> list[Row]:
+    golden: list[float] = []
+    found = []
+    for entry in entries:
+        with entry() as contestant:
+            _check(contestant, golden)
+            found += [_measure(contestant, count) for count in clients]
+            _check(contestant, golden)
+    return found
 
 
 def _measure(contestant: Contestant, clients: int) -> Row:
@@ -85,10 +96,8 @@ def _measure(contestant: Contestant, clients: int) -> Row:
         raise SystemExit(f"error REQUESTS_FAILED: {contestant.name}: {figures.failed} of {figures.requests}")
     # CPU time holds the warm-up too, so it is held against the time, at the rate of the counted part.
     cpu_ms = spent * 1000 / (figures.per_second * elapsed)
-    return (
-        contestant.name, clients, figures.per_second, figures.p50_ms, figures.p95_ms, figures.p99_ms, cpu_ms,
-        pss_mib(contestant.processes),
-    )  # fmt: skip
+    times = (figures.p50_ms, figures.p95_ms, figures.p99_ms)
+    return Row(contestant.name, clients, figures.per_second, *times, cpu_ms, pss_mib(contestant.processes))
 
 
 def _check(contestant: Contestant, golden: list[float]) -> None:
@@ -102,7 +111,7 @@ def _check(contestant: Contestant, golden: list[float]) -> None:
 
 
 def _shown(rows: list[Row]) -> str:
-    echo = {clients: rate for name, clients, rate, *_ in rows if name == "bare grpc.aio echo"}
+    echo = {clients: rate for name, clients, rate, *_ in rows if name == goals.GRPC_ECHO}
     header = ["server", "clients", "req/s", "x echo", "p50 ms", "p95 ms", "p99 ms", "CPU ms/req", "PSS MiB"]
     cells = [
         [
@@ -114,8 +123,8 @@ def _shown(rows: list[Row]) -> str:
     return table(cells, header, frozenset(range(1, 9)))
 
 
-def _rows(client: Client) -> np.ndarray:
-    """Feature vectors of 50 demo customers at the longest horizon, float32."""
+def _rows(client: Client) -> tuple[str, np.ndarray]:
+    """The first of 50 demo customers, and the feature vectors of all at the longest horizon, float32."""
     page = client.call(client.customers.ListCustomers, customers_pb2.ListCustomersRequest(page_size=50))
     found = []
     for customer in page.customers:
@@ -123,7 +132,7 @@ def _rows(client: Client) -> np.ndarray:
         found.append(list(client.call(client.analytics.GetFeatures, request).features.values))
     rows = np.array(found, dtype=np.float32)
     rows[:, -1] = max(_active(client).horizons_days)
-    return rows
+    return page.customers[0].customer, rows
 
 
 def _model_file(client: Client) -> Path:
