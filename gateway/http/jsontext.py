@@ -33,9 +33,10 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_con
 _WITH_NAN: Final = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
-# Every digit as a zero: a long run of them is a whole number that the quick parser might round.
-_DIGITS: Final = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
-_LONG: Final = b"0" * 19
+# Every digit as a zero, all else but points as a space: a long run of zeros behind a space is a whole number
+# that the quick parser might round. Digits behind a point may be as many as they like.
+_DIGITS: Final = bytes(48 if 48 <= byte <= 57 else 46 if byte == 46 else 32 for byte in range(256))
+_LONG: Final = b" " + b"0" * 19
 _CONTAINERS: Final = frozenset((dict, list))
 
 
@@ -49,7 +50,7 @@ def load(body: bytes, *, nan_allowed: bool = False) -> Any:
     Raises:
         JsonFault: With reason MALFORMED_JSON or DUPLICATE_FIELD.
     """
-    if _LONG not in body.translate(_DIGITS):
+    if _LONG not in b" " + body.translate(_DIGITS):
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -110,7 +111,8 @@ def _deeper_than(value: Any, limit: int) -> bool:
         inner: list[Any] = []
         for container in level:
             members = container.values() if type(container) is dict else container
-            inner += [member for member in members if type(member) is dict or type(member) is list]
+            if not _CONTAINERS.isdisjoint(map(type, members)):
+                inner += [member for member in members if type(member) is dict or type(member) is list]
         if not inner:
             return False
         level = inner
