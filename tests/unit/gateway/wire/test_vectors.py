@@ -70,7 +70,7 @@ def in_bulk(kind, payload, decode):
 
 
 @given(requests())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_message_is_read_as_protobuf_reads_it(message):
     kind, data = type(message), message.SerializeToString()
     assert in_bulk(kind, data, kind.FromString) == by_protobuf(kind, data)
@@ -79,7 +79,7 @@ def test_a_message_is_read_as_protobuf_reads_it(message):
 
 
 @given(requests(), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4), st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_corrupted_bytes_are_read_or_refused_as_protobuf_does(message, changes, data):
     raw = bytearray(message.SerializeToString())
     for at, value in changes:
@@ -92,7 +92,7 @@ def test_corrupted_bytes_are_read_or_refused_as_protobuf_does(message, changes, 
 
 
 @given(st.lists(st.sampled_from(TYPES).flatmap(lambda _: requests()), min_size=2, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_concatenated_messages_merge_as_protobuf_merges_them(messages):
     kind, data = type(messages[0]), b"".join(one.SerializeToString() for one in messages)
     assert in_bulk(kind, data, kind.FromString) == by_protobuf(kind, data)
