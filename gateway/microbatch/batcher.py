@@ -65,7 +65,7 @@ class MicroBatcher:
         rows, columns = features.shape
         lane.admit(tenant, rows, deadline, now)
         key = Key(deployment, artifact_digest, schema_hash, target, columns)
-        create_future, most = asyncio.get_running_loop().create_future, self._limits.batch_rows
+        create_future, most = asyncio.get_running_loop().create_future, self._limits.call_rows
         if rows <= most:
             part = Part(key, tenant, features, deadline, now, create_future())
             lane.put(part)

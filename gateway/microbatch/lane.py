@@ -23,13 +23,16 @@ class BatchLimits:
     """How far the batcher goes.
 
     Attributes:
-        batch_rows: Most rows of a batch.
+        batch_rows: Rows up to which a batch gathers calls.
+        call_rows: Rows of one call that travel together; a call of more than ``batch_rows`` goes alone, and
+            splitting it would cost a trip for each piece.
         queue_rows: Most rows that wait in one deployment; tenants that wait at once share them equally.
         wait_s: Longest estimated wait that is accepted, seconds.
         batches_per_replica: Batches under way per live replica.
     """
 
     batch_rows: int = 256
+    call_rows: int = 1_024
     queue_rows: int = 16_384
     wait_s: float = 2.0
     batches_per_replica: int = 1
@@ -128,7 +131,7 @@ class Lane:
         """Send batches while replicas are free."""
         self._pump_due = False
         slots = self._slots()
-        while len(self._running) < slots:
+        while self._may_send(slots):
             parts = self._queue.take(self._limits.batch_rows)
             if not parts:
                 break
@@ -141,6 +144,11 @@ class Lane:
             # Not a finally of the task: one that is cancelled before its first step never runs.
             batch.task.add_done_callback(partial(self._finished, batch))
         self._queued_metric.set(self._queue.rows)
+
+    def _may_send(self, slots: int) -> bool:
+        """Whether a replica is free, or many rows are next: those travel while others are worked on."""
+        running = len(self._running)
+        return running < slots or (running < 2 * slots and self._queue.next_rows() > self._limits.batch_rows)
 
     def _watch(self, deadline: float) -> None:
         """One timer for all open parts, set to the earliest deadline: most calls are over long before."""

@@ -96,8 +96,19 @@ class Queue:
         others = sum(min(count, until) for name, count in self._rows.items() if name != tenant)
         return others + until
 
+    def next_rows(self) -> int:
+        """Rows of the part whose turn it is; 0 when nothing waits."""
+        for keys in self._tenants.values():
+            for waiting in keys.values():
+                return waiting[0].rows
+        return 0
+
     def take(self, most_rows: int) -> list[Part]:
-        """The next batch: the key of the tenant whose turn it is, one part per tenant and round."""
+        """The next batch: the key of the tenant whose turn it is, one part per tenant and round.
+
+        Args:
+            most_rows: Rows of all parts together; a part that has more goes alone.
+        """
         while self._tenants:
             turn = next(iter(self._tenants))
             key = next(iter(self._tenants[turn]))
@@ -118,7 +129,7 @@ class Queue:
             left = []
             for tenant in names:
                 keys = self._tenants[tenant]
-                if rows + keys[key][0].rows > most_rows:
+                if rows and rows + keys[key][0].rows > most_rows:
                     continue
                 part = self._pop(tenant, keys, key)
                 if key in keys:

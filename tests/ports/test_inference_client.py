@@ -99,7 +99,7 @@ class Batched:
     @asynccontextmanager
     async def open(self):
         async with self.inner.open() as client:
-            yield MicroBatcher(client, BatchLimits(batch_rows=3))
+            yield MicroBatcher(client, BatchLimits(batch_rows=3, call_rows=3))
 
     def __getattr__(self, name):
         return getattr(self.inner, name)

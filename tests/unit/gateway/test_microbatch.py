@@ -31,7 +31,7 @@ def score(batcher, features, *, digest=DIGEST, target="spend", tenant="t1", time
 async def held(client):
     """Occupy the only replica with one call; returns the batcher and that call."""
     client.gate = asyncio.Event()
-    batcher = MicroBatcher(client, BatchLimits(batch_rows=4, queue_rows=12))
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=4, call_rows=4, queue_rows=12))
     first = asyncio.create_task(score(batcher, rows(0)))
     await settle()
     return batcher, first
@@ -56,7 +56,7 @@ async def settle(rounds=5):
 def test_every_call_gets_its_own_rows_in_order_whatever_runs_beside_it(calls, replicas):
     async def run():
         client = FakeInferenceClient(replicas={"prediction": replicas})
-        batcher = MicroBatcher(client, BatchLimits(batch_rows=4))
+        batcher = MicroBatcher(client, BatchLimits(batch_rows=4, call_rows=4))
         asked, start = [], 0
         for size, tenant, target in calls:
             asked.append((rows(*range(start, start + size)), tenant, target))
@@ -252,7 +252,7 @@ async def test_absent_workers_fail_all_calls_of_a_batch_without_repeating_them()
 
 async def test_a_failure_of_one_part_of_a_split_call_fails_the_call_once():
     client = FakeInferenceClient(faults=[None, Internal("broken")])
-    batcher = MicroBatcher(client, BatchLimits(batch_rows=2))
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=2, call_rows=2))
     with pytest.raises(Internal):
         await score(batcher, rows(1, 2, 3, 4, 5))
     # The lane is free again.
@@ -270,7 +270,7 @@ async def test_an_answer_of_another_length_is_a_fault_of_ours_not_a_wrong_result
 
 async def test_a_flood_that_fills_the_queue_refuses_the_flooding_tenant_only():
     client = FakeInferenceClient(gate=asyncio.Event())
-    batcher = MicroBatcher(client, BatchLimits(batch_rows=4, queue_rows=12))
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=4, call_rows=4, queue_rows=12))
     calls = [asyncio.create_task(score(batcher, rows(0), tenant="flood"))]
     await settle()
     calls += [asyncio.create_task(score(batcher, rows(1, 2, 3, 4), tenant="flood")) for _ in range(3)]
@@ -289,7 +289,7 @@ async def test_a_flood_that_fills_the_queue_refuses_the_flooding_tenant_only():
 
 async def test_an_earlier_deadline_ends_its_call_although_a_later_one_came_first():
     client = FakeInferenceClient(gate=asyncio.Event())
-    batcher = MicroBatcher(client, BatchLimits(batch_rows=4))
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=4, call_rows=4))
     long = asyncio.create_task(score(batcher, rows(1), timeout=60.0))
     await settle()
     with pytest.raises(DeadlineExceeded):
@@ -298,3 +298,27 @@ async def test_an_earlier_deadline_ends_its_call_although_a_later_one_came_first
         await score(batcher, rows(3), timeout=0.05)
     client.gate.set()
     assert (await long)["value"].shape == (1,)
+
+
+async def test_a_call_of_many_rows_travels_whole_and_alone():
+    client = FakeInferenceClient(gate=asyncio.Event())
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=2, call_rows=8))
+    first = asyncio.create_task(score(batcher, rows(0)))
+    await settle()
+    many = asyncio.create_task(score(batcher, rows(1, 2, 3, 4, 5)))
+    one = asyncio.create_task(score(batcher, rows(6)))
+    await settle()
+    client.gate.set()
+    await asyncio.gather(first, many, one)
+    assert [sent.features[:, 0].tolist() for sent in client.sent] == [[0], [1, 2, 3, 4, 5], [6]]
+
+
+async def test_many_rows_travel_while_others_are_worked_on_but_no_third_time():
+    client = FakeInferenceClient(gate=asyncio.Event())
+    batcher = MicroBatcher(client, BatchLimits(batch_rows=2, call_rows=8))
+    calls = [asyncio.create_task(score(batcher, rows(at, at, at))) for at in range(3)]
+    await settle()
+    assert client.most_running == 2
+    client.gate.set()
+    await asyncio.gather(*calls)
+    assert client.most_running == 2
