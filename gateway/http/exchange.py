@@ -19,6 +19,8 @@ from gateway.http.templates import Match
 from gateway.http.uploads import StreamBody
 from gateway.interceptors.chain import Call, CallFailed, Chain
 
+# What the policy of a method lists that this door does not serve.
+_REFUSED: Final = "STREAMING_NOT_SUPPORTED"
 # Most calls are over before a watch for the caller's leaving would be worth its cost.
 _WATCH_AFTER_S: Final = 0.01
 # A body this small is cheaper to leave to the server than a new connection.
@@ -177,6 +179,13 @@ class Exchange:
             self._left = self._left or stream.torn
         self._watch_later()
 
+    def _both_ways(self) -> AsyncIterator[Any]:
+        if _REFUSED in self._route.method.policy.errors:
+            # Refused within the chain, so that only a known caller learns of it and it is logged.
+            return _Unread()
+        # The whole body is read before the first reply: HTTP/1.1 clients cannot do both at once.
+        return self._requests(self._stream_body())
+
     async def _server_stream(self) -> None:
         try:
             media = self._accepted()
@@ -185,8 +194,7 @@ class Exchange:
         writer = StreamWriter(self._send, self._routes.strict, media, self._headers, raw=self._raw_reply)
         try:
             if self._route.method.client_streaming:
-                # Refused within the chain, so that only a known caller learns of it and it is logged.
-                await self._chain.bidi_stream(self._call, _Unread(), writer.message)
+                await self._chain.bidi_stream(self._call, self._both_ways(), writer.message)
             else:
                 self._call.read = self._read
                 await self._chain.server_stream(self._call, None, writer.message)
