@@ -119,6 +119,8 @@ def _refuse_poison(features: Features) -> None:
             f"expected float32 rows, found {features.dtype} of shape {features.shape}",
             reason="FEATURE_SCHEMA_MISMATCH",
         )
-    if np.isinf(features).any():
-        row, column = (int(at) for at in np.argwhere(np.isinf(features))[0])
+    infinite = np.isinf(features)
+    # Looking for a byte costs a fraction of numpy's own pass, which shows in a call of one row.
+    if b"\1" in infinite.tobytes():
+        row, column = (int(at) for at in np.argwhere(infinite)[0])
         raise InvalidArgument(f"row {row}, column {column} is infinite", reason="VALUE_NOT_FINITE")

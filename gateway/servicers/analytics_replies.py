@@ -19,7 +19,6 @@ from gateway.servicers.analytics_mapping import (
     TASK_NUMBERS,
     assignment_message,
     day_text,
-    prediction_message,
     timestamp,
 )
 from gateway.wire.rows import (
@@ -71,7 +70,7 @@ class PredictionsReply(ColumnReply):
     def SerializeToString(self, **_: Any) -> bytes:
         """The bytes of the reply."""
         if len(self._made) < _FEW:
-            few = pb.PredictResponse(predictions=map(prediction_message, self._made))
+            few = pb.PredictResponse(predictions=map(self._message, range(len(self._made))))
             return few.SerializeToString()
         made, texts = self._made, [_snapshots(self._made)]
         writer = _OF_VECTORS
@@ -97,6 +96,26 @@ class PredictionsReply(ColumnReply):
         for row, identifier in zip(found, made.prediction_ids, strict=False):
             row["prediction"] = str(identifier)
         return {"predictions": found}
+
+    def _message(self, at: int) -> pb.Prediction:
+        # Straight from the columns: a row's object in between would cost as much as the message.
+        made = self._made
+        return pb.Prediction(
+            prediction=str(made.prediction_ids[at]) if made.prediction_ids else "",
+            customer=str(made.rows.customer_ids[at]) if made.rows.customer_ids else "",
+            external_id=made.external_id(at),
+            task=TASK_NUMBERS[made.task],
+            horizon_days=made.horizon_days,
+            value=made.value[at],
+            lower=made.lower[at],
+            upper=made.upper[at],
+            level_ratio=made.level_ratio,
+            unit=made.unit,
+            model_version=made.model_version,
+            snapshot_id=made.snapshot(at),
+            data_as_of=day_text(made.as_of),
+            create_time=timestamp(made.created_at),
+        )
 
     def _constant(self) -> pb.Prediction:
         made = self._made
