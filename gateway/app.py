@@ -31,9 +31,10 @@ from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
 from gateway.interceptors.authn import Authenticate, AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable, Step
 from gateway.interceptors.errors import ErrorsStep
+from gateway.interceptors.fairness import ShareLimits
 from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.request_id import RequestIdStep
-from gateway.interceptors.share import ShareLimits, ShareStep
+from gateway.interceptors.share import ShareStep
 from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.validate import ValidateStep
 from gateway.servicers import health, inference_v2_policy, reflection

@@ -26,9 +26,10 @@ from gateway.http.transcoding import HttpDoor
 from gateway.interceptors.authn import AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable
 from gateway.interceptors.errors import ErrorsStep
+from gateway.interceptors.fairness import ShareLimits
 from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.request_id import RequestIdStep
-from gateway.interceptors.share import ShareLimits, ShareStep
+from gateway.interceptors.share import ShareStep
 from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.validate import ValidateStep
 from gateway.registry import Policy, RateClass

@@ -8,7 +8,8 @@ import pytest
 from cohortlens.core.context import Principal
 from cohortlens.core.errors import Code, Unavailable
 from gateway.interceptors.chain import Call, CallFailed, Chain
-from gateway.interceptors.share import FairShare, ShareLimits, ShareStep
+from gateway.interceptors.fairness import FairShare, ShareLimits
+from gateway.interceptors.share import ShareStep
 from gateway.interceptors.shed import Load
 from gateway.registry import RateClass
 from tests.fakes.echo import Echo, EchoServicer, echo_table, steps
