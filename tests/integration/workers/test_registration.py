@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -39,9 +40,12 @@ async def test_a_record_lives_while_it_beats_and_is_told_once(valkey, clean):
     made.start()
     await eventually(lambda: clean.exists(KEY))
 
-    assert json.loads(clean.get(KEY)) == {
+    told = json.loads(clean.get(KEY))
+    assert re.fullmatch("[0-9a-f]{32}", told.pop("host"))
+    assert told == {
         "deployment": "prediction", "replica": "r1", "address": "127.0.0.1:5", "socket": "", "pid": 42,
-        "started_at": "2026-01-01T00:00:00+00:00", "loaded": [], "rows_in_flight": 0,
+        "started_at": "2026-01-01T00:00:00+00:00", "loaded": [], "rows_in_flight": 0, "queue_ms": 0.0,
+        "frame_socket": "", "frame_faults": 0,
     }  # fmt: skip
     await eventually(lambda: clean.pttl(KEY) < 2500)
     await eventually(lambda: clean.pttl(KEY) > 2500)  # a beat has renewed it

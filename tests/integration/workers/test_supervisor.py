@@ -64,7 +64,8 @@ def test_killed_with_9_it_leaves_nothing_that_the_next_start_does_not_clear_and_
     side.await_ready()
     assert set(left).isdisjoint(side.processes())
     assert side.ready["deployments"] == {"segmentation": 1, "prediction": 1, "explanation": 1}
-    sockets = {side.replica(name)["socket"] for name in side.ready["deployments"]}
+    replicas = [side.replica(name) for name in side.ready["deployments"]]
+    sockets = {one[lane] for one in replicas for lane in ("socket", "frame_socket")}
     assert {str(path) for path in (side.data_dir / "replicas").iterdir()} == sockets
 
     assert side.stop() == 0
