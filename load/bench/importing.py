@@ -23,7 +23,7 @@ from cohortlens.customers.models import Import, ImportOptions
 from cohortlens.customers.service import CustomersService
 from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.migrations import runner
-from tests.fixtures.tenants import register
+from load.bench.tenants import registered, request_of
 
 CHUNK_BYTES = 1 << 20
 HEADER = ["run", "read", "accepted", "duplicate", "rejected", "customers", "upload s", "import s", "rows/s"]
@@ -33,17 +33,17 @@ async def measure(url: Url, path: Path, spool: Path) -> list[list[str]]:
     """Import ``path`` twice; one row of the table each."""
     db = Database(url, 4)
     try:
-        tenant = await register(db, "bench")
+        owner = await registered(db)
         service = CustomersService(db, spool, PageTokens(b"b" * 32))
         rows = []
         for name in ("first", "again"):
             start = time.perf_counter()
             options = ImportOptions(file_name=path.name)
-            stored = await service.start_import(tenant.context(), options, _chunks(path))
+            stored = await service.start_import(request_of(owner), options, _chunks(path))
             uploaded = time.perf_counter()
-            await service.run_import(tenant.tenant_id, stored.import_id)
+            await service.run_import(owner.tenant_id, stored.import_id)
             ended = time.perf_counter()
-            done = await service.get_import(tenant.context(timeout_s=3600), stored.import_id)
+            done = await service.get_import(request_of(owner, 3600.0), stored.import_id)
             rows.append(_row(name, done, uploaded - start, ended - uploaded))
         return rows
     finally:

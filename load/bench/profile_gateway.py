@@ -25,7 +25,7 @@ from cohortlens.identity.models import TokenPair
 from cohortlens.migrations import runner
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.microbatch.batcher import MicroBatcher
-from tests.fakes.models import install, prediction_manifest
+from load.bench.tenants import activate_untrained
 
 _EMAIL, _PASSWORD = "profile@example.com", "measure twice cut once 27"
 
@@ -130,7 +130,7 @@ async def prepared(rows: int) -> AsyncIterator[Setup]:
                 display_name="Profile", email=_EMAIL, password=_PASSWORD, accept_terms_version="2026-01"
             )
             session = await direct.identity.create_session(email=_EMAIL, password=_PASSWORD)
-            await install(direct.registry, direct.db, session.tenant_id, prediction_manifest())
+            await activate_untrained(direct, session.tenant_id)
             yield Setup(direct, batched, predict_request(rows), session)
 
 

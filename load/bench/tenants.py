@@ -1,0 +1,68 @@
+"""What a tenant needs before it can be measured: its rows, and a prediction version that nobody trained."""
+
+from __future__ import annotations
+
+import time
+
+from cohortlens.analytics.runs import TrainingRunsRepository
+from cohortlens.bootstrap import Services
+from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.manifest import IntervalCalibration, ModelManifest
+from cohortlens.core.clock import now
+from cohortlens.core.context import Principal, RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.ids import SessionId, TenantId, UserId, uuid7
+from cohortlens.identity.models import ROLE_SCOPES
+from cohortlens.identity.repository import Accounts
+
+_TARGETS = ("purchases", "spend")
+
+
+async def registered(db: Database) -> Principal:
+    """The owner of a new tenant, who cannot log in: no password matches."""
+    tenant_id, user_id = TenantId(uuid7()), UserId(uuid7())
+    async with db.transaction() as tx:
+        await Accounts(tx).register(
+            tenant_id,
+            user_id,
+            name="Bench",
+            email=f"{user_id}@bench.example",
+            password_hash="none",
+            terms="2026-11",
+        )
+    return Principal(tenant_id, user_id, SessionId(uuid7()), "owner", ROLE_SCOPES["owner"])
+
+
+def request_of(principal: Principal, timeout_s: float = 30.0) -> RequestContext:
+    """A request by someone; what it does must end within ``timeout_s`` seconds."""
+    return RequestContext("bench", principal, time.monotonic() + timeout_s)
+
+
+async def activate_untrained(services: Services, tenant_id: TenantId) -> None:
+    """Give a tenant an active prediction version whose scores come from whatever replica is asked.
+
+    Args:
+        services: Open services; their registry learns of the version at once.
+        tenant_id: A tenant without versions.
+    """
+    manifest = ModelManifest(
+        model="prediction",
+        schema_hash=SCHEMA.hash,
+        data_sha256="0" * 64,
+        as_of="2026-01-01",
+        currency="USD",
+        seed=0,
+        code_version="bench",
+        targets=_TARGETS,
+        horizons_days=(30, 90),
+        calibration=dict.fromkeys(_TARGETS, IntervalCalibration(0.8, (), (1.0,), (1.0,), 1.0)),
+    )
+    run_id = uuid7()
+    async with services.db.tenant_transaction(tenant_id) as tx:
+        runs = TrainingRunsRepository(tx)
+        await runs.insert(
+            run_id, manifest.model, cause="REQUESTED", seed=0, created_by=None, created_at=now()
+        )
+        version, _ = await services.registry.register(tx, manifest, manifest.digest, run_id)
+        await runs.succeed(run_id, version, now())
+    services.registry.forget(tenant_id)
