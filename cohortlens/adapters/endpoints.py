@@ -108,6 +108,7 @@ class Endpoint:
         asked: Whether it is being asked if it lives.
         rows_in_flight: Rows that this process has under way there.
         failures: UNAVAILABLE answers in a row.
+        answered_at: Monotonic time of its last answer to anything.
         probe: Runs while no calls may go there, ends when they may.
     """
 
@@ -120,12 +121,13 @@ class Endpoint:
         self.asked = False
         self.rows_in_flight = 0
         self.failures = 0
+        self.answered_at = 0.0
         self.probe: asyncio.Task[None] | None = None
         self._path = record.frame_socket if record.is_near else ""
         self._grpc = GrpcLane(self.channel)
         self._frames: FrameLane | None = None
         self._calls = 0
-        self._heard_at = 0.0
+        self._busy_since = 0.0
         self._frames_due_at = 0.0
         self._frames_pause = _AGAIN_FIRST_S
         self._connecting = False
@@ -161,12 +163,12 @@ class Endpoint:
     def is_silent(self) -> bool:
         """Whether calls wait and nothing was heard for longer than usual."""
         waits = self._calls > 0 and not self.asked and self.usable
-        return waits and time.monotonic() - self._heard_at > PATIENCE_S
+        return waits and time.monotonic() - max(self._busy_since, self.answered_at) > PATIENCE_S
 
     def began(self, rows: int) -> None:
         """A call of so many rows goes there."""
         if not self._calls:
-            self._heard_at = time.monotonic()
+            self._busy_since = time.monotonic()
         self._calls += 1
         self.rows_in_flight += rows
 
@@ -176,7 +178,7 @@ class Endpoint:
         self.rows_in_flight -= rows
         if answered:
             self.failures = 0
-            self._heard_at = time.monotonic()
+            self.answered_at = time.monotonic()
 
     async def connect_frames(self) -> None:
         """Connect the frame socket when it is due; without success gRPC serves until the next attempt."""
@@ -206,7 +208,7 @@ class Endpoint:
         except LaneFault as fault:
             if fault.code in SILENT:
                 return False
-        self._heard_at = time.monotonic()
+        self.answered_at = time.monotonic()
         return True
 
     async def reopen(self) -> None:

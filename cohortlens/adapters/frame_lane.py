@@ -147,7 +147,7 @@ class FrameLane(FrameProtocol):
         waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
             if not answer.done():
-                answer.set_exception(LaneFault(Code.UNAVAILABLE, why))
+                answer.set_exception(LaneFault(Code.UNAVAILABLE, why, lost=True))
 
     def _expire(self, method: Method, number: int) -> None:
         answer = self._waiting.pop(number, None)

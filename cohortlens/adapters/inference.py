@@ -1,4 +1,4 @@
-"""``InferenceClient`` over ``internal.v1``: a call to one replica over its best lane, one retry elsewhere."""
+"""``InferenceClient`` over ``internal.v1``: a call to one replica over its best lane, else to another one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from cohortlens.adapters import messages
 from cohortlens.adapters.endpoints import SILENT, Endpoint
-from cohortlens.adapters.lanes import LaneFault, fault_of
+from cohortlens.adapters.lanes import LaneFault, fault_of, split
 from cohortlens.adapters.replicas import ReplicaDirectory, deadline_passed, workers_unavailable
 from cohortlens.analytics.ports import (
     Attributions,
@@ -39,6 +39,9 @@ EXPLANATION = "explanation"
 _PASSING_FAILURES = {"TRAINING_CRASHED"}
 _MARGIN_S = 0.02
 _TRAINING_WAIT_S = 60.0
+_LOSSES = 3
+"""Replicas that may be lost with one call under way; it then ends, since it may be what ends them."""
+
 RETRIES = Counter(
     "inference_retries_total", "Calls repeated on another replica", ("deployment",), registry=REGISTRY
 )
@@ -152,7 +155,13 @@ class GrpcInferenceClient:
     async def _call(
         self, deployment: str, model: str, rows: int, method: Method, parts: messages.Parts, deadline: float
     ) -> bytes:
-        failed: Endpoint | None = None
+        """One call to the replica that placement names, and to others while that one cannot take it.
+
+        Each UNAVAILABLE takes its replica out until it answers again, so the calls for a replica that is away
+        are few, and the loop ends with the deadline at the latest.
+        """
+        failed: tuple[Endpoint, ...] = ()
+        losses = 0
         while True:
             endpoint = await self._directory.acquire(
                 deployment, deadline - _MARGIN_S, failed, model=model, rows=rows
@@ -166,9 +175,10 @@ class GrpcInferenceClient:
                 if fault.code is not Code.UNAVAILABLE:
                     raise translate(fault, deployment) from None
                 self._directory.eject(endpoint, fault.details)
-                if failed is not None:
+                losses += fault.lost
+                if losses == _LOSSES:
                     raise workers_unavailable(deployment) from None
-                failed = endpoint
+                failed = (*failed, endpoint)
                 RETRIES.labels(deployment).inc()
             else:
                 answered = True
@@ -180,9 +190,7 @@ class GrpcInferenceClient:
 
 def translate(fault: LaneFault, deployment: str) -> CohortLensError:
     """A worker's status, whose text is ``REASON: message``, as an error of ours."""
-    reason, _, message = fault.details.partition(": ")
-    if not message or not reason.replace("_", "").isalnum() or reason != reason.upper():
-        reason, message = "", fault.details
+    reason, message = split(fault.details)
     if fault.code is Code.DEADLINE_EXCEEDED:
         return deadline_passed()
     if fault.code is Code.UNAVAILABLE:

@@ -26,6 +26,9 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     # Two clients of one process must not share a connection: closing one would cut the other's calls.
     ("grpc.use_local_subchannel_pool", 1),
 )
+_NEVER_SENT = "failed to connect to all addresses"
+"""What gRPC says of a call that found no connection; any other words may be of one that got through."""
+
 _SERVICE = "/cohortlens.internal.v1.InferenceService"
 _PATHS = {
     Method.SCORE: f"{_SERVICE}/Score",
@@ -41,12 +44,15 @@ class LaneFault(Exception):
     Attributes:
         code: Why.
         details: The replica's ``REASON: message``, or what the transport says.
+        lost: Whether the replica may have begun the call and was not heard of again: the call itself may
+            be what ended it.
     """
 
-    def __init__(self, code: Code, details: str) -> None:
+    def __init__(self, code: Code, details: str, *, lost: bool = False) -> None:
         super().__init__(f"{code.name}: {details}")
         self.code = code
         self.details = details
+        self.lost = lost
 
 
 class Lane(Protocol):
@@ -93,11 +99,12 @@ class GrpcLane:
         except grpc.aio.AioRpcError as error:
             raise fault_of(error) from None
         except asyncio.CancelledError:
-            if call in self._calls:
+            task = asyncio.current_task()
+            if call in self._calls and (task is None or task.cancelling()):
                 call.cancel()
                 raise
-            # Cut off by ``abort``, not by the caller.
-            raise LaneFault(Code.UNAVAILABLE, "the replica hangs") from None
+            # Not the caller's doing: cut off by ``abort``, or with the channel.
+            raise LaneFault(Code.UNAVAILABLE, "the call was cut off", lost=True) from None
         finally:
             self._calls.discard(call)
         return reply
@@ -111,4 +118,14 @@ class GrpcLane:
 
 def fault_of(error: grpc.aio.AioRpcError) -> LaneFault:
     """A gRPC status as a fault."""
-    return LaneFault(Code(error.code().value[0]), error.details() or "")
+    code, details = Code(error.code().value[0]), error.details() or ""
+    is_lost = code is Code.UNAVAILABLE and not details.startswith(_NEVER_SENT) and not split(details)[0]
+    return LaneFault(code, details, lost=is_lost)
+
+
+def split(details: str) -> tuple[str, str]:
+    """Reason and message of a replica's ``REASON: message``; the reason is empty when a transport speaks."""
+    reason, _, message = details.partition(": ")
+    if not message or not reason.replace("_", "").isalnum() or reason != reason.upper():
+        return "", details
+    return reason, message

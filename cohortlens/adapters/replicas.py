@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import grpc
@@ -96,7 +96,7 @@ class ReplicaDirectory:
         for endpoint in list(self._endpoints.values()):
             await endpoint.close()
         self._endpoints.clear()
-        self._forget_choices()
+        self._notify()
 
     def live(self, deployment: str) -> list[Endpoint]:
         """Usable endpoints of a deployment."""
@@ -126,7 +126,7 @@ class ReplicaDirectory:
         self,
         deployment: str,
         deadline: float,
-        avoid: Endpoint | None = None,
+        avoid: Collection[Endpoint] = (),
         *,
         model: str = "",
         rows: int = 1,
@@ -136,21 +136,21 @@ class ReplicaDirectory:
         Args:
             deployment: Deployment wanted.
             deadline: Monotonic time.
-            avoid: A replica that just failed; taken only when no other is live and it recovered.
+            avoid: Replicas that failed the call; taken only when no other is live and they recovered.
             model: Digest of the model version the call needs; empty when it needs none.
             rows: Rows of the call.
 
         Raises:
-            Unavailable: None came in time (``WORKERS_UNAVAILABLE``).
+            Unavailable: None came in time, or the directory was closed (``WORKERS_UNAVAILABLE``).
         """
         self.start()
-        while True:
+        while not self._closed:
             self._changed.clear()
             live = self.live(deployment)
-            if avoid is not None:
-                live = [one for one in live if one is not avoid] or live
+            if avoid:
+                live = [one for one in live if one not in avoid] or live
             if live:
-                owners = self.owners(deployment, model) if avoid is None else placement.owners(live, model)
+                owners = placement.owners(live, model) if avoid else self.owners(deployment, model)
                 endpoint = placement.choose(live, owners, model, rows)
                 if endpoint.rows_in_flight and model in endpoint.loaded:
                     self._second_copy(owners, model)
@@ -159,7 +159,8 @@ class ReplicaDirectory:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     await self._changed.wait()
             except TimeoutError:
-                raise workers_unavailable(deployment) from None
+                break
+        raise workers_unavailable(deployment)
 
     def _second_copy(self, owners: list[Endpoint], model: str) -> None:
         """The only replica that holds a model is busy: load it at its other owner as well."""
@@ -234,8 +235,12 @@ class ReplicaDirectory:
                     self._spawn(self._examine(endpoint))
 
     async def _examine(self, endpoint: Endpoint) -> None:
+        last = endpoint.answered_at
         try:
-            if not await endpoint.answers():
+            if await endpoint.answers() or endpoint.answered_at > last:
+                return
+            # Several may be asked at once, as when the machine stalls: the last one keeps its calls.
+            if len(self.live(endpoint.deployment)) > 1:
                 self.eject(endpoint, "it answers neither calls nor questions")
                 endpoint.abort()
         finally:

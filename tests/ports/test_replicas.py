@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
+from cohortlens.adapters import endpoints
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
 from cohortlens.analytics.ports import TrainingOrder
@@ -48,14 +49,18 @@ async def cluster(*replicas, redis=None, grace_s=0.2):
             await replica.stop()
 
 
-async def score(client, timeout=10.0):
-    found = await client.score(
-        "prediction", "a" * 64, "h", "spend", ROWS, deadline=time.monotonic() + timeout
-    )
+async def score(client, timeout=10.0, model="a" * 64):
+    found = await client.score("prediction", model, "h", "spend", ROWS, deadline=time.monotonic() + timeout)
     np.testing.assert_array_equal(found["value"], scores_of("spend", ROWS)["value"])
 
 
-async def test_a_call_that_finds_its_replica_away_is_answered_by_another():
+async def never(endpoint):
+    """Instead of ``Endpoint.answers``: what was taken out stays out."""
+    return False
+
+
+async def test_a_call_that_finds_its_replica_away_is_answered_by_another(monkeypatch):
+    monkeypatch.setattr(endpoints.Endpoint, "answers", never)
     bad, good = Replica(), Replica()
     async with cluster(bad, good) as (client, _, directory):
         await eventually(lambda: len(directory.live("prediction")) == 2)
@@ -63,7 +68,7 @@ async def test_a_call_that_finds_its_replica_away_is_answered_by_another():
         for _ in range(8):
             await score(client)
         assert good.calls == 8
-        # Once ejected it gets no more calls, although it answers.
+        # Once ejected it gets no more calls.
         assert bad.calls <= 1
         assert len(directory.live("prediction")) == 1
 
@@ -79,15 +84,122 @@ async def test_an_ejected_replica_returns_once_it_can_be_reached():
         await eventually(lambda: directory.counts() == {"prediction": 2})
 
 
-async def test_two_replicas_that_are_both_away_end_the_call_as_unavailable():
+async def test_a_call_whose_replicas_are_all_away_for_a_moment_waits_for_one_to_return():
     one, two = Replica(), Replica()
     async with cluster(one, two) as (client, _, directory):
         await eventually(lambda: len(directory.live("prediction")) == 2)
-        one.fail_with, two.fail_with = [AWAY], [AWAY]
+        one.fail_with, two.fail_with = [AWAY] * 2, [AWAY] * 2
+        await score(client)
+
+
+async def test_replicas_that_stay_away_end_the_call_with_its_deadline_and_are_not_stormed():
+    one, two = Replica(), Replica()
+    async with cluster(one, two) as (client, _, directory):
+        await eventually(lambda: len(directory.live("prediction")) == 2)
+        one.fail_with, two.fail_with = [AWAY] * 100, [AWAY] * 100
+        started = time.monotonic()
         with pytest.raises(Unavailable) as refused:
-            await score(client)
+            await score(client, 1.0)
         assert refused.value.reason == "WORKERS_UNAVAILABLE"
-        assert one.calls + two.calls == 2
+        assert time.monotonic() - started >= 0.9
+        # Each pause is twice the one before, 0.2 s first: in a second a replica is called thrice at most.
+        assert 2 <= one.calls + two.calls <= 6
+
+
+async def test_replicas_that_died_without_a_word_fail_no_call_however_many_they_are():
+    live = Replica()
+    async with cluster(live) as (client, redis, directory):
+        for number in range(5):
+            dead = await Replica(f"dead{number}").start()
+            redis.register("prediction", dead)
+            await dead.stop()
+        await eventually(lambda: len(directory.live("prediction")) == 6)
+        # Whichever two of them a model belongs to.
+        for digit in "0123456789abcdef":
+            await score(client, model=digit * 64)
+        assert live.calls == 16
+
+
+async def test_a_call_that_replicas_die_of_is_not_given_to_all_of_them():
+    replicas = [Replica() for _ in range(5)]
+    async with cluster(*replicas) as (client, _, directory):
+        await eventually(lambda: len(directory.live("prediction")) == 5)
+        for one in replicas:
+            one.gate = asyncio.Event()
+        call = asyncio.create_task(score(client))
+        stopped = set()
+        while not call.done():
+            for one in replicas:
+                if one.calls and one not in stopped:
+                    stopped.add(one)
+                    await one.stop()
+            await asyncio.sleep(0.01)
+        with pytest.raises(Unavailable):
+            await call
+        assert len(stopped) == 3
+
+
+async def test_of_replicas_that_all_fall_silent_the_last_one_keeps_its_calls(monkeypatch):
+    async def silent(endpoint):
+        await asyncio.sleep(0.1)
+        return False
+
+    one, two = Replica(), Replica()
+    async with cluster(one, two) as (client, _, directory):
+        await eventually(lambda: len(directory.live("prediction")) == 2)
+        monkeypatch.setattr(endpoints.Endpoint, "answers", silent)
+        one.gate = two.gate = asyncio.Event()
+        calls = [asyncio.create_task(score(client)) for _ in range(4)]
+        await eventually(lambda: len(directory.live("prediction")) == 1)
+        await asyncio.sleep(0.6)
+        assert len(directory.live("prediction")) == 1
+        one.gate.set()
+        await asyncio.gather(*calls)
+
+
+async def test_a_replica_that_answers_calls_is_kept_although_it_leaves_a_question_open(monkeypatch):
+    async def open_question(endpoint):
+        asked.append(endpoint)
+        await asyncio.sleep(0.2)
+        return False
+
+    asked = []
+    one, two = Replica(), Replica()
+    async with cluster(one, two) as (client, _, directory):
+        await eventually(lambda: len(directory.live("prediction")) == 2)
+        monkeypatch.setattr(endpoints.Endpoint, "answers", open_question)
+        one.gate = two.gate = asyncio.Event()
+        calls = [asyncio.create_task(score(client)) for _ in range(2)]
+        await eventually(lambda: len(asked) == 2)
+        one.gate.set()
+        await asyncio.gather(*calls)
+        await asyncio.sleep(0.4)
+        assert len(directory.live("prediction")) == 2
+
+
+async def test_a_call_whose_channel_is_opened_anew_is_repeated_not_cancelled(monkeypatch):
+    monkeypatch.setattr(Replica, "framed", False)
+    slow, other = Replica(), Replica()
+    async with cluster(slow, other) as (client, _, directory):
+        await eventually(lambda: len(directory.live("prediction")) == 2)
+        slow.gate = other.gate = asyncio.Event()
+        call = asyncio.create_task(score(client))
+        await eventually(lambda: slow.calls + other.calls == 1)
+        (busy,) = [one for one in directory.live("prediction") if one.rows_in_flight]
+        await busy.reopen()
+        await eventually(lambda: slow.calls + other.calls == 2)
+        slow.gate.set()
+        await call
+
+
+async def test_a_client_that_is_closed_lets_no_call_wait_for_its_deadline():
+    async with cluster() as (client, _, _):
+        call = asyncio.create_task(score(client, 60.0))
+        await asyncio.sleep(0.05)
+        await client.close()
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable):
+                await call
 
 
 async def test_a_call_waits_inside_its_deadline_for_the_first_replica_to_come():

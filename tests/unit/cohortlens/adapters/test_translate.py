@@ -52,3 +52,17 @@ def test_each_status_becomes_the_error_a_caller_can_act_on(code, details, kind, 
         assert error.message == message
     else:
         assert details.rpartition(": ")[2] not in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "lost"),
+    [
+        ("UNAVAILABLE", "Socket closed", True),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: Connection refused", False),
+        ("UNAVAILABLE", "DRAINING: the replica stops", False),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", False),
+    ],
+)
+def test_a_call_is_lost_when_its_replica_may_have_begun_it_and_went_away_without_a_word(code, details, lost):
+    status = AioRpcError(grpc.StatusCode[code], Metadata(), Metadata(), details)
+    assert fault_of(status).lost == lost
