@@ -9,6 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from uuid import uuid4
+
+from redis.asyncio.client import Pipeline
+from redis.exceptions import WatchError
 
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, Unavailable
@@ -20,6 +24,7 @@ from cohortlens.identity.repository import SessionLookups
 KNOWN_S = 2.0
 _LOADED = key("revocations", "loaded")
 _LOADED_LIFE_S = 3600
+_FILLING_LIFE_S = 60
 _AVOID_S = 1.0
 _PATIENCE_S = 0.25
 _REMEMBERED = 50_000
@@ -81,6 +86,15 @@ class Revocations:
             # The row in PostgreSQL stands; the next process that reaches Redis fills it from there.
             self._distrust()
 
+    async def close(self) -> None:
+        """End the filling of Redis and the questions under way; call before the clients are closed."""
+        under_way = [*self._asking.values()]
+        if self._filling is not None:
+            under_way.append(self._filling)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
     async def _ask(self, session_id: SessionId) -> bool:
         asked_at = time.monotonic()
         revoked = await self._in_redis(session_id)
@@ -125,22 +139,37 @@ class Revocations:
             _LOG.info("revocations_not_loaded", reason=error.reason)
 
     async def _load(self) -> None:
+        doubts = self._doubts
+        filling = key("revocations", "filling", uuid4())
         with translated():
             if not self._suspect and await self._redis.exists(_LOADED):
                 return
-            await self._redis.ping()
-        doubts = self._doubts
-        async with self._db.transaction() as tx:
-            ended = await SessionLookups(tx).revoked_since(self._life_s)
-        with translated():
-            pipeline = self._redis.pipeline(transaction=True)
-            for session_id in ended:
-                pipeline.set(key("revoked", session_id), b"1", ex=self._life_s)
-            pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
-            await pipeline.execute()
+            await self._redis.set(filling, b"1", ex=_FILLING_LIFE_S)
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                try:
+                    count = await self._load_watched(pipeline, filling)
+                except WatchError:
+                    # Redis was emptied meanwhile, and with it what was ended since the reading.
+                    _LOG.info("revocations_not_loaded", reason="REDIS_EMPTIED")
+                    return
         # What could not be written since the reading is not in it.
         self._suspect = self._doubts != doubts
-        _LOG.info("revocations_loaded", count=len(ended))
+        _LOG.info("revocations_loaded", count=count)
+
+    async def _load_watched(self, pipeline: Pipeline, filling: str) -> int:
+        """Write what PostgreSQL knows, only if Redis still holds all it held before PostgreSQL was read."""
+        await pipeline.watch(filling)
+        if not await pipeline.exists(filling):
+            raise WatchError("emptied before the reading")
+        async with self._db.transaction() as tx:
+            ended = await SessionLookups(tx).revoked_since(self._life_s)
+        pipeline.multi()
+        for session_id in ended:
+            pipeline.set(key("revoked", session_id), b"1", ex=self._life_s)
+        pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
+        pipeline.delete(filling)
+        await pipeline.execute()
+        return len(ended)
 
     def _distrust(self) -> None:
         if not self._suspect:

@@ -116,7 +116,8 @@ class IdentityService:
         )
 
     async def close(self) -> None:
-        """Write what is pending and end the hashing threads."""
+        """Write what is pending, end what runs beside the calls and the hashing threads."""
+        await self._revocations.close()
         await self._generations.close()
         self._hasher.close()
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import time
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import jwt
@@ -22,6 +23,7 @@ from cohortlens.core.errors import FailedPrecondition
 from cohortlens.core.redis import redis_client as connect
 from cohortlens.identity import jws
 from cohortlens.identity.models import TokenExpired, TokenInvalid, TokenRevoked
+from cohortlens.identity.repository import SessionLookups
 from cohortlens.identity.sessions import SESSION_REVOKED
 from cohortlens.identity.signing_keys import SigningKeys
 from tests.fixtures.waiting import eventually
@@ -189,6 +191,27 @@ async def _log_out(identity, session):
     await identity.delete_session(RequestContext("r", principal, time.monotonic() + 10), "current")
 
 
+@asynccontextmanager
+async def _silent_redis():
+    """A client of a server that takes connections and never answers."""
+    handlers = []
+
+    async def never(reader, writer):
+        handlers.append(asyncio.current_task())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0)
+    client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", timeout_s=60)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        server.close()
+        await asyncio.gather(*handlers)
+
+
 async def _is_dead(process, token):
     try:
         await process.verifier.verify(token)
@@ -212,6 +235,47 @@ async def test_a_redis_that_came_up_empty_is_filled_before_it_is_trusted(
     await redis_client.flushall()
     with pytest.raises(TokenRevoked):
         await another_process.verifier.verify(session.access_token)
+
+
+async def test_a_redis_emptied_while_it_is_filled_is_not_trusted(
+    identity, another_process, session, redis_client, monkeypatch
+):
+    read, go_on = asyncio.Event(), asyncio.Event()
+    revoked_since = SessionLookups.revoked_since
+
+    async def held_after_the_reading(self, seconds):
+        ended = await revoked_since(self, seconds)
+        read.set()
+        await go_on.wait()
+        return ended
+
+    monkeypatch.setattr(SessionLookups, "revoked_since", held_after_the_reading)
+    assert await identity.verifier.verify(session.access_token)  # begins to fill Redis
+    await read.wait()
+    await _log_out(identity, session)
+    assert await redis_client.exists(f"cl:revoked:{session.session_id}")
+    await redis_client.flushall()
+    filling = identity._revocations._filling
+    go_on.set()
+    await filling
+    with pytest.raises(TokenRevoked):
+        await another_process.verifier.verify(session.access_token)
+    # It is filled again, now with the session in it.
+    await eventually(lambda: redis_client.exists("cl:revocations:loaded"))
+    assert await redis_client.exists(f"cl:revoked:{session.session_id}")
+
+
+async def test_closing_ends_what_fills_redis(database, session):
+    async with _silent_redis() as silent:
+        service = await open_identity(database, silent)
+        assert await service.verifier.verify(session.access_token)
+        service._revocations._avoid_until = float("-inf")
+        service._revocations._known.clear()
+        assert await service.verifier.verify(session.access_token)
+        filling = service._revocations._filling
+        assert not filling.done()
+        await service.close()
+        assert filling.cancelled()
 
 
 async def test_without_redis_postgres_is_asked(database, session, identity):
@@ -248,20 +312,13 @@ async def test_a_log_out_while_redis_is_down_holds_after_redis_is_back(
 
 
 async def test_a_redis_that_hangs_does_not_hold_calls_for_its_timeout(database, session):
-    async def never(reader, _writer):
-        await reader.read()
-
-    server = await asyncio.start_server(never, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    silent = connect(f"redis://127.0.0.1:{port}/0", timeout_s=60)
-    service = await open_identity(database, silent)
-    try:
-        async with asyncio.timeout(20):
-            assert await service.verifier.verify(session.access_token)
-    finally:
-        server.close()
-        await silent.aclose()
-        await service.close()
+    async with _silent_redis() as silent:
+        service = await open_identity(database, silent)
+        try:
+            async with asyncio.timeout(20):
+                assert await service.verifier.verify(session.access_token)
+        finally:
+            await service.close()
 
 
 async def test_two_first_starts_at_once_make_one_set_of_keys(database, superuser):
