@@ -23,7 +23,7 @@ from cohortlens.embedded.ports import free_port
 from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc
 from load.bench import goals
 from load.bench.h2load import Endpoint, grpc_endpoint
-from load.bench.processes import READY_S, running, tree
+from load.bench.processes import READY_S, running, runs, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = Path(__file__).with_name("servers")
@@ -150,13 +150,13 @@ def by_id(workload: Workload, place: Place, customer: str) -> Contestant:
 @contextlib.contextmanager
 def bare_gateway(place: Place) -> Iterator[Place]:
     """The running gateway once more, with authentication only, before the same workers."""
-    gateway = next(one for one in place.processes if "gateway" in one.cmdline())
+    gateways = [one for one in place.processes if runs(one, "gateway")]
     grpc_port, http_port = free_port(), free_port()
-    environ = gateway.environ() | {
+    environ = gateways[0].environ() | {
         "COHORTLENS_GRPC_PORT": str(grpc_port),
         "COHORTLENS_HTTP_PORT": str(http_port),
     }
-    others = [one for one in place.processes if "gateway" not in one.cmdline()]
+    others = [one for one in place.processes if one not in gateways]
     http = f"http://127.0.0.1:{http_port}"
     with running([sys.executable, str(SERVERS / "bare_gateway.py")], grpc_port, environ, SERVERS) as process:
         _wait_ready(f"{http}/readyz")

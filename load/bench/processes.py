@@ -48,6 +48,13 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
     return []
 
 
+def runs(process: psutil.Process, module: str) -> bool:
+    """Whether ``module`` is an argument of the process; not when it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return module in process.cmdline()
+    return False
+
+
 def cpu_seconds(processes: list[psutil.Process]) -> float:
     """User and system seconds spent so far by ``processes``."""
     total = 0.0
