@@ -161,7 +161,7 @@ bench-serving: setup-dev $(STATE)/bench-fastapi $(STATE)/bench-kserve $(STATE)/b
 	@command -v h2load > /dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq nghttp2-client > /dev/null; \
 	  else echo "error TOOL_MISSING: h2load; next: apt-get install -y nghttp2-client" >&2; exit 1; fi
-	$(MAIN)/python -m load.bench.serving
+	$(MAIN)/python -m load.bench.serving $(ARGS)
 
 .PHONY: bench-faults
 bench-faults: setup-dev ## Break a stack of its own under load: RATE=500, ARGS="replica redis-hangs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import time
@@ -35,6 +36,11 @@ TOLERANCE = 1e-4  # float32 values printed by other software
 
 def main() -> None:
     """Measure every contestant and print three tables: single rows, requests of 1,000 rows, the goals."""
+    parser = argparse.ArgumentParser(prog="bench-serving")
+    parser.add_argument(
+        "--clients", type=int, nargs="+", default=CLIENTS, help="connections; the goals need 1 and 64"
+    )
+    asked = tuple(parser.parse_args().clients)
     require_h2load()
     where = endpoints()
     with open_client("", "", None, 30.0) as client:
@@ -43,13 +49,14 @@ def main() -> None:
         model = _model_file(client)
     place = Place(where.grpc, where.http, token, _our_processes())
     found: list[list[Row]] = []
-    for count, clients in ((1, CLIENTS), (MANY_ROWS, (MANY_CLIENTS,))):
+    for count, clients in ((1, asked), (MANY_ROWS, (MANY_CLIENTS,))):
         workload = Workload(np.resize(rows, (count, rows.shape[1])), model)
         found.append(_measured(_entries(workload, place, customer if count == 1 else ""), clients))
         title = f"requests of {count:,} row{'s' if count > 1 else ''}, {SECONDS} s each"
         sys.stdout.write(f"\n{title}\n{_shown(found[-1])}\n")
         sys.stdout.flush()
-    sys.stdout.write(f"\ngoals\n{goals.shown(found[0], found[1], MANY_CLIENTS)}\n")
+    if {1, 64} <= set(asked):
+        sys.stdout.write(f"\ngoals\n{goals.shown(found[0], found[1], MANY_CLIENTS)}\n")
 
 
 Entry = Callable[[], AbstractContextManager[Contestant]]
