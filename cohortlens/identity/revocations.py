@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from typing import Any
 from uuid import uuid4
 
 from redis.asyncio.client import Pipeline
@@ -88,7 +89,7 @@ class Revocations:
 
     async def close(self) -> None:
         """End the filling of Redis and the questions under way; call before the clients are closed."""
-        under_way = [*self._asking.values()]
+        under_way: list[asyncio.Task[Any]] = [*self._asking.values()]
         if self._filling is not None:
             under_way.append(self._filling)
         for task in under_way:
@@ -163,7 +164,7 @@ class Revocations:
             raise WatchError("emptied before the reading")
         async with self._db.transaction() as tx:
             ended = await SessionLookups(tx).revoked_since(self._life_s)
-        pipeline.multi()
+        pipeline.multi()  # type: ignore[no-untyped-call]
         for session_id in ended:
             pipeline.set(key("revoked", session_id), b"1", ex=self._life_s)
         pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
