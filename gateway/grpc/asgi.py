@@ -23,6 +23,7 @@ from gateway.grpc.framing import (
     single_message,
     too_large,
 )
+from gateway.grpc.receiving import MAX_GATHERED_BYTES, Receive, Room, take_rest
 from gateway.grpc.status import status_headers
 from gateway.interceptors.chain import Call, CallFailed, Chain, MethodInfo
 from gateway.interceptors.metadata import Metadata
@@ -30,7 +31,6 @@ from gateway.interceptors.request_id import parse_grpc_timeout
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
 SendEvent = Callable[[Event], Awaitable[None]]
 
 _CONTENT_TYPE = (b"content-type", b"application/grpc")
@@ -40,7 +40,6 @@ _OK_TRAILERS = [(b"grpc-status", b"0")]
 # Most calls are over before a watch for the caller's leaving would be worth its cost.
 _WATCH_AFTER_S = 0.1
 _PUMPED_CHUNKS = 16
-MAX_GATHERED_BYTES = 256 * 2**20
 _PREFIX_BYTES = 5
 
 
@@ -65,7 +64,7 @@ class GrpcDoor:
         self._methods = chain.table.methods
         self._limits = _Limits(max_request_bytes, max_response_bytes)
         self._patience = _Patience()
-        self._room = _Room(max_gathered_bytes)
+        self._room = Room(max_gathered_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Serve one call."""
@@ -73,12 +72,14 @@ class GrpcDoor:
         refused = _refused(scope, metadata)
         if refused is not None:
             await _answer(send, refused, [(b"content-type", b"text/plain")])
+            await take_rest(receive)
             return
         method = self._methods.get(scope["path"])
         if method is None:
             fault = Unimplemented("no such method; see the reflection service for what there is")
             telemetry.ERRORS.labels(fault.reason).inc()
             await _answer(send, 200, [_CONTENT_TYPE, *status_headers(CallFailed(fault, ""))])
+            await take_rest(receive)
             return
         call = _call(scope, metadata, method)
         exchange = _Exchange(call, receive, send, self._limits, self._patience, self._room)
@@ -96,6 +97,7 @@ class GrpcDoor:
             raise
         finally:
             exchange.close()
+        await exchange.rest()
 
     def _run(self, call: Call, exchange: _Exchange) -> Awaitable[Any]:
         method, chain = call.method, self._chain
@@ -116,31 +118,6 @@ class _Limits(NamedTuple):
 
     request: int
     response: int
-
-
-class _Room:
-    """What bodies that come in parts may take together, whoever sends them.
-
-    A message may have 4 MiB and a connection a thousand streams: without a common bound a few connections
-    could fill the memory before their deadlines pass.
-    """
-
-    def __init__(self, most_bytes: int) -> None:
-        self._left = most_bytes
-
-    def take(self, size: int) -> None:
-        """Raises Unavailable (OVERLOADED) when there is no more."""
-        if size > self._left:
-            raise Unavailable(
-                "too many large requests are being received; try again a little later",
-                reason="OVERLOADED",
-                retry_delay_s=1.0,
-            )
-        self._left -= size
-
-    def give(self, size: int) -> None:
-        """Take back what a call held."""
-        self._left += size
 
 
 class _Patience:
@@ -180,6 +157,7 @@ class _Exchange:
     _left = False
     _started = False
     _ended = False
+    _received = False
     _gathered = 0
 
     def __init__(
@@ -189,7 +167,7 @@ class _Exchange:
         send: SendEvent,
         limits: _Limits,
         patience: _Patience,
-        room: _Room,
+        room: Room,
     ) -> None:
         self._call = call
         self._receive = receive
@@ -210,6 +188,7 @@ class _Exchange:
         if event["type"] == "http.disconnect":
             self._cancel()
             await asyncio.sleep(0)
+        self._received = True
         self._call.request_bytes = len(body)
         self._patience.add(self)
         return single_message(body, self._encoding, self._limits.request)
@@ -266,6 +245,7 @@ class _Exchange:
                     return
                 await chunks.put(body)
             more = event.get("more_body", False)
+        self._received = True
         await chunks.put(None)
         await self._watch()
 
@@ -342,6 +322,18 @@ class _Exchange:
             self._give(self._gathered)
         # Call and exchange hold each other; apart, they are freed at once and leave the collector nothing.
         self._call.read = self._call.encoder = None
+
+    async def rest(self) -> None:
+        """Take what still comes of a request that was answered before its end."""
+        if self._received or self._left:
+            return
+        if self._reader is not None:
+            await asyncio.wait({self._reader})
+        try:
+            await take_rest(self._receive)
+        except asyncio.CancelledError:
+            if not self.caller_left():
+                raise
 
 
 def _refused(scope: Scope, metadata: Metadata) -> int | None:

@@ -254,3 +254,20 @@ async def test_bodies_under_way_share_a_bound_and_give_it_back(path):
     await run(third)
     assert third.code == 0
     assert door._room._left == 10_000
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        {"headers": ((b"content-type", b"text/plain"),)},
+        {"path": "/tests.echo.Echo/Nothing"},
+        {"headers": (GRPC, (b"grpc-timeout", b"soon"))},
+        {"path": "/tests.echo.Echo/Collect", "headers": (GRPC, (b"grpc-timeout", b"soon"))},
+    ],
+    ids=["not gRPC", "no such method", "refused", "refused stream"],
+)
+async def test_what_still_comes_of_an_answered_request_is_taken(exchange):
+    done = Exchange(*[frame(HELLO)] * 3, **exchange).disconnect()
+    await done.run()
+    assert done.sent
+    assert done.events.empty()
