@@ -285,7 +285,8 @@ async def test_a_client_that_never_reconnects_gets_every_answer_that_was_promise
         assert client.last_stream is not None
         promised = {stream for stream in client.sent if stream <= client.last_stream}
         assert promised <= client.answered
-        assert client.sent - client.answered <= client.refused
+        # A request that crossed with the end of the connection may get no word at all; none before it is refused.
+        assert all(stream > client.last_stream for stream in client.refused)
 
 
 class RawClient:
