@@ -14,6 +14,7 @@ import numpy as np
 
 from cohortlens.analytics.ports import Attributions, Features, Scores, Values
 from cohortlens.contracts.frames import Part
+from cohortlens.contracts.varints import varint
 from cohortlens.core.errors import Internal
 from cohortlens.internal.v1 import inference_pb2 as pb
 
@@ -76,17 +77,8 @@ def _matrix(features: Features) -> tuple[bytes, memoryview]:
     rows, columns = features.shape
     values = np.ascontiguousarray(features, dtype="<f4").data.cast("B")
     shape = pb.Matrix(rows=rows, columns=columns).SerializeToString()
-    inner = shape + _VALUES + _varint(len(values))
-    return _FEATURES + _varint(len(inner) + len(values)) + inner, values
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    inner = shape + _VALUES + varint(len(values))
+    return _FEATURES + varint(len(inner) + len(values)) + inner, values
 
 
 def _values(raw: bytes, shape: tuple[int, ...]) -> Values:

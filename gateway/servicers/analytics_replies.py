@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cohortlens.analytics.columns import Assignments, Columns, Explanations, Predictions
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.varints import varint
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.servicers.analytics_mapping import (
     TASK_NUMBERS,
@@ -29,7 +30,6 @@ from gateway.wire.rows import (
     characters,
     tag,
     text_field,
-    varint,
 )
 
 _LENGTH_DELIMITED, _FIXED64 = 2, 1

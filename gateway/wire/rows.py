@@ -16,6 +16,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 
+from cohortlens.contracts.varints import varint
+
 Doubles: TypeAlias = NDArray[np.float64]
 Characters: TypeAlias = NDArray[np.uint8]
 Dump: TypeAlias = Callable[[Message], Any]
@@ -97,16 +99,6 @@ class RowWriter:
         for at, own in enumerate(rest):
             parts += (prefixes[len(own)], data[at * size : (at + 1) * size], own)
         return b"".join(parts)
-
-
-def varint(value: int) -> bytes:
-    """A non-negative integer in base 128, low groups first."""
-    made = bytearray()
-    while value >= 0x80:
-        made.append(value & 0x7F | 0x80)
-        value >>= 7
-    made.append(value)
-    return bytes(made)
 
 
 def tag(number: int, kind: int) -> bytes:

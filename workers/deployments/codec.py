@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortlens.contracts.varints import varint
 from cohortlens.core.errors import InvalidArgument
 from cohortlens.internal.v1 import inference_pb2 as pb
 
@@ -100,14 +101,5 @@ def explanation(found: Attributions) -> pb.ExplainResponse:
 
 @lru_cache(maxsize=4096)
 def _column_head(name: str, length: int) -> bytes:
-    inner = pb.Column(name=name).SerializeToString() + _COLUMN_VALUES + _varint(length)
-    return _COLUMN + _varint(len(inner) + length) + inner
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    inner = pb.Column(name=name).SerializeToString() + _COLUMN_VALUES + varint(length)
+    return _COLUMN + varint(len(inner) + length) + inner
