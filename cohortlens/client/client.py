@@ -150,17 +150,8 @@ class Client:
             read: Gives the next bytes, at most as many as asked; empty at the end.
             timeout_s: Deadline of the upload.
         """
-
-        def parts() -> Iterator[customers_pb2.ImportTransactionsRequest]:
-            yield customers_pb2.ImportTransactionsRequest(options=options)
-            while chunk := read(CHUNK_BYTES):
-                yield customers_pb2.ImportTransactionsRequest(chunk=chunk)
-
-        self._metadata()  # Log in first: a stream cannot be sent twice.
-        try:
-            reply = self.customers.ImportTransactions(parts(), timeout=timeout_s, metadata=self._metadata())
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from None
+        message = customers_pb2.ImportTransactionsRequest
+        reply = self._upload(self.customers.ImportTransactions, message, options, read, timeout_s)
         found: customers_pb2.Import = getattr(reply, "import")
         return found
 
@@ -178,19 +169,29 @@ class Client:
             read: Gives the next bytes, at most as many as asked; empty at the end.
             timeout_s: Deadline of the upload.
         """
+        message = analytics_pb2.UploadBatchInputRequest
+        reply = self._upload(self.analytics.UploadBatchInput, message, options, read, timeout_s)
+        found: analytics_pb2.BatchInput = reply.input
+        return found
 
-        def parts() -> Iterator[analytics_pb2.UploadBatchInputRequest]:
-            yield analytics_pb2.UploadBatchInputRequest(options=options)
+    def _upload(
+        self,
+        method: Callable[..., Any],
+        message: Callable[..., Any],
+        options: Any,
+        read: Callable[[int], bytes],
+        timeout_s: float,
+    ) -> Any:
+        def parts() -> Iterator[Any]:
+            yield message(options=options)
             while chunk := read(CHUNK_BYTES):
-                yield analytics_pb2.UploadBatchInputRequest(chunk=chunk)
+                yield message(chunk=chunk)
 
         self._metadata()  # Log in first: a stream cannot be sent twice.
         try:
-            reply = self.analytics.UploadBatchInput(parts(), timeout=timeout_s, metadata=self._metadata())
+            return method(parts(), timeout=timeout_s, metadata=self._metadata())
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
-        found: analytics_pb2.BatchInput = reply.input
-        return found
 
     def download_batch_result(self, batch: str, *, timeout_s: float = 3600.0) -> Iterator[bytes]:
         """The bytes of a batch's Parquet file, piece by piece.

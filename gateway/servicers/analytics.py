@@ -12,12 +12,11 @@ from cohortlens.analytics.models import (
     Assignment,
     MethodUnsupported,
     Prediction,
-    ResourceMissing,
     SegmentationRun,
 )
 from cohortlens.bootstrap import Services
 from cohortlens.contracts.features import SCHEMA, snapshot_id
-from cohortlens.core.ids import CustomerId, parse_uuid
+from cohortlens.core.ids import CustomerId
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers import analytics_mapping as mapping
@@ -87,7 +86,7 @@ class AnalyticsServicer(BatchPredictionsServicer):
     async def GetPrediction(self, request: pb.GetPredictionRequest, call: Call) -> pb.GetPredictionResponse:
         """One stored prediction."""
         stored = await self._analytics.predictions.get(
-            call.context, _identifier("prediction", request.prediction)
+            call.context, mapping.identifier_of("prediction", request.prediction)
         )
         return mapping.stored_prediction_message(stored)
 
@@ -126,7 +125,7 @@ class AnalyticsServicer(BatchPredictionsServicer):
         self, request: pb.GetSegmentationRunRequest, call: Call
     ) -> pb.GetSegmentationRunResponse:
         """One run."""
-        run = await self._analytics.reads.run(call.context, _identifier("run", request.run))
+        run = await self._analytics.reads.run(call.context, mapping.identifier_of("run", request.run))
         return pb.GetSegmentationRunResponse(run=mapping.run_message(run))
 
     async def ListSegments(self, request: pb.ListSegmentsRequest, call: Call) -> pb.ListSegmentsResponse:
@@ -175,13 +174,5 @@ class AnalyticsServicer(BatchPredictionsServicer):
         return mapping.features_message(rows, snapshot_id(rows.schema_hash, rows.matrix[0]))
 
 
-def _identifier(field: str, text: str) -> UUID:
-    """The UUID of a required field; one that is none names nothing that exists."""
-    found = parse_uuid(text)
-    if found is None:
-        raise ResourceMissing(field)
-    return found
-
-
 def _optional(field: str, text: str) -> UUID | None:
-    return _identifier(field, text) if text else None
+    return mapping.identifier_of(field, text) if text else None

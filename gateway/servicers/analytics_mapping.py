@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cohortlens.analytics.models import (
     Assignment,
     Prediction,
+    ResourceMissing,
     SegmentationRun,
     SegmentProfile,
     StoredPrediction,
@@ -23,6 +25,7 @@ from cohortlens.analytics.models import (
 )
 from cohortlens.contracts.features import FeatureSchema
 from cohortlens.core.errors import CohortLensError, InvalidArgument, Violation
+from cohortlens.core.ids import parse_uuid
 from cohortlens.customers.models import FeatureRows
 from cohortlens.v1 import analytics_pb2 as pb
 from cohortlens.v1 import common_pb2
@@ -46,6 +49,18 @@ def task_of(number: int) -> Task:
         text = "must be PREDICTION_TASK_PURCHASES or PREDICTION_TASK_SPEND"
         raise InvalidArgument(f"task {text}", violations=(Violation("task", text),))
     return task  # type: ignore[no-any-return]
+
+
+def identifier_of(field: str, text: str) -> UUID:
+    """The UUID of a required field.
+
+    Raises:
+        ResourceMissing: The text is none, so it names nothing that exists.
+    """
+    found = parse_uuid(text)
+    if found is None:
+        raise ResourceMissing(field)
+    return found
 
 
 def subjects_of(

@@ -9,17 +9,21 @@ from uuid import UUID
 from google.api import httpbody_pb2
 
 from cohortlens.analytics.batches.models import BatchInput, BatchPrediction
-from cohortlens.analytics.models import ResourceMissing
 from cohortlens.bootstrap import Services
-from cohortlens.core.errors import InvalidArgument, Violation
-from cohortlens.core.ids import parse_uuid
 from cohortlens.v1 import analytics_pb2 as pb
-from cohortlens.v1 import common_pb2
 from gateway.interceptors.chain import Call
-from gateway.servicers.analytics_mapping import day_text, task_of, timestamp
+from gateway.servicers.analytics_mapping import (
+    TASK_NUMBERS,
+    day_text,
+    identifier_of,
+    state_number,
+    task_of,
+    timestamp,
+    work_error,
+)
 from gateway.servicers.paging import read_page
+from gateway.servicers.uploads import chunks, first_options
 
-MAX_CHUNK_BYTES = 1 << 20
 PARQUET = "application/vnd.apache.parquet"
 
 
@@ -41,7 +45,7 @@ class BatchPredictionsServicer:
             task_of(request.task),
             request.horizon_days,
             all_customers=request.all_customers,
-            input_id=_identifier("input", request.input) if request.input else None,
+            input_id=identifier_of("input", request.input) if request.input else None,
             request_id=request.request_id,
         )
         return pb.PredictBatchResponse(batch=batch_message(stored))
@@ -50,7 +54,7 @@ class BatchPredictionsServicer:
         self, request: pb.GetBatchPredictionRequest, call: Call
     ) -> pb.GetBatchPredictionResponse:
         """One batch."""
-        found = await self._batches.get(call.context, _identifier("batch", request.batch))
+        found = await self._batches.get(call.context, identifier_of("batch", request.batch))
         return pb.GetBatchPredictionResponse(batch=batch_message(found))
 
     async def ListBatchPredictions(
@@ -79,7 +83,7 @@ class BatchPredictionsServicer:
         self, request: pb.CancelBatchPredictionRequest, call: Call
     ) -> pb.CancelBatchPredictionResponse:
         """End a batch."""
-        found = await self._batches.cancel(call.context, _identifier("batch", request.batch))
+        found = await self._batches.cancel(call.context, identifier_of("batch", request.batch))
         return pb.CancelBatchPredictionResponse(batch=batch_message(found))
 
     async def UploadBatchInput(
@@ -90,11 +94,9 @@ class BatchPredictionsServicer:
         Raises:
             InvalidArgument: FIELD_INVALID for parts in the wrong order or too large; names the field.
         """
-        first = await anext(requests, None)
-        if first is None or first.WhichOneof("part") != "options":
-            raise _invalid("options", "the first message must hold the options, which may be empty")
+        options = await first_options(requests)
         stored = await self._batches.upload(
-            call.context, first.options.file_name, first.options.id_column, _chunks(requests)
+            call.context, options.file_name, options.id_column, chunks(requests)
         )
         return pb.UploadBatchInputResponse(input=input_message(stored))
 
@@ -102,7 +104,7 @@ class BatchPredictionsServicer:
         self, request: pb.DownloadBatchResultRequest, call: Call
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """The result file, piece by piece."""
-        batch, pieces = await self._batches.result(call.context, _identifier("batch", request.batch))
+        batch, pieces = await self._batches.result(call.context, identifier_of("batch", request.batch))
         name = f"batch-{batch.batch_id}.parquet"
         call.response_headers.append(("content-disposition", f'attachment; filename="{name}"'))
         async for piece in pieces:
@@ -111,14 +113,14 @@ class BatchPredictionsServicer:
 
 def batch_message(batch: BatchPrediction) -> pb.BatchPrediction:
     """A batch as a message."""
-    message = pb.BatchPrediction(
+    return pb.BatchPrediction(
         batch=str(batch.batch_id),
-        state=getattr(common_pb2, f"WORK_STATE_{batch.state.value}"),
+        state=state_number(batch.state),
         progress_ratio=batch.progress_ratio,
         rows=batch.rows,
         rows_done=batch.rows_done,
         rows_skipped=batch.rows_skipped,
-        task=getattr(pb, f"PREDICTION_TASK_{batch.task.value}"),
+        task=TASK_NUMBERS[batch.task],
         horizon_days=batch.horizon_days,
         unit=batch.unit,
         model_version=batch.model_version,
@@ -128,13 +130,10 @@ def batch_message(batch: BatchPrediction) -> pb.BatchPrediction:
         result_bytes=batch.result_bytes,
         files_removed=batch.removed_at is not None,
         request_id=batch.request_id,
+        error=work_error(batch.error_reason, batch.error_message),
         create_time=timestamp(batch.created_at),
+        end_time=timestamp(batch.ended_at),
     )
-    if batch.ended_at is not None:
-        message.end_time.FromDatetime(batch.ended_at)
-    if batch.error_reason:
-        message.error.CopyFrom(common_pb2.WorkError(reason=batch.error_reason, message=batch.error_message))
-    return message
 
 
 def input_message(given: BatchInput) -> pb.BatchInput:
@@ -148,24 +147,3 @@ def input_message(given: BatchInput) -> pb.BatchInput:
         schema_hash=given.schema_hash,
         create_time=timestamp(given.created_at),
     )
-
-
-async def _chunks(requests: AsyncIterator[pb.UploadBatchInputRequest]) -> AsyncIterator[bytes]:
-    async for message in requests:
-        if message.WhichOneof("part") != "chunk":
-            raise _invalid("chunk", "a message after the first must hold bytes of the file")
-        if len(message.chunk) > MAX_CHUNK_BYTES:
-            raise _invalid("chunk", f"is {len(message.chunk)} bytes; at most {MAX_CHUNK_BYTES} in a message")
-        yield message.chunk
-
-
-def _identifier(field: str, text: str) -> UUID:
-    """The UUID of a field; one that is none names nothing that exists."""
-    found = parse_uuid(text)
-    if found is None:
-        raise ResourceMissing(field)
-    return found
-
-
-def _invalid(field: str, fault: str) -> InvalidArgument:
-    return InvalidArgument(f"{field}: {fault}", violations=(Violation(field, fault),))

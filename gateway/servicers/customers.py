@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.customers.service import CustomersService
 from cohortlens.v1 import customers_pb2 as pb
 from gateway.interceptors.chain import Call
@@ -15,8 +14,7 @@ from gateway.servicers.customers_mapping import (
     import_message,
     import_options,
 )
-
-MAX_CHUNK_BYTES = 1 << 20
+from gateway.servicers.uploads import chunks, first_options
 
 
 class CustomersServicer:
@@ -37,11 +35,8 @@ class CustomersServicer:
         Raises:
             InvalidArgument: FIELD_INVALID for parts in the wrong order or too large; names the field.
         """
-        first = await anext(requests, None)
-        if first is None or first.WhichOneof("part") != "options":
-            raise _invalid("options", "the first message must hold the options, which may be empty")
-        options = import_options(first.options)
-        stored = await self._customers.start_import(call.context, options, _chunks(requests))
+        options = import_options(await first_options(requests))
+        stored = await self._customers.start_import(call.context, options, chunks(requests))
         return pb.ImportTransactionsResponse(**{"import": import_message(stored)})
 
     async def GetImport(self, request: pb.GetImportRequest, call: Call) -> pb.GetImportResponse:
@@ -87,19 +82,3 @@ class CustomersServicer:
         """Erase a customer."""
         await self._customers.delete_customer(call.context, request.customer)
         return pb.DeleteCustomerResponse()
-
-
-async def _chunks(requests: AsyncIterator[pb.ImportTransactionsRequest]) -> AsyncIterator[bytes]:
-    async for message in requests:
-        part = message.WhichOneof("part")
-        if part == "options":
-            raise _invalid("options", "the options stand in the first message only")
-        if part is None:
-            raise _invalid("chunk", "a message after the first must hold bytes of the file")
-        if len(message.chunk) > MAX_CHUNK_BYTES:
-            raise _invalid("chunk", f"is {len(message.chunk)} bytes; at most {MAX_CHUNK_BYTES} in a message")
-        yield message.chunk
-
-
-def _invalid(field: str, fault: str) -> InvalidArgument:
-    return InvalidArgument(f"{field}: {fault}", violations=(Violation(field, fault),))
