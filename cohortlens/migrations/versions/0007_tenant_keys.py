@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0007"
-down_revision = "0006"
+revision = "0007_tenant_keys"
+down_revision = "0006_active_models"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0008"
-down_revision = "0007"
+revision = "0008_audit"
+down_revision = "0007_tenant_keys"
 branch_labels = None
 depends_on = None
 

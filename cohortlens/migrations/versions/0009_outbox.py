@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0009"
-down_revision = "0008"
+revision = "0009_outbox"
+down_revision = "0008_audit"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0010"
-down_revision = "0009"
+revision = "0010_login"
+down_revision = "0009_outbox"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0011"
-down_revision = "0010"
+revision = "0011_users"
+down_revision = "0010_login"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0012"
-down_revision = "0011"
+revision = "0012_api_keys"
+down_revision = "0011_users"
 branch_labels = None
 depends_on = None
 

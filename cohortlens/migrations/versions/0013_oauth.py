@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0013"
-down_revision = "0012"
+revision = "0013_oauth"
+down_revision = "0012_api_keys"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cohortlens.migrations.ddl import run_script
 
-revision = "0014"
-down_revision = "0013"
+revision = "0014_sessions"
+down_revision = "0013_oauth"
 branch_labels = None
 depends_on = None
 
