@@ -11,10 +11,35 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Change the outbox and build the table of mails."""
-    run_script(_SCRIPT)
+    """Build the table of mails, then change the outbox."""
+    run_script(_MAILS)
 
 
-_SCRIPT = """
-SELECT 1;
+_MAILS = """
+CREATE TABLE mails (
+  tenant_id uuid NOT NULL DEFAULT app.tid() REFERENCES tenants (id),
+  id uuid NOT NULL,
+  template text NOT NULL CHECK (template ~ '^[a-z][a-z0-9_]{0,62}$'),
+  locale text NOT NULL DEFAULT 'en',
+  state text NOT NULL DEFAULT 'QUEUED' CHECK (state IN ('QUEUED', 'SENT', 'FAILED')),
+  -- Recipient and values, which may hold one-time tokens; gone once the mail is.
+  sealed bytea,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  ended_at timestamptz,
+  PRIMARY KEY (tenant_id, id),
+  CHECK ((state = 'SENT') <= (sealed IS NULL)),
+  CHECK ((state = 'QUEUED') = (ended_at IS NULL))
+);
+CREATE INDEX mails_by_time ON mails (created_at);
+SELECT app.protect('mails');
+SELECT app.allow_definer('mails', 'SELECT, DELETE');
+
+CREATE FUNCTION app.mails_purge(p_keep_s integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  WITH gone AS (
+    DELETE FROM public.mails WHERE created_at < clock_timestamp() - make_interval(secs => p_keep_s)
+    RETURNING 1)
+  SELECT count(*) FROM gone
+$$;
+SELECT app.define('app.mails_purge(integer)');
 """
