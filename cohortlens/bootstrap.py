@@ -54,6 +54,13 @@ class Analytics:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Use cases of the identity slice, one attribute per file."""
+
+    core: IdentityService
+
+
+@dataclass(frozen=True)
 class Services:
     """Everything a process of the control plane calls; made by ``open``, ended by ``close``.
 
@@ -76,7 +83,7 @@ class Services:
     config: CoreConfig
     db: Database
     redis: RedisClient
-    identity: IdentityService
+    identity: Identity
     verifier: AccessTokenVerifier
     customers: CustomersService
     features: FeatureLookup
@@ -133,7 +140,7 @@ class Services:
                 config=config,
                 db=db,
                 redis=redis,
-                identity=identity,
+                identity=Identity(identity),
                 verifier=identity.verifier,
                 customers=customers,
                 features=features,

@@ -143,6 +143,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
+    from gateway.servicers.joined import joined
     from gateway.servicers.models import ModelsServicer
 
     await _migrated(core)
@@ -152,7 +153,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     board = HealthBoard(table.services())
     servicers = {
         _ANALYTICS: AnalyticsServicer(services),
-        "cohortlens.v1.AuthService": AuthServicer(services.identity),
+        "cohortlens.v1.AuthService": joined(AuthServicer(services.identity.core)),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),
         inference_v2_policy.SERVICE: InferenceServicer(

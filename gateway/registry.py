@@ -31,6 +31,8 @@ class RateClass(IntEnum):
     WRITE = common_pb2.RATE_CLASS_WRITE
     INFERENCE = common_pb2.RATE_CLASS_INFERENCE
     BULK = common_pb2.RATE_CLASS_BULK
+    INTERNAL = common_pb2.RATE_CLASS_INTERNAL
+    PLATFORM = common_pb2.RATE_CLASS_PLATFORM
 
 
 _DEADLINES_S: dict[RateClass, tuple[float, float]] = {
@@ -41,6 +43,8 @@ _DEADLINES_S: dict[RateClass, tuple[float, float]] = {
     RateClass.WRITE: (5.0, 30.0),
     RateClass.INFERENCE: (5.0, 60.0),
     RateClass.BULK: (30.0, 300.0),
+    RateClass.INTERNAL: (5.0, 30.0),
+    RateClass.PLATFORM: (5.0, 30.0),
 }
 _STREAM_DEADLINES_S = (300.0, 3600.0)
 
@@ -70,6 +74,9 @@ class Policy:
         quiet: Logged at debug level (health checks).
         self_checked: Whether the servicer checks the request itself: messages that others publish declare no
             rules, and what holds for ours (numbers are finite) need not hold for them.
+        platform: Whether only the staff of the platform may call it.
+        audit_action: Name of the call in the access log; empty for a call that is not noted there.
+        never_shed: Whether it is answered also while load is shed.
     """
 
     public: bool
@@ -79,6 +86,9 @@ class Policy:
     errors: tuple[str, ...] = ()
     quiet: bool = False
     self_checked: bool = False
+    platform: bool = False
+    audit_action: str = ""
+    never_shed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +192,9 @@ class MethodTable:
                 scopes=tuple(declared.scopes),
                 feature=declared.feature,
                 errors=tuple(declared.errors),
+                platform=declared.access == common_pb2.ACCESS_PLATFORM,
+                audit_action=declared.audit_action,
+                never_shed=declared.never_shed,
             )
             info = _method_info(descriptor, policy)
             self.methods[info.full_name] = info

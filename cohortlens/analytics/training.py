@@ -89,9 +89,7 @@ class TrainingService:
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             repository = TrainingRunsRepository(tx)
             for name in (model,) if model else MODELS:
-                run_id = await self._request(
-                    repository, Outbox(tx), name, "REQUESTED", seed, ctx.caller.user_id
-                )
+                run_id = await self._request(repository, Outbox(tx), name, "REQUESTED", seed, ctx.caller.id)
                 if run_id is None:
                     raise TrainingInProgress(name)
                 run = await repository.get(run_id)

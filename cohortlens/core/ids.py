@@ -21,6 +21,9 @@ SegmentationRunId = NewType("SegmentationRunId", UUID)
 TrainingRunId = NewType("TrainingRunId", UUID)
 EventId = NewType("EventId", UUID)
 
+PLATFORM_TENANT_ID = TenantId(UUID("00000000-0000-7000-8000-000000000000"))
+"""The platform's own tenant: its staff are users of it, and what belongs to no tenant lies with it."""
+
 _HEX_DIGITS = 32
 _BLOCK = 256
 # A digit of chance as the one that holds the variant, 10 in its upper bits.

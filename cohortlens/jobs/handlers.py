@@ -13,13 +13,12 @@ from uuid import UUID
 
 from cohortlens.analytics.batches.models import BATCH_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
-from cohortlens.bootstrap import Analytics
+from cohortlens.bootstrap import Analytics, Identity
 from cohortlens.core.db import Database
 from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
 from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
-from cohortlens.identity.service import IdentityService
 from cohortlens.identity.sessions import SESSION_REVOKED
 
 
@@ -39,7 +38,7 @@ class Services(Protocol):
         """The use cases of customers."""
 
     @property
-    def identity(self) -> IdentityService:
+    def identity(self) -> Identity:
         """The use cases of identity."""
 
     @property
@@ -119,7 +118,7 @@ async def batch_died(services: Services, event: Event) -> None:
 
 async def publish_revocation(services: Services, event: Event) -> None:
     """Tell every process again that a session was ended, for one that died right after its commit."""
-    await services.identity.publish_revocation(event)
+    await services.identity.core.publish_revocation(event)
 
 
 HANDLERS: Mapping[str, Handler] = {

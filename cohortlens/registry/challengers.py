@@ -64,7 +64,7 @@ class ChallengersService:
             if champion.version == version:
                 raise ChallengerIsActive(model, version)
             await repository.challenge(
-                model, version, share_ratio, actor=ctx.caller.user_id, reason=reason, at=clock.now()
+                model, version, share_ratio, actor=ctx.caller.id, reason=reason, at=clock.now()
             )
             challenger = await repository.challenger(model)
         self._registry.forget(ctx.tenant_id)

@@ -146,7 +146,7 @@ class PromotionsService:
         why: str,
     ) -> None:
         model, number, at = version.model, version.version, clock.now()
-        await repository.activate(model, number, action=action, actor=ctx.caller.user_id, reason=why, at=at)
+        await repository.activate(model, number, action=action, actor=ctx.caller.id, reason=why, at=at)
         # It cannot be compared with itself.
         await repository.clear_challenger(model, at, only=number)
 

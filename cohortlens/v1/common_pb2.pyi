@@ -13,6 +13,7 @@ class Access(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACCESS_UNSPECIFIED: _ClassVar[Access]
     ACCESS_PUBLIC: _ClassVar[Access]
     ACCESS_TOKEN: _ClassVar[Access]
+    ACCESS_PLATFORM: _ClassVar[Access]
 
 class RateClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -24,6 +25,8 @@ class RateClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RATE_CLASS_WRITE: _ClassVar[RateClass]
     RATE_CLASS_INFERENCE: _ClassVar[RateClass]
     RATE_CLASS_BULK: _ClassVar[RateClass]
+    RATE_CLASS_INTERNAL: _ClassVar[RateClass]
+    RATE_CLASS_PLATFORM: _ClassVar[RateClass]
 
 class WorkState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +39,7 @@ class WorkState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 ACCESS_UNSPECIFIED: Access
 ACCESS_PUBLIC: Access
 ACCESS_TOKEN: Access
+ACCESS_PLATFORM: Access
 RATE_CLASS_UNSPECIFIED: RateClass
 RATE_CLASS_PUBLIC: RateClass
 RATE_CLASS_AUTH_SENSITIVE: RateClass
@@ -44,6 +48,8 @@ RATE_CLASS_READ: RateClass
 RATE_CLASS_WRITE: RateClass
 RATE_CLASS_INFERENCE: RateClass
 RATE_CLASS_BULK: RateClass
+RATE_CLASS_INTERNAL: RateClass
+RATE_CLASS_PLATFORM: RateClass
 WORK_STATE_UNSPECIFIED: WorkState
 WORK_STATE_PENDING: WorkState
 WORK_STATE_RUNNING: WorkState
@@ -56,18 +62,22 @@ RULES_FIELD_NUMBER: _ClassVar[int]
 rules: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("access", "scopes", "rate_class", "feature", "errors")
+    __slots__ = ("access", "scopes", "rate_class", "feature", "errors", "audit_action", "never_shed")
     ACCESS_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     RATE_CLASS_FIELD_NUMBER: _ClassVar[int]
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_ACTION_FIELD_NUMBER: _ClassVar[int]
+    NEVER_SHED_FIELD_NUMBER: _ClassVar[int]
     access: Access
     scopes: _containers.RepeatedScalarFieldContainer[str]
     rate_class: RateClass
     feature: str
     errors: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., feature: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ...) -> None: ...
+    audit_action: str
+    never_shed: bool
+    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., feature: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ..., audit_action: _Optional[str] = ..., never_shed: _Optional[bool] = ...) -> None: ...
 
 class FieldRules(_message.Message):
     __slots__ = ("required", "min", "has_min", "max", "has_max", "min_len", "max_len", "pattern", "sensitive", "allow_nan", "uuid")

@@ -121,7 +121,7 @@ class Call:
     def context(self) -> RequestContext:
         """The request as use cases see it; complete once ``authn`` has run."""
         if self._context is None:
-            self._context = RequestContext(self.request_id, self.principal, self.deadline)
+            self._context = RequestContext(self.request_id, self.principal, self.deadline, self.peer)
         return self._context
 
     def header(self, name: str) -> str | None:

@@ -87,7 +87,7 @@ def _members(call: Call, series: _Series, seconds: float) -> str:
         f'{series.rate_class},"client_ip":{_quoted_ip(call.peer)}'
     )
     if call.principal is not None:
-        line += f',"tenant_id":"{call.principal.tenant_text}","principal_id":"{call.principal.user_text}"'
+        line += f',"tenant_id":"{call.principal.tenant_text}","principal_id":"{call.principal.id_text}"'
     if call.failure is not None:
         line += f',"reason":"{call.failure.error.reason}"'
     agent = call.header("user-agent")

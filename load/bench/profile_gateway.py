@@ -88,7 +88,7 @@ class Setup:
         """An access token of the tenant's owner that holds for some minutes."""
         now = time.monotonic()
         if now >= self._renew_at:
-            self.session = await self.direct.identity.refresh_session(self.session.refresh_token)
+            self.session = await self.direct.identity.core.refresh_session(self.session.refresh_token)
             self._renew_at = now + self.session.expires_in_s / 2
         return self.session.access_token
 
@@ -126,10 +126,10 @@ async def prepared(rows: int) -> AsyncIterator[Setup]:
             opened.push_async_callback(direct.close)
             batched = await Services.open(core, wrap_inference=_gathered)
             opened.push_async_callback(batched.close)
-            await direct.identity.register_tenant(
+            await direct.identity.core.register_tenant(
                 display_name="Profile", email=_EMAIL, password=_PASSWORD, accept_terms_version="2026-01"
             )
-            session = await direct.identity.create_session(email=_EMAIL, password=_PASSWORD)
+            session = await direct.identity.core.create_session(email=_EMAIL, password=_PASSWORD)
             await activate_untrained(direct, session.tenant_id)
             yield Setup(direct, batched, predict_request(rows), session)
 

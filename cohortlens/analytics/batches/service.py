@@ -100,7 +100,7 @@ class BatchesService:
         check_schema(version)
         batch = self._pending(version, task, horizon_days, input_id, request_id)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            return await self._stored(tx, batch, ctx.caller.user_id)
+            return await self._stored(tx, batch, ctx.caller.id)
 
     async def get(self, ctx: RequestContext, batch_id: UUID) -> BatchPrediction:
         """One batch.
@@ -158,7 +158,7 @@ class BatchesService:
                 None,
             )
             async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-                await BatchesRepository(tx).insert_input(stored, ctx.caller.user_id)
+                await BatchesRepository(tx).insert_input(stored, ctx.caller.id)
         except BaseException:
             folder.remove()
             raise
