@@ -11,6 +11,7 @@ from gateway.http.comments import Comments
 from gateway.http.health import Check, HealthMonitor, healthz_page
 from gateway.http.oip import OipDoor, is_oip
 from gateway.http.openapi import build_document, render_document
+from gateway.http.pages.door import PageDoor
 from gateway.http.replies import SendEvent
 from gateway.http.requests import Scope
 from gateway.http.routes import build_routes
@@ -22,25 +23,35 @@ class HttpDoors:
     """The doors of the HTTP listener by path: ``/v2`` is the Open Inference Protocol, all else ours.
 
     Args:
-        ours: Serves the public API and the pages.
+        ours: Serves the public API and the operators' pages.
         oip: Serves the Open Inference Protocol.
+        pages: Serves the pages for people; None for none.
     """
 
-    def __init__(self, ours: HttpDoor, oip: OipDoor) -> None:
-        self._ours, self._oip = ours, oip
+    def __init__(self, ours: HttpDoor, oip: OipDoor, pages: PageDoor | None = None) -> None:
+        self._ours, self._oip, self._pages = ours, oip, pages
 
     def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> Awaitable[None]:
         """Answer one request."""
-        return (self._oip if is_oip(scope["path"]) else self._ours)(scope, receive, send)
+        path = scope["path"]
+        if self._pages is not None and self._pages.has(path):
+            return self._pages(scope, receive, send)
+        return (self._oip if is_oip(path) else self._ours)(scope, receive, send)
 
 
-def build_http_app(chain: Chain, checks: Sequence[Check], serving: Callable[[], bool]) -> HttpDoors:
+def build_http_app(
+    chain: Chain,
+    checks: Sequence[Check],
+    serving: Callable[[], bool],
+    people: PageDoor | None = None,
+) -> HttpDoors:
     """The ASGI application of the HTTP listener; takes ``http`` scopes only.
 
     Args:
         chain: The chain every door runs; its table gives the routes.
         checks: What the process depends on.
         serving: Whether the process takes calls: started, not draining.
+        people: The pages for people; None for none.
 
     Raises:
         TemplateInvalid: An HTTP rule of the protos is wrong; names file, RPC and rule.
@@ -59,4 +70,4 @@ def build_http_app(chain: Chain, checks: Sequence[Check], serving: Callable[[], 
     healthz = healthz_page(chain)
     if healthz is not None:
         pages["/healthz"] = healthz
-    return HttpDoors(HttpDoor(chain, routes, pages), OipDoor(chain))
+    return HttpDoors(HttpDoor(chain, routes, pages), OipDoor(chain), people)

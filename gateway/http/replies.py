@@ -40,11 +40,12 @@ class Response:
 
     async def write(self, send: SendEvent, *, head_only: bool = False) -> None:
         """Send the answer; the body is left out for HEAD, its length is not."""
-        headers = [*SECURITY_HEADERS, *self.headers]
+        own = dict(self.headers)
+        headers = [*(one for one in SECURITY_HEADERS if one[0] not in own), *self.headers]
         if self.content_type:
             headers.append((b"content-type", self.content_type.encode("latin-1", "replace")))
             headers.append((b"content-length", str(len(self.body)).encode()))
-        if b"content-security-policy" not in dict(self.headers):
+        if b"content-security-policy" not in own:
             headers.append(JSON_POLICY)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head_only else self.body})

@@ -1,0 +1,1 @@
+"""Pages for people: sign-in, consent, verification, reset, invitation; no script, nothing from outside."""

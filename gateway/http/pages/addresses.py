@@ -1,0 +1,22 @@
+"""Which page stands at which path."""
+
+from __future__ import annotations
+
+from gateway.http.pages.door import Page, PageDoor, Rpcs
+from gateway.http.pages.forms import FormGuard
+from gateway.interceptors.chain import Chain
+
+
+def page_door(chain: Chain, form_key: bytes, public_url: str) -> PageDoor:
+    """The door of all pages.
+
+    Args:
+        chain: What the pages call runs through it.
+        form_key: Key of the form tokens, 32 bytes, the same in every process.
+        public_url: Address under which browsers reach this server.
+    """
+    return PageDoor(_pages(Rpcs(chain)), FormGuard(form_key, public_url))
+
+
+def _pages(rpcs: Rpcs) -> dict[str, Page]:
+    return {}
