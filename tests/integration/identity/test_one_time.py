@@ -41,10 +41,14 @@ async def test_of_sixteen_clicks_at_once_one_succeeds(database, tenants):
 
 async def test_a_consumption_that_is_rolled_back_leaves_the_token_good(database, tenants):
     token, _ = await _issue(database, tenants[0])
-    with pytest.raises(RuntimeError):
+
+    async def fail_after_use():
         async with database.transaction() as tx:
             assert await OneTimeTokens(tx).consume(token, "reset_password")
-            raise RuntimeError
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail_after_use()
     assert await _consume(database, token)
 
 
