@@ -25,8 +25,9 @@ from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.paging import PageTokens
 from cohortlens.core.redis import RedisClient, redis_client
-from cohortlens.core.sealing import parse_kek
+from cohortlens.core.sealing import Keyring
 from cohortlens.core.settings import CoreConfig
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
@@ -78,6 +79,8 @@ class Services:
         analytics: Predictions, segments, explanations, trainings.
         inference: Runs models; the gateway's gathers rows.
         page_tokens: Seals the tokens of lists.
+        keyring: The installation's keys.
+        tenant_keys: The tenants' keys.
     """
 
     config: CoreConfig
@@ -93,6 +96,8 @@ class Services:
     analytics: Analytics
     inference: InferenceClient
     page_tokens: PageTokens
+    keyring: Keyring
+    tenant_keys: TenantKeys
     _closing: AsyncExitStack
 
     @classmethod
@@ -106,19 +111,21 @@ class Services:
         Raises:
             Unavailable: PostgreSQL cannot be reached.
             FailedPrecondition: The database role is not bound by row-level security, or the KEK is another.
-            ValueError: The KEK is not 32 bytes of base64.
+            ValueError: A KEK is not 32 bytes of base64.
         """
-        kek = parse_kek(config.kek.reveal())
+        keyring = Keyring.parse(config.kek.reveal(), config.kek_previous.reveal())
         async with AsyncExitStack() as opened:
-            db = Database(config.database_url, config.database_pool_size)
+            db = Database(config.database_url, config.database_pool_size, pooled=config.database_pooled)
             opened.push_async_callback(db.close)
             await assert_runtime_role(db)
+            tenant_keys = TenantKeys(keyring)
+            await tenant_keys.make_missing(db)
             redis = redis_client(config.redis_url)
             opened.push_async_callback(redis.aclose)
             identity = await IdentityService.open(
                 db,
                 redis,
-                kek=kek,
+                kek=keyring,
                 issuer=config.issuer,
                 access_token_ttl_s=int(config.access_token_ttl),
             )
@@ -128,7 +135,7 @@ class Services:
             opened.push_async_callback(client.close)
             directory.start()
             inference = wrap_inference(client) if wrap_inference is not None else client
-            tokens = PageTokens(kek)
+            tokens = PageTokens(keyring)
             customers = CustomersService(db, config.data_dir / "spool", tokens, segment_names=segment_names)
             features = FeatureLookup(db, customers)
             registry = RegistryService(db)
@@ -150,6 +157,8 @@ class Services:
                 analytics=_analytics(db, features, registry, inference, scorer, config, shadow),
                 inference=inference,
                 page_tokens=tokens,
+                keyring=keyring,
+                tenant_keys=tenant_keys,
                 _closing=opened.pop_all(),
             )
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from cohortlens.core import clock
 from cohortlens.core.errors import InvalidArgument, Violation
-from cohortlens.core.sealing import SealBroken, Sealer
+from cohortlens.core.sealing import SealBroken, Sealer, SealingKeys
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
@@ -36,11 +36,11 @@ class PageTokens:
     """Makes and reads page tokens: a sealed cursor bound to tenant, method and filter, good for 24 hours.
 
     Args:
-        kek: The installation's key, 32 bytes.
+        kek: The installation's keys.
         clock: Current time.
     """
 
-    def __init__(self, kek: bytes, now: clock.Clock = clock.now) -> None:
+    def __init__(self, kek: SealingKeys, now: clock.Clock = clock.now) -> None:
         self._sealer = Sealer(kek, "page-token")
         self._now = now
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.redis import RedisClient, key, translated
-from cohortlens.core.sealing import derived_key
+from cohortlens.core.sealing import SealingKeys, derived_key
 from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.models import LoginRateLimited
 
@@ -77,7 +77,7 @@ class LoginAttempts:
         limits: How many attempts are allowed.
     """
 
-    def __init__(self, redis: RedisClient, kek: bytes, limits: LoginLimits | None = None) -> None:
+    def __init__(self, redis: RedisClient, kek: SealingKeys, limits: LoginLimits | None = None) -> None:
         self._limits = limits or LoginLimits()
         self._secret = derived_key(kek, "login-attempts")
         self._reserve = redis.register_script(_RESERVE)

@@ -6,9 +6,11 @@ from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, NotFound, Unauthenticated
-from cohortlens.core.ids import SessionId, TenantId, UserId, parse_uuid, uuid7
+from cohortlens.core.ids import PLATFORM_TENANT_ID, SessionId, TenantId, UserId, parse_uuid, uuid7
 from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
+from cohortlens.core.sealing import SealingKeys
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.identity.attempts import LoginAttempts, LoginLimits
 from cohortlens.identity.generations import UsedGenerations
 from cohortlens.identity.models import (
@@ -75,7 +77,7 @@ class IdentityService:
         db: Database,
         redis: RedisClient,
         *,
-        kek: bytes,
+        kek: SealingKeys,
         issuer: str,
         access_token_ttl_s: int,
         limits: LoginLimits | None = None,
@@ -86,7 +88,7 @@ class IdentityService:
         Args:
             db: Database as the runtime role.
             redis: Client of Redis.
-            kek: The installation's key, 32 bytes.
+            kek: The installation's keys.
             issuer: Value of ``iss`` in access tokens.
             access_token_ttl_s: Life of an access token, seconds; at most 600, as keys retire 660 s after use.
             limits: Attempts to log in that are allowed.
@@ -100,6 +102,9 @@ class IdentityService:
             raise ValueError("an access token lives 1 to 600 seconds")
         keys = SigningKeys(db, kek)
         await keys.ensure()
+        async with db.transaction() as tx:
+            # Not of the KEK: what is counted under it must be found again after the KEK was changed.
+            counting = await TenantKeys(kek).mac_key(tx, PLATFORM_TENANT_ID, "login-attempts")
         policy = TokenPolicy(issuer, access_token_ttl_s)
         revocations = Revocations(db, redis, access_token_ttl_s + LEEWAY_S)
         generations = UsedGenerations(db)
@@ -109,7 +114,7 @@ class IdentityService:
             tokens=AccessTokens(keys, policy, clock),
             signing_keys=keys,
             sessions=SessionKeeper(db, kek, revocations),
-            attempts=LoginAttempts(redis, kek, limits),
+            attempts=LoginAttempts(redis, counting, limits),
             revocations=revocations,
             generations=generations,
             verifier=AccessTokenVerifier(keys, policy, revocations, generations, clock),

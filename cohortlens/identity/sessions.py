@@ -17,7 +17,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import Aborted, CohortLensError
 from cohortlens.core.ids import SessionId, TenantId, UserId, uuid7
 from cohortlens.core.outbox import Outbox
-from cohortlens.core.sealing import Sealer
+from cohortlens.core.sealing import Sealer, SealingKeys
 from cohortlens.core.telemetry import get_logger
 from cohortlens.identity import jws
 from cohortlens.identity.models import (
@@ -135,11 +135,11 @@ class SessionKeeper:
 
     Args:
         db: Database as the runtime role.
-        kek: The installation's key, 32 bytes.
+        kek: The installation's keys.
         revocations: Told of every session that ends.
     """
 
-    def __init__(self, db: Database, kek: bytes, revocations: Revocations) -> None:
+    def __init__(self, db: Database, kek: SealingKeys, revocations: Revocations) -> None:
         self._db = db
         self._sealer = Sealer(kek, "refresh-key")
         self._revocations = revocations

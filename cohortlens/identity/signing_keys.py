@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition
-from cohortlens.core.sealing import SealBroken, Sealer
+from cohortlens.core.sealing import SealBroken, Sealer, SealingKeys
 from cohortlens.identity.repository import KeyRow, SigningKeyRows
 
 PUBLISHED_BEFORE_USE_S = 1200
@@ -56,10 +56,10 @@ class SigningKeys:
 
     Args:
         db: Database as the runtime role.
-        kek: The installation's key, 32 bytes.
+        kek: The installation's keys.
     """
 
-    def __init__(self, db: Database, kek: bytes) -> None:
+    def __init__(self, db: Database, kek: SealingKeys) -> None:
         self._db = db
         self._sealer = Sealer(kek, "signing-key")
         self._read_at = float("-inf")
@@ -149,6 +149,7 @@ class SigningKeys:
             return Ed25519PrivateKey.from_private_bytes(self._sealer.open(row.private_enc, row.kid.encode()))
         except SealBroken:
             raise FailedPrecondition(
-                "the stored signing keys were sealed with another COHORTLENS_KEK; restore that key",
+                "the stored signing keys were sealed with another COHORTLENS_KEK; restore that key, "
+                "or name it in COHORTLENS_KEK_PREVIOUS",
                 reason="KEK_MISMATCH",
             ) from None
