@@ -254,7 +254,7 @@ def one_line(value: str) -> str:
 
 
 def shown_name(value: str) -> str:
-    """A name somebody chose, as a letter may hold it: one short line of which no mail program makes a link."""
+    """A name somebody chose, as a letter may hold it: one short line that no mail program makes a link of."""
     short = one_line(value)[:_NAME_CHARACTERS]
     return re.sub(r"([.:/@])(?=\S)", "\\1\u200c", short)
 

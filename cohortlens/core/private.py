@@ -12,9 +12,9 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600, in place of what stood there."""
-    _draft(path, text).replace(path)
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a file of mode 0600, in place of what stood there; text is written as UTF-8."""
+    _draft(path, content).replace(path)
 
 
 def create_private(path: Path, text: str) -> None:
@@ -28,11 +28,11 @@ def create_private(path: Path, text: str) -> None:
         draft.unlink()
 
 
-def _draft(path: Path, text: str) -> Path:
+def _draft(path: Path, content: str | bytes) -> Path:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     return draft

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cohortlens.core.config import Duration, Secret, SettingsInvalid, Url, setting
+from cohortlens.core.mail_settings import mail_faults
 from cohortlens.core.tls import MutualTls, mutual_tls
 
 
@@ -78,16 +79,38 @@ class CoreConfig(SharedConfig):
         "DATABASE_ADMIN_URL", Url(""), "PostgreSQL of the owner role, for migrations"
     )
     database_pool_size: int = setting("DATABASE_POOL_SIZE", 8, "connections a process keeps to PostgreSQL")
+    database_pooled: bool = setting(
+        "DATABASE_POOLED",
+        False,
+        "whether DATABASE_URL is a pooler in transaction mode, as Neon's pooled endpoint",
+    )
     kek: Secret = setting(
-        "KEK", Secret(""), "key that seals signing keys: 32 bytes, base64; made by the embedded stack"
+        "KEK", Secret(""), "key that seals the stored secrets: 32 bytes, base64; made by the embedded stack"
+    )
+    kek_previous: Secret = setting(
+        "KEK_PREVIOUS", Secret(""), "keys that still open what they sealed, while the key is being changed"
     )
     issuer: str = setting("ISSUER", "https://cohortlens.local", "issuer of access tokens")
     access_token_ttl: Duration = setting("ACCESS_TOKEN_TTL", Duration(600), "life of an access token")
+    smtp_url: Url = setting(
+        "SMTP_URL",
+        Url(""),
+        "mail server: smtp:// with STARTTLS or smtps://, user:password@host:port; embedded when unset",
+    )
+    mail_from: str = setting(
+        "MAIL_FROM", "CohortLens <no-reply@cohortlens.local>", "sender of mails: Name <address>"
+    )
+    public_url: Url = setting(
+        "PUBLIC_URL", Url(""), "where people reach this installation, for links; this machine when unset"
+    )
 
     def faults(self) -> list[str]:
         """What cannot work, one sentence each; empty when all is well."""
+        faults = mail_faults(
+            self.smtp_url, self.mail_from, self.public_url, is_production=self.environment == "production"
+        )
         try:
             self.worker_tls()
         except SettingsInvalid as invalid:
-            return invalid.faults
-        return []
+            faults += invalid.faults
+        return faults

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cohortlens.core.config import SettingsInvalid, read, unknown_settings
+from cohortlens.core.mail_settings import mail_faults
 from cohortlens.embedded.faults import Fault
 from cohortlens.embedded.ports import is_free, port_in_use
 from cohortlens.embedded.postgres_cluster import MAJOR, RESERVED, SETTINGS, other_version
@@ -56,6 +57,7 @@ def check_machine(config: StackConfig) -> list[Fault]:
         _ranges,
         _connections,
         _production,
+        _mail,
         _running,
         _folder,
         _version,
@@ -93,7 +95,7 @@ def _invalid(text: str) -> Fault:
 
 def _ranges(config: StackConfig) -> list[Fault]:
     faults = []
-    for service in ("http", "grpc", "postgres", "redis"):
+    for service in ("http", "grpc", "postgres", "redis", "smtp"):
         port = config.port(service)
         if not 0 <= port <= 65535:
             faults.append(
@@ -145,6 +147,22 @@ def _production(config: StackConfig) -> list[Fault]:
             found="COHORTLENS_ENV=production without " + ", ".join(missing),
             cause="they keep secrets beside the data and have no replica",
             next="set " + " and ".join(missing),
+        )
+    ]
+
+
+def _mail(config: StackConfig) -> list[Fault]:
+    is_production = config.environment == "production"
+    return [
+        Fault(
+            reason="MAIL_SETTINGS_INVALID",
+            message="mails could not be sent",
+            found=text,
+            cause="people verify their address and reset their password by mail",
+            next="set it; docs/guides/operating.md, section Mail",
+        )
+        for text in mail_faults(
+            config.smtp_url, config.mail_from, config.public_url, is_production=is_production
         )
     ]
 
@@ -246,6 +264,7 @@ def _ports(config: StackConfig) -> list[Fault]:
     wanted = ["http", "grpc"]
     wanted += ["postgres"] if config.embeds_postgres else []
     wanted += ["redis"] if config.embeds_redis else []
+    wanted += ["smtp"] if config.embeds_mail else []
     faults = []
     for service in wanted:
         port = config.port(service)

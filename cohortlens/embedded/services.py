@@ -248,10 +248,12 @@ class Programs:
     Attributes:
         migration: Brings the database to the newest revision and ends.
         applications: Gateway, jobs and workers, in the order of their start.
+        mail: Stands in for a mail server when none is given.
     """
 
     migration: Program
     applications: Sequence[Program]
+    mail: Program | None = None
 
 
 def standard_programs(config: StackConfig) -> Programs:
@@ -264,6 +266,9 @@ def standard_programs(config: StackConfig) -> Programs:
             Program("jobs", [python, "-m", "cohortlens.jobs"], beats, bound_s=30.0),
             Program("workers", [str(config.workers_python), "-m", "workers"], says_ready, bound_s=90.0),
         ],
+        Program("mail", [python, "-m", "cohortlens.embedded.mail"], says_ready, bound_s=30.0)
+        if config.embeds_mail
+        else None,
     )
 
 

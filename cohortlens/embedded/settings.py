@@ -13,7 +13,7 @@ from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.ports import free_port
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-DEFAULT_PORTS = {"http": 8080, "grpc": 50051, "postgres": 15432, "redis": 16379}
+DEFAULT_PORTS = {"http": 8080, "grpc": 50051, "postgres": 15432, "redis": 16379, "smtp": 11025}
 PASSED_THROUGH = frozenset(
     PREFIX + name
     for name in (
@@ -58,6 +58,9 @@ class StackConfig(CoreConfig):
     redis_port: int | None = setting(
         "REDIS_PORT", None, "port of the embedded Valkey; 16379 + offset when unset, 0 for any"
     )
+    smtp_port: int | None = setting(
+        "SMTP_PORT", None, "port of the embedded mail server; 11025 + offset when unset, 0 for any"
+    )
     port_offset: int = setting(
         "PORT_OFFSET", 0, "added to every default port, so that two stacks stand side by side"
     )
@@ -74,7 +77,7 @@ class StackConfig(CoreConfig):
         """The port a service is to use: as given, or the default plus the offset; 0 lets the kernel choose.
 
         Args:
-            service: ``http``, ``grpc``, ``postgres`` or ``redis``.
+            service: ``http``, ``grpc``, ``postgres``, ``redis`` or ``smtp``.
         """
         given: int | None = getattr(self, f"{service}_port")
         return DEFAULT_PORTS[service] + self.port_offset if given is None else given
@@ -88,6 +91,11 @@ class StackConfig(CoreConfig):
     def embeds_redis(self) -> bool:
         """Whether no Redis was given."""
         return not self.redis_url
+
+    @property
+    def embeds_mail(self) -> bool:
+        """Whether no mail server was given."""
+        return not self.smtp_url
 
     @property
     def folder(self) -> Path:
@@ -134,8 +142,9 @@ def external_urls(config: StackConfig) -> tuple[Url, Url]:
 
 
 def chosen_ports(config: StackConfig) -> dict[str, int]:
-    """HTTP and gRPC ports of this start; a 0 is replaced by a port that is free now."""
-    return {service: config.port(service) or free_port() for service in ("http", "grpc")}
+    """Ports of our own servers in this start; a 0 is replaced by a port that is free now."""
+    services = ["http", "grpc", *(["smtp"] if config.embeds_mail else [])]
+    return {service: config.port(service) or free_port() for service in services}
 
 
 def child_environment(

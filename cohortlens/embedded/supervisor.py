@@ -130,15 +130,19 @@ class Supervisor:
         values = self._start_servers()
         ports = chosen_ports(self._config)
         self._state.ports.update(ports)
-        values |= {"HTTP_PORT": str(ports["http"]), "GRPC_PORT": str(ports["grpc"])}
+        values |= {"HTTP_PORT": str(ports["http"]), "GRPC_PORT": str(ports["grpc"])} | self._mail_values(
+            ports
+        )
         environ = {**child_environment(self._base, self._config, values), **self._marker}
         self._migrate(environ)
         logs = self._folder / "logs"
+        own_ports = {"gateway": ports["http"], "mail": ports.get("smtp", 0)}
+        mail = [self._programs.mail] if self._programs.mail is not None else []
         applications = [
-            CommandService(program, environ, logs, ports["http"] if program.name == "gateway" else 0)
-            for program in self._programs.applications
+            CommandService(program, environ, logs, own_ports.get(program.name, 0))
+            for program in [*self._programs.applications, *mail]
         ]
-        # The gateway answers health while the rest warms; jobs and workers then start side by side.
+        # The gateway answers health while the rest warms; the others then start side by side.
         for group in (applications[:1], applications[1:]):
             for service in group:
                 self._add(service)
@@ -148,6 +152,15 @@ class Supervisor:
         self._state.seconds = round(time.monotonic() - self._began, 2)
         self._write()
         self._tell("stack", "ready", "")
+
+    def _mail_values(self, ports: Mapping[str, int]) -> dict[str, str]:
+        """Where mails go, and where their links lead: this machine unless settings say otherwise."""
+        values = dict[str, str]()
+        if "smtp" in ports:
+            values |= {"SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}", "SMTP_PORT": str(ports["smtp"])}
+        if not self._config.public_url:
+            values["PUBLIC_URL"] = f"http://127.0.0.1:{ports['http']}"
+        return values
 
     def _start_servers(self) -> dict[str, str]:
         config, values = self._config, {"ARTIFACT_DIR": str(self._config.artifacts)}

@@ -16,7 +16,7 @@ from cohortlens.v1 import auth_pb2
 ROOT = Path(__file__).resolve().parents[2]
 COHORTLENS = Path(sys.executable).parent / "cohortlens"
 PASSWORD = "three blind mice ran 42"
-PORTS = ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT")
+PORTS = ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT")
 
 
 @dataclass(frozen=True)

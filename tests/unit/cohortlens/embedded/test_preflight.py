@@ -12,7 +12,7 @@ from cohortlens.embedded import preflight
 from cohortlens.embedded.processes import own_identity
 from cohortlens.embedded.state import StackState
 
-FREE = {f"COHORTLENS_{name}_PORT": "0" for name in ("HTTP", "GRPC", "POSTGRES", "REDIS")}
+FREE = {f"COHORTLENS_{name}_PORT": "0" for name in ("HTTP", "GRPC", "POSTGRES", "REDIS", "SMTP")}
 
 
 @pytest.fixture
@@ -64,10 +64,33 @@ def test_more_processes_than_the_embedded_database_has_connections_for_are_a_fau
 
 
 def test_production_refuses_stand_ins_and_names_what_to_give(check):
-    (fault,) = check(ENV="production", REDIS_URL="redis://h:1/0")
+    fault, *mail = check(ENV="production", REDIS_URL="redis://h:1/0")
     assert fault.reason == "EMBEDDED_IN_PRODUCTION"
     assert "COHORTLENS_DATABASE_URL" in fault.found
     assert "COHORTLENS_REDIS_URL" not in fault.found
+    assert {one.reason for one in mail} == {"MAIL_SETTINGS_INVALID"}
+    named = [one.found.partition(" ")[0].rstrip(":") for one in mail]
+    assert named == ["COHORTLENS_SMTP_URL", "COHORTLENS_MAIL_FROM", "COHORTLENS_PUBLIC_URL"]
+
+
+def test_production_with_a_mail_server_a_sender_and_a_public_address_has_no_fault_of_mails(check):
+    faults = check(
+        ENV="production",
+        SMTP_URL="smtps://user:pass@mail.example.org",
+        MAIL_FROM="Shop <no-reply@example.org>",
+        PUBLIC_URL="https://app.example.org",
+    )
+    assert [fault.reason for fault in faults] == ["EMBEDDED_IN_PRODUCTION"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h", "smtp://", "smtp://h:99999", "smtp://u:secret@h?tls=off", "smtps://h?tls=off", "smtp://u@h"]
+)
+def test_a_mail_server_that_cannot_be_used_is_a_fault_without_its_password(check, url):
+    (fault,) = check(SMTP_URL=url)
+    assert fault.reason == "MAIL_SETTINGS_INVALID"
+    assert "COHORTLENS_SMTP_URL" in fault.found
+    assert "secret" not in fault.text()
 
 
 def test_a_file_in_the_place_of_the_data_folder_is_a_fault(check, tmp_path):
