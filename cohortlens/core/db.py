@@ -43,10 +43,12 @@ _CONFLICT_STATES = {"40001", "40P01", "55P03"}
 _DRIVER_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CANCELED_STATE = "57014"
 _DISK_FULL_STATE = "53100"
-_LIMITS = {
+_SESSION = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
     "lock_timeout": str(LOCK_TIMEOUT_MS),
+    "jit": "off",
+    "timezone": "UTC",
 }
 
 
@@ -57,7 +59,7 @@ class Database:
         url: ``postgresql://user:password@host:port/name``; a socket folder goes into ``?host=``.
         pool_size: Connections kept; a caller that waits over 5 s for one gets Unavailable (OVERLOADED).
         pooled: The address is a transaction pooler, which shares connections between sessions: statements
-            are not cached and limits are set in each transaction.
+            are not cached, and what holds for a session is set in each transaction.
     """
 
     def __init__(self, url: str, pool_size: int, *, pooled: bool = False) -> None:
@@ -67,15 +69,10 @@ class Database:
             arguments["prepared_statement_cache_size"] = 0
             arguments["prepared_statement_name_func"] = lambda: f"cl_{uuid4().hex}"
             self._begin = "BEGIN; " + "".join(
-                f"SET LOCAL {name} = {value}; " for name, value in _LIMITS.items()
+                f"SET LOCAL {name} = {value}; " for name, value in _SESSION.items()
             )
         else:
-            arguments["server_settings"] = {
-                **_LIMITS,
-                "application_name": "cohortlens",
-                "jit": "off",
-                "timezone": "UTC",
-            }
+            arguments["server_settings"] = {**_SESSION, "application_name": "cohortlens"}
             self._begin = "BEGIN; "
         self._pool_size = pool_size
         self._engine = create_async_engine(
