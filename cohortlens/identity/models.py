@@ -36,14 +36,30 @@ _ADMIN = _ANALYST | {
     "audit.export",
 }
 _OWNER = _ADMIN | {"tenant.delete", "tenant.transfer"}
+# Staff read the platform's own audit log and make the service accounts of the installation's own programs.
+_PLATFORM = frozenset(
+    {
+        "platform.tenants",
+        "platform.keys",
+        "tenant.read",
+        "service_accounts.write",
+        "audit.read",
+        "audit.export",
+    }
+)
 
 ROLE_SCOPES: dict[str, frozenset[str]] = {
     "viewer": _VIEWER,
     "analyst": _ANALYST,
     "admin": _ADMIN,
     "owner": _OWNER,
+    "platform": _PLATFORM,
+    "service": frozenset(),
 }
-"""What each role of a tenant allows."""
+"""What each role allows; a program (``service``) has exactly the scopes that were given to it."""
+
+ROLE_RANKS: dict[str, int] = {"viewer": 1, "analyst": 2, "admin": 3, "owner": 4}
+"""Roles a tenant gives to its users; nobody gives or takes one above their own."""
 
 
 class InvalidCredentials(Unauthenticated):
@@ -80,6 +96,24 @@ class RefreshReused(Unauthenticated):
     """A refresh token was used twice; its session is dead."""
 
     reason = "REFRESH_REUSED"
+
+
+class ApiKeyInvalid(Unauthenticated):
+    """Not an API key that may be used here and now; why is never told to whoever shows it."""
+
+    reason = "API_KEY_INVALID"
+
+
+class ClientInvalid(Unauthenticated):
+    """A service account that did not prove itself; never told apart from one that is not there."""
+
+    reason = "CLIENT_INVALID"
+
+
+class KeyQuotaExceeded(ResourceExhausted):
+    """As many credentials of a kind as are allowed; waiting does not help."""
+
+    reason = "KEY_QUOTA_EXCEEDED"
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ WHERE n.nspname = 'app' AND p.prosecdef AND NOT EXISTS (
 FOREIGN_DEFINERS = """
 SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = 'app' AND p.prosecdef AND p.proowner <> 'cl_definer'::regrole
-  AND p.oid <> 'app.ensure_partitions(regclass, integer)'::regprocedure
+  AND p.oid NOT IN ('app.ensure_partitions(regclass, integer)'::regprocedure,
+                    'app.tenant_erase(integer)'::regprocedure)
 """
 PUBLIC_FUNCTIONS = """
 SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
