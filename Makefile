@@ -25,7 +25,7 @@ help: ## List the targets
 setup: $(STATE)/main $(STATE)/workers ## Make the two environments from their lock files
 
 .PHONY: setup-dev
-setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip ## The same with the tools of development
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/pgbouncer ## The same with the tools of development
 
 $(STATE)/python:
 	@mkdir -p $(STATE)
@@ -62,6 +62,13 @@ $(STATE)/oip: $(LOCKS)/oip-clients.lock | $(STATE)/python
 	@test -x .venv-oip/bin/python || $(PYTHON) -m venv .venv-oip
 	@.venv-oip/bin/python $(PIP) install --no-deps --requirement $<
 	@.venv-oip/bin/python $(PIP) check
+	@touch $@
+
+$(STATE)/pgbouncer: | $(STATE)/python
+	@command -v pgbouncer > /dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  echo "setup: PgBouncer, behind which the tests connect"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends pgbouncer > /dev/null; \
+	  else echo "PgBouncer is missing, its tests will say NOT CHECKED; next: apt-get install -y pgbouncer" >&2; fi
 	@touch $@
 
 ## ---- run ----
