@@ -15,7 +15,7 @@ from cohortlens.core.errors import CohortLensError
 from cohortlens.core.telemetry import get_logger
 from cohortlens.jobs.handlers import Services
 
-PARTITIONED = ("predictions", "segments", "shadow_predictions")
+PARTITIONED = ("predictions", "segments", "shadow_predictions", "audit_log", "access_log")
 MONTHS_AHEAD = 3
 _RETRY_S = 60.0
 _LOG = get_logger(__name__)
