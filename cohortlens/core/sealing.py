@@ -78,6 +78,9 @@ class Sealer:
         keys: The installation's keys.
         purpose: Name of the use, such as ``signing-key``.
 
+    Attributes:
+        head: The first bytes of what it seals: version and current key.
+
     Raises:
         ValueError: A key is not 32 bytes long.
     """
@@ -85,13 +88,13 @@ class Sealer:
     def __init__(self, keys: SealingKeys, purpose: str) -> None:
         ring = keys if isinstance(keys, Keyring) else Keyring(keys)
         self._ciphers = {name: AESGCM(_derive(kek, purpose)) for name, kek in ring.keys.items()}
-        self._head = _NAMED + ring.current_id
+        self.head = _NAMED + ring.current_id
         self._cipher = self._ciphers[ring.current_id]
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """Seal ``plaintext`` bound to ``context``: version (1 byte), key (4), nonce (12), ciphertext, tag."""
         nonce = os.urandom(_NONCE_BYTES)
-        return self._head + nonce + self._cipher.encrypt(nonce, plaintext, self._head + context)
+        return self.head + nonce + self._cipher.encrypt(nonce, plaintext, self.head + context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """The plaintext.
@@ -109,10 +112,6 @@ class Sealer:
         if opened is None:
             raise SealBroken("the seal does not match")
         return opened
-
-    def is_current(self, sealed: bytes) -> bool:
-        """Whether the value names the current key; says nothing about whether it opens."""
-        return sealed.startswith(self._head)
 
     def _open_unnamed(self, sealed: bytes, context: bytes) -> bytes:
         # Values from before keys had names: the tag tells which key it was.

@@ -14,6 +14,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.telemetry import get_logger
 from cohortlens.jobs.handlers import Services
+from cohortlens.jobs.resealing import reseal_all
 
 PARTITIONED = ("predictions", "segments", "shadow_predictions", "audit_log", "access_log")
 MONTHS_AHEAD = 3
@@ -63,7 +64,17 @@ async def _remember_models(services: Services) -> int:
     return await remember_active(services.db, services.redis)
 
 
+async def _make_tenant_keys(services: Services) -> int:
+    return await services.tenant_keys.make_missing(services.db)
+
+
+async def _reseal(services: Services) -> int:
+    return await reseal_all(services.db, services.keyring)
+
+
 TASKS = (
+    Task("make_tenant_keys", 3_600.0, _make_tenant_keys),
+    Task("reseal", 3_600.0, _reseal),
     Task("ensure_partitions", 86_400.0, _partitions),
     Task("sweep_spool", 3_600.0, _sweep),
     Task("sweep_batches", 3_600.0, _sweep_batches),

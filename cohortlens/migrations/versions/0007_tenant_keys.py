@@ -133,18 +133,37 @@ BEGIN
 END $$;
 SELECT app.define('app.sealed_key_terms(text, text)');
 
-CREATE FUNCTION app.sealed_page(p_target text, p_column text, p_after jsonb, p_limit integer)
+-- A window of rows in the order of the key, so that no statement grows with the table; a value that starts
+-- with p_head (sealed under the current key) is left out of its row.
+CREATE FUNCTION app.sealed_page(p_target text, p_column text, p_after jsonb, p_limit integer, p_head bytea)
 RETURNS TABLE (key jsonb, sealed bytea)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE part record;
 BEGIN
   SELECT * INTO part FROM app.sealed_key_terms(p_target, p_column);
   RETURN QUERY EXECUTE format(
-    'SELECT jsonb_build_object(%s), t.%I FROM public.%I t WHERE ($1 IS NULL OR (%s) > (%s)) '
-    'ORDER BY %s LIMIT $2',
-    part.pairs, p_column, p_target, part.names, part.terms, part.names) USING p_after, p_limit;
+    'SELECT jsonb_build_object(%s), CASE WHEN substring(t.%I FROM 1 FOR length($3)) <> $3 THEN t.%I END '
+    'FROM public.%I t WHERE ($1 IS NULL OR (%s) > (%s)) ORDER BY %s LIMIT $2',
+    part.pairs, p_column, p_column, p_target, part.names, part.terms, part.names)
+    USING p_after, p_limit, p_head;
 END $$;
-SELECT app.define('app.sealed_page(text, text, jsonb, integer)');
+SELECT app.define('app.sealed_page(text, text, jsonb, integer, bytea)');
+
+-- How many values of a window start with which five bytes: version and key. The last row's key leads on.
+CREATE FUNCTION app.sealed_counts(p_target text, p_column text, p_after jsonb, p_limit integer)
+RETURNS TABLE (head bytea, count bigint, last jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE part record;
+BEGIN
+  SELECT * INTO part FROM app.sealed_key_terms(p_target, p_column);
+  RETURN QUERY EXECUTE format(
+    'WITH seen AS (SELECT row_number() OVER (ORDER BY %s) AS place, jsonb_build_object(%s) AS key, '
+    'substring(t.%I FROM 1 FOR 5) AS head FROM public.%I t WHERE ($1 IS NULL OR (%s) > (%s)) '
+    'ORDER BY %s LIMIT $2) SELECT s.head, count(*), (SELECT l.key FROM seen l ORDER BY l.place DESC LIMIT 1) '
+    'FROM seen s GROUP BY s.head',
+    part.names, part.pairs, p_column, p_target, part.names, part.terms, part.names) USING p_after, p_limit;
+END $$;
+SELECT app.define('app.sealed_counts(text, text, jsonb, integer)');
 
 CREATE FUNCTION app.sealed_swap(p_target text, p_column text, p_keys jsonb[], p_old bytea[], p_new bytea[])
 RETURNS integer

@@ -33,6 +33,7 @@ CREATE TABLE mails (
 CREATE INDEX mails_by_time ON mails (created_at);
 SELECT app.protect('mails');
 SELECT app.allow_definer('mails', 'SELECT, DELETE');
+SELECT app.allow_resealing('mails', 'sealed');
 
 CREATE FUNCTION app.mails_purge(p_keep_s integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
