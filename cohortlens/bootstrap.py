@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from cohortlens.adapters.batch_scoring import GrpcBatchScorer
+from cohortlens.adapters.email import smtp_mailer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
 from cohortlens.adapters.worker_tls import channels
@@ -23,14 +24,17 @@ from cohortlens.analytics.training import TrainingService
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
+from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
+from cohortlens.core.mail_delivery import MailDelivery
 from cohortlens.core.paging import PageTokens
 from cohortlens.core.redis import RedisClient, redis_client
-from cohortlens.core.sealing import Keyring
+from cohortlens.core.sealing import Keyring, Sealer
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
+from cohortlens.identity.mails import add_mails
 from cohortlens.identity.service import IdentityService
 from cohortlens.identity.tokens import AccessTokenVerifier
 from cohortlens.registry.challengers import ChallengersService
@@ -81,6 +85,7 @@ class Services:
         page_tokens: Seals the tokens of lists.
         keyring: The installation's keys.
         tenant_keys: The tenants' keys.
+        mail: Sends the mails of the queue.
     """
 
     config: CoreConfig
@@ -98,6 +103,7 @@ class Services:
     page_tokens: PageTokens
     keyring: Keyring
     tenant_keys: TenantKeys
+    mail: MailDelivery
     _closing: AsyncExitStack
 
     @classmethod
@@ -159,12 +165,20 @@ class Services:
                 page_tokens=tokens,
                 keyring=keyring,
                 tenant_keys=tenant_keys,
+                mail=_mail(db, keyring, config),
                 _closing=opened.pop_all(),
             )
 
     async def close(self) -> None:
         """Close every connection, in the reverse order of opening."""
         await self._closing.aclose()
+
+
+def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:
+    templates = MailTemplates(Links(config.public_url))
+    add_mails(templates)
+    mailer = smtp_mailer(config.smtp_url, config.mail_from)
+    return MailDelivery(db, Sealer(keyring, MAIL_PURPOSE), templates, mailer)
 
 
 def _analytics(

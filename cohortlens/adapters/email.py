@@ -16,8 +16,8 @@ from uuid import UUID
 import aiosmtplib
 
 from cohortlens.core.errors import Unavailable
-from cohortlens.core.mail import Mail, MailRefused
-from cohortlens.core.mail_settings import MailServer
+from cohortlens.core.mail import Mail, Mailer, MailRefused
+from cohortlens.core.mail_settings import MailServer, mail_server
 
 TIMEOUT_S = 15.0
 PING_TIMEOUT_S = 3.0
@@ -118,6 +118,31 @@ class SmtpMailer:
                 await client.quit()
         finally:
             client.close()
+
+
+class NoMailServer:
+    """The port where no server is given: says so, so that the mails wait and the operator learns of it."""
+
+    async def send(self, mail: Mail) -> None:  # noqa: ARG002 - the port's signature
+        """Raise Unavailable."""
+        await self.ping()
+
+    async def ping(self) -> None:
+        """Raise Unavailable."""
+        raise Unavailable("no mail server is set: COHORTLENS_SMTP_URL", reason="MAIL_UNAVAILABLE")
+
+
+def smtp_mailer(url: str, sender: str) -> Mailer:
+    """The mailer that the settings ask for.
+
+    Args:
+        url: ``COHORTLENS_SMTP_URL``; may be empty.
+        sender: ``COHORTLENS_MAIL_FROM``.
+
+    Raises:
+        ValueError: The URL cannot be used.
+    """
+    return SmtpMailer(mail_server(url), sender) if url else NoMailServer()
 
 
 def _made_at(mail_id: UUID) -> datetime:

@@ -15,8 +15,13 @@ from cohortlens.analytics.batches.models import BATCH_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
 from cohortlens.bootstrap import Analytics, Identity
 from cohortlens.core.db import Database
+from cohortlens.core.mail import MAIL_REQUESTED, MailRefused
+from cohortlens.core.mail_delivery import MailDelivery
 from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
+from cohortlens.core.sealing import SealBroken
+from cohortlens.core.sealing import Keyring
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.sessions import SESSION_REVOKED
@@ -45,6 +50,18 @@ class Services(Protocol):
     def analytics(self) -> Analytics:
         """The use cases of analytics."""
 
+    @property
+    def keyring(self) -> Keyring:
+        """The installation's keys."""
+
+    @property
+    def tenant_keys(self) -> TenantKeys:
+        """The tenants' keys."""
+
+    @property
+    def mail(self) -> MailDelivery:
+        """Sends the mails of the queue."""
+
 
 @dataclass(frozen=True)
 class Handler:
@@ -55,6 +72,7 @@ class Handler:
         concurrency: Events of the topic that one process works on at a time.
         max_attempts: Attempts that end in a fault of the work itself; a lost database or Redis costs none.
         on_dead: Called after the last attempt, to leave the resource in a state that a caller understands.
+        final: Faults that no further attempt can mend: the event is dead at the first.
         lease_s: Seconds a claim holds; the runner's own when None. Short for work that another process should
             take over within seconds of a death, and that knows what is done.
     """
@@ -64,6 +82,7 @@ class Handler:
     max_attempts: int = 5
     on_dead: Callable[[Services, Event], Awaitable[None]] | None = None
     lease_s: float | None = None
+    final: tuple[type[Exception], ...] = ()
 
 
 async def run_import(services: Services, event: Event) -> None:
@@ -121,8 +140,21 @@ async def publish_revocation(services: Services, event: Event) -> None:
     await services.identity.core.publish_revocation(event)
 
 
+async def send_mail(services: Services, event: Event) -> None:
+    """Send a mail."""
+    await services.mail.send(event.tenant_id, UUID(event.payload["mail_id"]))
+
+
+async def mail_died(services: Services, event: Event) -> None:
+    """Mark a mail that cannot be sent."""
+    await services.mail.give_up(event.tenant_id, UUID(event.payload["mail_id"]))
+
+
 HANDLERS: Mapping[str, Handler] = {
     SESSION_REVOKED: Handler(publish_revocation, concurrency=4),
+    MAIL_REQUESTED: Handler(
+        send_mail, concurrency=4, on_dead=mail_died, final=(MailRefused, SealBroken, LookupError)
+    ),
     IMPORT_REQUESTED: Handler(run_import, concurrency=2, on_dead=import_died),
     TRANSACTIONS_IMPORTED: Handler(train_first, concurrency=2),
     TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),
