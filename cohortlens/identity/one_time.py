@@ -47,7 +47,7 @@ class OneTimeTokens:
     """Issues and consumes one-time tokens.
 
     Args:
-        tx: A connection inside a transaction; ``issue`` and ``discard`` need one of the tenant.
+        tx: A connection inside a transaction; ``issue`` needs one of the tenant.
     """
 
     def __init__(self, tx: AsyncConnection) -> None:
@@ -109,14 +109,13 @@ class OneTimeTokens:
 
     async def discard(self, use: str, tenant_id: TenantId, subject_id: UUID) -> int:
         """Use up every open token of a use and subject, such as reset links after a password change."""
-        done = await self._tx.execute(
-            text(
-                "UPDATE one_time_tokens SET used_at = clock_timestamp() WHERE tenant_id = :tenant"
-                " AND use = :use AND subject_id = :subject AND used_at IS NULL"
-            ),
-            {"tenant": tenant_id, "use": use, "subject": subject_id},
+        return int(
+            await self._tx.scalar(
+                text("SELECT app.one_time_discard(:tenant, :use, :subject)"),
+                {"tenant": tenant_id, "use": use, "subject": subject_id},
+            )
+            or 0
         )
-        return int(done.rowcount)
 
     async def purge(self, keep_s: int = PURGE_AFTER_S) -> int:
         """Delete the tokens of every tenant that ended more than ``keep_s`` seconds ago; answers how many."""

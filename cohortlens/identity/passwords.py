@@ -6,7 +6,10 @@ Hashing takes tens of milliseconds of a core and 19 MiB, so two threads do it an
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
+import hashlib
+import hmac
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +19,17 @@ from typing import TypeVar
 import argon2
 
 from cohortlens.core.errors import InvalidArgument
+from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.models import LoginRateLimited, field_fault
 
 ResultT = TypeVar("ResultT")
+_LOG = get_logger(__name__)
 
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 128
 THREADS = 2
 MAX_WAITING = 64
+MIN_PEPPER_CHARACTERS = 32
 
 DUMMY_HASH = (
     "$argon2id$v=19$m=19456,t=2,p=1$Z/vxdM52UzlDjxDACkjwsw$oiovwEaJVPJC26wr0Dwwdxb9xWXcHzkTsO9b901s2Bs"
@@ -32,12 +38,26 @@ DUMMY_HASH = (
 
 
 class PasswordHasher:
-    """argon2id with m = 19,456 KiB, t = 2, p = 1, salt of 16 and output of 32 bytes, in two threads."""
+    """argon2id with m = 19,456 KiB, t = 2, p = 1, salt of 16 and output of 32 bytes, in two threads.
 
-    def __init__(self) -> None:
+    Args:
+        pepper: Secret that goes into every new hash, so that a stolen database alone cannot be guessed at;
+            empty for none. Hashes without it go on to match and are made anew at the next log-in.
+
+    Raises:
+        ValueError: The pepper is shorter than 32 characters.
+    """
+
+    def __init__(self, pepper: str = "") -> None:
+        if pepper and len(pepper) < MIN_PEPPER_CHARACTERS:
+            raise ValueError(f"the password pepper needs at least {MIN_PEPPER_CHARACTERS} characters")
         self._argon2 = argon2.PasswordHasher(
             time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, salt_len=16, type=argon2.Type.ID
         )
+        self._pepper = pepper.encode()
+        # The name of the pepper stands before its hashes, so that one made with another is told apart.
+        named = hmac.digest(self._pepper, b"cohortlens/pepper-id", hashlib.sha256).hex()[:8]
+        self._head = f"pepper-{named}" if pepper else ""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._jobs = 0
 
@@ -47,7 +67,7 @@ class PasswordHasher:
         Raises:
             LoginRateLimited: 64 callers wait already.
         """
-        return await self._run(lambda: self._argon2.hash(password))
+        return await self._run(lambda: self._head + self._argon2.hash(self._peppered(self._head, password)))
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Whether the password belongs to the hash; without a hash, False after the same work.
@@ -60,17 +80,25 @@ class PasswordHasher:
 
     def is_outdated(self, encoded: str) -> bool:
         """Whether the hash was made with other parameters and should be made anew at the next log-in."""
-        return self._argon2.check_needs_rehash(encoded)
+        head, dollar, rest = encoded.partition("$")
+        return head != self._head or self._argon2.check_needs_rehash(dollar + rest)
 
     def close(self) -> None:
         """End the threads once what runs is done; what waits is dropped."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _matches(self, encoded: str, password: str) -> bool:
+        head, dollar, rest = encoded.partition("$")
+        if head not in {"", self._head}:
+            _LOG.error("password_pepper_unknown", wanted=head)
         try:
-            return self._argon2.verify(encoded, password)
+            return self._argon2.verify(dollar + rest, self._peppered(head, password))
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
+
+    def _peppered(self, head: str, password: str) -> bytes:
+        raw = password.encode("utf-8", "surrogatepass")
+        return base64.b64encode(hmac.digest(self._pepper, raw, hashlib.sha256)) if head else raw
 
     async def _run(self, work: Callable[[], ResultT]) -> ResultT:
         if self._jobs >= THREADS + MAX_WAITING:

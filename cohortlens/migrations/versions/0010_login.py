@@ -33,7 +33,7 @@ CREATE INDEX one_time_tokens_by_hash ON one_time_tokens (token_sha256);
 CREATE INDEX one_time_tokens_open ON one_time_tokens (tenant_id, use, subject_id) WHERE used_at IS NULL;
 CREATE INDEX one_time_tokens_ended ON one_time_tokens (expires_at);
 SELECT app.protect('one_time_tokens');
-REVOKE DELETE ON one_time_tokens FROM cl_app;
+REVOKE UPDATE, DELETE ON one_time_tokens FROM cl_app;
 SELECT app.allow_definer('one_time_tokens', 'SELECT, UPDATE, DELETE');
 
 CREATE FUNCTION app.one_time_find(p_sha bytea, p_use text)
@@ -65,6 +65,15 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $
 $$;
 SELECT app.define('app.one_time_try(bytea, text)');
 
+CREATE FUNCTION app.one_time_discard(p_tenant uuid, p_use text, p_subject uuid) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  WITH ended AS (
+    UPDATE public.one_time_tokens SET used_at = clock_timestamp()
+     WHERE tenant_id = p_tenant AND use = p_use AND subject_id = p_subject AND used_at IS NULL RETURNING 1)
+  SELECT count(*) FROM ended
+$$;
+SELECT app.define('app.one_time_discard(uuid, text, uuid)');
+
 CREATE FUNCTION app.one_time_purge(p_keep_s integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   WITH gone AS (
@@ -80,6 +89,8 @@ _USERS = """
 ALTER TABLE users ALTER COLUMN password_hash DROP NOT NULL;
 ALTER TABLE users ADD COLUMN totp_enc bytea, ADD COLUMN totp_pending_enc bytea,
   ADD COLUMN totp_last_step bigint NOT NULL DEFAULT 0, ADD COLUMN totp_confirmed_at timestamptz;
+SELECT app.allow_resealing('users', 'totp_enc');
+SELECT app.allow_resealing('users', 'totp_pending_enc');
 ALTER TABLE users ADD CONSTRAINT users_totp_confirmed
   CHECK ((totp_enc IS NULL) = (totp_confirmed_at IS NULL));
 -- Who registered before addresses were verified stays able to log in.
@@ -131,16 +142,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
 $$;
 SELECT app.define('app.auth_user(uuid)');
 
-CREATE FUNCTION app.auth_set_password(p_user uuid, p_hash text) RETURNS boolean
+CREATE FUNCTION app.auth_set_password(p_user uuid, p_hash text, p_expected text) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   -- Whoever holds a link we mailed has proven the address.
   WITH changed AS (
     UPDATE public.users SET password_hash = p_hash,
            email_verified_at = coalesce(email_verified_at, clock_timestamp())
-     WHERE id = p_user AND status = 'ACTIVE' RETURNING 1)
+     WHERE id = p_user AND status = 'ACTIVE'
+       AND (p_expected IS NULL OR password_hash = p_expected) RETURNING 1)
   SELECT EXISTS (SELECT 1 FROM changed)
 $$;
-SELECT app.define('app.auth_set_password(uuid, text)');
+SELECT app.define('app.auth_set_password(uuid, text, text)');
 
 CREATE FUNCTION app.auth_totp_begin(p_user uuid, p_secret bytea) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

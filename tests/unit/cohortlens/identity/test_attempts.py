@@ -19,40 +19,54 @@ def clock():
     return Clock()
 
 
+def reserve(attempts, pair, network):
+    return attempts.reserve(pair, network, "email")[0]
+
+
 def test_five_at_once_then_the_wait_doubles_up_to_a_quarter_of_an_hour(clock):
     attempts = _LocalAttempts(LoginLimits(), clock)
-    assert [attempts.reserve("pair", "net") for _ in range(5)] == [0.0] * 5
+    assert [reserve(attempts, "pair", "net") for _ in range(5)] == [0.0] * 5
     waits = []
     for _ in range(9):
-        waits.append(attempts.reserve("pair", "net"))
+        waits.append(reserve(attempts, "pair", "net"))
         clock.now += waits[-1]
-        assert attempts.reserve("pair", "net") == 0.0
+        assert reserve(attempts, "pair", "net") == 0.0
     assert waits == [12, 24, 48, 96, 192, 384, 768, 900, 900]
 
 
 def test_a_refused_attempt_does_not_lengthen_the_wait(clock):
     attempts = _LocalAttempts(LoginLimits(), clock)
     for _ in range(5):
-        attempts.reserve("pair", "net")
-    assert {attempts.reserve("pair", "net") for _ in range(10)} == {12.0}
+        reserve(attempts, "pair", "net")
+    assert {reserve(attempts, "pair", "net") for _ in range(10)} == {12.0}
 
 
 def test_an_address_has_its_own_window_over_all_names(clock):
     attempts = _LocalAttempts(LoginLimits(per_address=3), clock)
-    assert [attempts.reserve(f"pair{index}", "net") for index in range(3)] == [0.0] * 3
+    assert [reserve(attempts, f"pair{index}", "net") for index in range(3)] == [0.0] * 3
     clock.now += 20
-    assert attempts.reserve("pair9", "net") == 40.0
-    assert attempts.reserve("pair9", "elsewhere") == 0.0
+    assert reserve(attempts, "pair9", "net") == 40.0
+    assert reserve(attempts, "pair9", "elsewhere") == 0.0
     clock.now += 40
-    assert attempts.reserve("pair9", "net") == 0.0
+    assert reserve(attempts, "pair9", "net") == 0.0
 
 
 def test_a_right_password_gives_its_attempt_back(clock):
     attempts = _LocalAttempts(LoginLimits(), clock)
     for _ in range(20):
-        assert attempts.reserve("pair", "net") == 0.0
-        attempts.give_back("pair")
-    attempts.give_back("never counted")
+        assert reserve(attempts, "pair", "net") == 0.0
+        attempts.give_back("pair", "email")
+    attempts.give_back("never counted", "nor this")
+
+
+def test_attempts_on_an_e_mail_address_are_counted_over_all_networks_for_an_hour(clock):
+    attempts = _LocalAttempts(LoginLimits(), clock)
+    assert [attempts.reserve(f"pair{n}", f"net{n}", "email") for n in range(3)] == [(0, 1), (0, 2), (0, 3)]
+    attempts.give_back("pair0", "email")
+    assert attempts.reserve("pair4", "net4", "email") == (0, 3)
+    assert attempts.reserve("pair4", "net4", "another") == (0, 1)
+    clock.now += 3600
+    assert attempts.reserve("pair5", "net5", "email") == (0, 1)
 
 
 @pytest.mark.parametrize(
