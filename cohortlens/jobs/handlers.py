@@ -19,8 +19,7 @@ from cohortlens.core.mail import MAIL_REQUESTED, MailRefused
 from cohortlens.core.mail_delivery import MailDelivery
 from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
-from cohortlens.core.sealing import SealBroken
-from cohortlens.core.sealing import Keyring
+from cohortlens.core.sealing import Keyring, SealBroken
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
