@@ -21,7 +21,15 @@ from cohortlens.core.private import make_private
 from cohortlens.embedded import postgres_cluster, secrets
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.ports import LOOPBACK, free_port, is_free, port_in_use
-from cohortlens.embedded.postgres_cluster import DATABASE, MAJOR, OWNER, RUNTIME, SUPERUSER
+from cohortlens.embedded.postgres_cluster import (
+    DATABASE,
+    GENERATION,
+    JOBS,
+    MAJOR,
+    OWNER,
+    RUNTIME,
+    SUPERUSER,
+)
 from cohortlens.embedded.processes import stop_all, wait_until, working_in
 from cohortlens.embedded.server_process import ServerProcess
 from cohortlens.embedded.unprivileged import RunUser, enterable_install, run_user
@@ -37,11 +45,13 @@ class PostgresUrls:
     Attributes:
         admin: Role ``cl_owner``: owns the database, runs migrations.
         runtime: Role ``cl_app``: serves requests; no DDL, row-level security always applies.
+        jobs: Role ``cl_jobs``: what ``cl_app`` may, and the functions of durable work across tenants.
         superuser: Role ``cl_super``: for backups and tests only.
     """
 
     admin: Url
     runtime: Url
+    jobs: Url
     superuser: Url
 
 
@@ -208,9 +218,9 @@ class EmbeddedPostgres:
         return folder if longest < _MAX_SOCKET_PATH else Path("/tmp") / folder.name  # noqa: S108 - checked
 
     def _bootstrap(self, superuser: Url, values: secrets.StackSecrets) -> None:
-        if not self._ready_marker.exists():
+        if _first_line(self._ready_marker) != GENERATION:
             postgres_cluster.bootstrap(superuser, values, self.server.log)
-            self._ready_marker.write_text("1\n", encoding="ascii")
+            self._ready_marker.write_text(f"{GENERATION}\n", encoding="ascii")
 
 
 def database_urls(values: secrets.StackSecrets, port: int) -> PostgresUrls:
@@ -222,6 +232,7 @@ def database_urls(values: secrets.StackSecrets, port: int) -> PostgresUrls:
     return PostgresUrls(
         admin=url(OWNER, values.postgres_owner),
         runtime=url(RUNTIME, values.postgres_runtime),
+        jobs=url(JOBS, values.postgres_jobs),
         superuser=url(SUPERUSER, values.postgres_superuser),
     )
 

@@ -25,6 +25,9 @@ DATABASE = "cohortlens"
 SUPERUSER = "cl_super"
 OWNER = "cl_owner"
 RUNTIME = "cl_app"
+JOBS = "cl_jobs"
+GENERATION = "2"
+"""Raised when roles or extensions are added, so that an older cluster gets them at its next start."""
 _TIMEOUT_S = 60.0
 RESERVED = 5
 """Connections kept free for superusers, migrations and a person at a prompt."""
@@ -52,25 +55,32 @@ SETTINGS = {
 # Extensions go into template1 too, so every database made later (one per test process) has them.
 _EXTENSIONS_SQL = "CREATE EXTENSION IF NOT EXISTS vector; CREATE EXTENSION IF NOT EXISTS btree_gist;\n"
 _ROLES_SQL = """
-SELECT format('CREATE ROLE %I', name) FROM (VALUES ('cl_owner'), ('cl_app'), ('cl_definer')) AS roles(name)
+SELECT format('CREATE ROLE %I', name) FROM
+  (VALUES ('cl_owner'), ('cl_app'), ('cl_jobs'), ('cl_ro'), ('cl_definer')) AS roles(name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \\gexec
 ALTER ROLE cl_owner LOGIN NOSUPERUSER NOCREATEROLE NOBYPASSRLS PASSWORD :'owner_password';
 ALTER ROLE cl_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'runtime_password';
+ALTER ROLE cl_jobs LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'jobs_password';
+ALTER ROLE cl_ro NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 ALTER ROLE cl_definer NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 GRANT cl_definer TO cl_owner;
+GRANT cl_app TO cl_jobs;
 SELECT 'CREATE DATABASE cohortlens OWNER cl_owner'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'cohortlens') \\gexec
 REVOKE ALL ON DATABASE cohortlens FROM PUBLIC;
-GRANT CONNECT ON DATABASE cohortlens TO cl_app;
+GRANT CONNECT ON DATABASE cohortlens TO cl_app, cl_ro;
 """
 EXTERNAL_ROLES_SQL = """\
 CREATE ROLE cl_owner LOGIN NOBYPASSRLS PASSWORD '...';
 CREATE ROLE cl_app LOGIN NOBYPASSRLS PASSWORD '...';
+CREATE ROLE cl_jobs LOGIN NOBYPASSRLS PASSWORD '...';
+CREATE ROLE cl_ro NOLOGIN NOBYPASSRLS;
 CREATE ROLE cl_definer NOLOGIN NOBYPASSRLS;
 GRANT cl_definer TO cl_owner;
+GRANT cl_app TO cl_jobs;
 CREATE DATABASE cohortlens OWNER cl_owner;
 REVOKE ALL ON DATABASE cohortlens FROM PUBLIC;
-GRANT CONNECT ON DATABASE cohortlens TO cl_app;
+GRANT CONNECT ON DATABASE cohortlens TO cl_app, cl_ro;
 \\connect cohortlens
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE EXTENSION IF NOT EXISTS btree_gist;
@@ -191,6 +201,7 @@ def bootstrap(url: Url, values: StackSecrets, log: Path) -> None:
     variables = {
         "owner_password": values.postgres_owner.reveal(),
         "runtime_password": values.postgres_runtime.reveal(),
+        "jobs_password": values.postgres_jobs.reveal(),
     }
     assignments = "".join(f"\\set {name} '{value}'\n" for name, value in variables.items())
     _psql(url, "template1", _EXTENSIONS_SQL, log)

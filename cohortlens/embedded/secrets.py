@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cohortlens.core.config import Secret
-from cohortlens.core.private import create_private
+from cohortlens.core.private import create_private, write_private
 from cohortlens.embedded.faults import Fault, StackFailed
 
 FILE_NAME = "secrets.json"
+# What folders made by earlier releases lack.
+_ADDED = frozenset({"postgres_jobs"})
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,19 @@ class StackSecrets:
         postgres_superuser: Password of the cluster's superuser.
         postgres_owner: Password of the role that owns the tables.
         postgres_runtime: Password of the role that serves requests.
+        postgres_jobs: Password of the role of durable work.
         redis: Password of the Valkey server.
-        kek: 32 random bytes in base64: seals signing keys and paging tokens.
+        kek: 32 random bytes in base64: seals the stored secrets.
+        kek_previous: Keys that open what they sealed before ``kek`` took their place.
     """
 
     postgres_superuser: Secret
     postgres_owner: Secret
     postgres_runtime: Secret
+    postgres_jobs: Secret
     redis: Secret
     kek: Secret
+    kek_previous: Secret = Secret("")
 
     @classmethod
     def generate(cls) -> StackSecrets:
@@ -40,8 +46,9 @@ class StackSecrets:
             postgres_superuser=_password(),
             postgres_owner=_password(),
             postgres_runtime=_password(),
+            postgres_jobs=_password(),
             redis=_password(),
-            kek=Secret(base64.b64encode(secrets.token_bytes(32)).decode("ascii")),
+            kek=_kek(),
         )
 
 
@@ -53,22 +60,53 @@ def load_or_create(data_dir: Path) -> StackSecrets:
     """
     path = data_dir / FILE_NAME
     if not path.exists():
-        made = StackSecrets.generate()
-        names = StackSecrets.__dataclass_fields__
-        create_private(path, json.dumps({name: getattr(made, name).reveal() for name in names}, indent=2))
+        create_private(path, _written(StackSecrets.generate()))
     try:
         if path.stat().st_mode & 0o077:
             raise StackFailed(_unreadable(path, "other users may read it", f"chmod 600 {path}"))
         values = json.loads(path.read_text(encoding="utf-8"))
-        return StackSecrets(**{name: Secret(values[name]) for name in StackSecrets.__dataclass_fields__})
+        is_older = _ADDED.isdisjoint(values)
+        if is_older:
+            values |= {name: _password().reveal() for name in _ADDED}
+        # A folder of an earlier release never changed its key.
+        values.setdefault("kek_previous", "")
+        made = StackSecrets(**{name: Secret(values[name]) for name in StackSecrets.__dataclass_fields__})
+        if is_older:
+            write_private(path, _written(made))
+        return made
     except (OSError, ValueError, KeyError, TypeError) as error:
         kind = type(error).__name__
         raise StackFailed(_unreadable(path, f"the file is damaged ({kind})", f"restore {path}")) from None
 
 
+def change_kek(data_dir: Path) -> StackSecrets:
+    """Give the folder a new key; the old one still opens what it sealed. Nothing may run on the folder."""
+    before = load_or_create(data_dir)
+    previous = f"{before.kek.reveal()} {before.kek_previous.reveal()}".strip()
+    after = replace(before, kek=_kek(), kek_previous=Secret(previous))
+    write_private(data_dir / FILE_NAME, _written(after))
+    return after
+
+
+def forget_previous_keks(data_dir: Path) -> None:
+    """Delete the folder's previous keys; what is still sealed under them never opens again."""
+    write_private(
+        data_dir / FILE_NAME, _written(replace(load_or_create(data_dir), kek_previous=Secret("")))
+    )
+
+
 def exists(data_dir: Path) -> bool:
     """Whether the folder has secrets."""
     return (data_dir / FILE_NAME).exists()
+
+
+def _written(values: StackSecrets) -> str:
+    names = StackSecrets.__dataclass_fields__
+    return json.dumps({name: getattr(values, name).reveal() for name in names}, indent=2)
+
+
+def _kek() -> Secret:
+    return Secret(base64.b64encode(secrets.token_bytes(32)).decode("ascii"))
 
 
 def _password() -> Secret:

@@ -44,6 +44,15 @@ PASSED_THROUGH = frozenset(
 )
 """Settings that only gateway or workers read; the stack hands them on without looking."""
 
+_OF_OTHER_ROLES = ("DATABASE_ADMIN_URL", "JOBS_DATABASE_URL")
+_OF_THE_DOMAIN = (*_OF_OTHER_ROLES, "DATABASE_URL", "KEK", "KEK_PREVIOUS")
+_WITHHELD = {
+    "gateway": _OF_OTHER_ROLES,
+    "jobs": _OF_OTHER_ROLES,
+    "workers": _OF_THE_DOMAIN,
+    "mail": (*_OF_THE_DOMAIN, "REDIS_URL"),
+}
+
 
 @dataclass(frozen=True)
 class StackConfig(CoreConfig):
@@ -63,6 +72,11 @@ class StackConfig(CoreConfig):
     )
     port_offset: int = setting(
         "PORT_OFFSET", 0, "added to every default port, so that two stacks stand side by side"
+    )
+    jobs_database_url: Url = setting(
+        "JOBS_DATABASE_URL",
+        Url(""),
+        "PostgreSQL of the role of jobs; given with DATABASE_URL, embedded when unset",
     )
     gateway_processes: str = setting(
         "GATEWAY_PROCESSES", "1", "processes that share the two ports: a number, or auto for one per core"
@@ -122,23 +136,27 @@ def from_environment() -> StackConfig:
     return read(StackConfig, os.environ)
 
 
-def external_urls(config: StackConfig) -> tuple[Url, Url]:
-    """Addresses of an external PostgreSQL: owner role, runtime role.
+def external_urls(config: StackConfig) -> tuple[Url, Url, Url]:
+    """Addresses of an external PostgreSQL: owner role, runtime role, role of jobs.
 
     Raises:
-        StackFailed: ``SETTING_MISSING``: the runtime role is given, the owner role is not.
+        StackFailed: ``SETTING_MISSING``: the runtime role is given, another is not.
     """
-    if not config.database_admin_url:
-        raise StackFailed(
-            Fault(
-                reason="SETTING_MISSING",
-                message="the external database cannot be migrated",
-                found="COHORTLENS_DATABASE_URL without COHORTLENS_DATABASE_ADMIN_URL",
-                cause="the runtime role owns no table; migrations need the role that does",
-                next="set COHORTLENS_DATABASE_ADMIN_URL to the address of the role cl_owner",
+    for url, name, role, work in (
+        (config.database_admin_url, "DATABASE_ADMIN_URL", "cl_owner", "migrations"),
+        (config.jobs_database_url, "JOBS_DATABASE_URL", "cl_jobs", "jobs"),
+    ):
+        if not url:
+            raise StackFailed(
+                Fault(
+                    reason="SETTING_MISSING",
+                    message=f"the external database is out of reach of {work}",
+                    found=f"COHORTLENS_DATABASE_URL without COHORTLENS_{name}",
+                    cause="each role may do its own work and no more",
+                    next=f"set COHORTLENS_{name} to the address of the role {role}",
+                )
             )
-        )
-    return config.database_admin_url, config.database_url
+    return config.database_admin_url, config.database_url, config.jobs_database_url
 
 
 def chosen_ports(config: StackConfig) -> dict[str, int]:
@@ -170,6 +188,20 @@ def child_environment(
     decided = {PREFIX + name: value for name, value in values.items()}
     decided[f"{PREFIX}DATA_DIR"] = str(config.folder)
     return {**defaults, **environ, **decided}
+
+
+def own_environment(program: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What one program of the stack gets: nobody holds an address or a key that is not for its work.
+
+    Args:
+        program: Name as in ``status``.
+        environ: Environment of the stack's programs.
+    """
+    withheld = {PREFIX + name for name in _WITHHELD.get(program, ())}
+    own = {name: value for name, value in environ.items() if name.removesuffix("_FILE") not in withheld}
+    if program == "jobs":
+        own[f"{PREFIX}DATABASE_URL"] = environ[f"{PREFIX}JOBS_DATABASE_URL"]
+    return own
 
 
 def _names(values: Mapping[str, str]) -> set[str]:

@@ -36,7 +36,13 @@ from cohortlens.embedded.services import (
     Service,
     standard_programs,
 )
-from cohortlens.embedded.settings import StackConfig, child_environment, chosen_ports, external_urls
+from cohortlens.embedded.settings import (
+    StackConfig,
+    child_environment,
+    chosen_ports,
+    external_urls,
+    own_environment,
+)
 from cohortlens.embedded.state import ServiceRecord, ServiceState, StackState, remove_state
 
 _TICK_S = 0.2
@@ -139,7 +145,9 @@ class Supervisor:
         own_ports = {"gateway": ports["http"], "mail": ports.get("smtp", 0)}
         mail = [self._programs.mail] if self._programs.mail is not None else []
         applications = [
-            CommandService(program, environ, logs, own_ports.get(program.name, 0))
+            CommandService(
+                program, own_environment(program.name, environ), logs, own_ports.get(program.name, 0)
+            )
             for program in [*self._programs.applications, *mail]
         ]
         # The gateway answers health while the rest warms; the others then start side by side.
@@ -168,21 +176,23 @@ class Supervisor:
             postgres = PostgresService(self._folder, config.port("postgres"))
             self._add(postgres)
             assert postgres.urls is not None
-            admin, runtime = postgres.urls.admin, postgres.urls.runtime
+            admin, runtime, jobs = postgres.urls.admin, postgres.urls.runtime, postgres.urls.jobs
         else:
             self._state.services.append(ServiceRecord("postgres", "external", state="ready"))
-            admin, runtime = external_urls(config)
+            admin, runtime, jobs = external_urls(config)
         if config.embeds_redis:
             redis = RedisService(self._folder, config.port("redis"), self._marker)
             self._add(redis)
             values["REDIS_URL"] = redis.url
         else:
             self._state.services.append(ServiceRecord("redis", "external", state="ready"))
-        kek = config.kek or secrets.load_or_create(self._folder).kek
+        keys = config if config.kek else secrets.load_or_create(self._folder)
         values |= {
             "DATABASE_ADMIN_URL": admin,
             "DATABASE_URL": runtime,
-            "KEK": kek.reveal(),
+            "JOBS_DATABASE_URL": jobs,
+            "KEK": keys.kek.reveal(),
+            "KEK_PREVIOUS": keys.kek_previous.reveal(),
         }
         return values
 
