@@ -34,6 +34,7 @@ COMMANDS = {
     "explain": ("cohortlens.cli.analytics", "explain", "Show why a prediction is what it is."),
     "train": ("cohortlens.cli.analytics", "train", "Train models on the tenant's data."),
     "migrate": ("cohortlens.cli.stack", "migrate", "Bring the database to the newest revision."),
+    "keys": ("cohortlens.cli.keys", "keys", "Show and change the key of the stored secrets."),
     "seed": ("cohortlens.cli.stack", "seed", "Make the demo tenant ready in a running stack."),
 }
 

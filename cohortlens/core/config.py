@@ -111,7 +111,8 @@ def read(cls: type[ConfigT], environ: Mapping[str, str]) -> ConfigT:
             text = _raw(name, environ)
             values[field.name] = field.default if text is None else _parse(text, hints[field.name], field)
         except ValueError as fault:
-            shown = "****" if hints[field.name] is Secret else repr(environ.get(name, ""))
+            # A URL that cannot be read may hold a password somewhere.
+            shown = "****" if hints[field.name] in (Secret, Url) else repr(environ.get(name, ""))
             faults.append(f"{name}={shown}: {fault}")
     if faults:
         raise SettingsInvalid(faults)

@@ -32,7 +32,7 @@ _SWAP = text(
     " CAST(:new AS bytea[]))"
 )
 _COUNT = text(
-    "SELECT head, count, last FROM app.sealed_counts(:target, :column, CAST(:after AS jsonb), :limit)"
+    "SELECT head, number, last FROM app.sealed_counts(:target, :column, CAST(:after AS jsonb), :limit)"
 )
 
 RowKey = Mapping[str, Any]
@@ -157,8 +157,8 @@ class Resealer:
                 ).all()
             for row in rows:
                 if row.head is not None:
-                    counted[key_name(bytes(row.head))] += row.count
-            if sum(row.count for row in rows) < _COUNTED_ROWS:
+                    counted[key_name(bytes(row.head))] += row.number
+            if sum(row.number for row in rows) < _COUNTED_ROWS:
                 return counted
             after = rows[0].last
 

@@ -6,8 +6,6 @@ current key and of the previous ones open, new values are sealed under the curre
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from collections.abc import Iterable
 
@@ -16,7 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-KEY_BYTES = 32
+from cohortlens.core.key_settings import KEY_BYTES, parse_kek, parse_previous
+
 KEY_ID_BYTES = 4
 _UNNAMED, _NAMED = b"\x01", b"\x02"
 _NONCE_BYTES = 12
@@ -63,8 +62,7 @@ class Keyring:
         Raises:
             ValueError: A text is not base64 of 32 bytes; the text itself is not repeated.
         """
-        others = previous.replace(",", " ").split()
-        return cls(parse_kek(current), [parse_kek(one, "COHORTLENS_KEK_PREVIOUS") for one in others])
+        return cls(parse_kek(current), parse_previous(previous))
 
 
 SealingKeys = bytes | Keyring
@@ -143,25 +141,6 @@ def key_id(kek: bytes) -> bytes:
 def derived_key(keys: SealingKeys, purpose: str) -> bytes:
     """32 bytes for one purpose that is not sealing, such as a MAC; other ones after a change of the key."""
     return _derive(keys.current if isinstance(keys, Keyring) else keys, "raw:" + purpose)
-
-
-def parse_kek(text: str, setting: str = "COHORTLENS_KEK") -> bytes:
-    """A key out of a setting.
-
-    Args:
-        text: Base64 of 32 bytes.
-        setting: Name of the setting, for the fault.
-
-    Raises:
-        ValueError: The text is not base64 of 32 bytes; the text itself is not repeated.
-    """
-    try:
-        kek = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        kek = b""
-    if len(kek) != KEY_BYTES:
-        raise ValueError(f"{setting} must be 32 bytes in base64, for example from: openssl rand -base64 32")
-    return kek
 
 
 def _decrypted(cipher: AESGCM, sealed: bytes, head: int, context: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cohortlens.core.config import Duration, Secret, SettingsInvalid, Url, setting
+from cohortlens.core.key_settings import key_faults
 from cohortlens.core.mail_settings import mail_faults
 from cohortlens.core.tls import MutualTls, mutual_tls
 
@@ -106,9 +107,9 @@ class CoreConfig(SharedConfig):
 
     def faults(self) -> list[str]:
         """What cannot work, one sentence each; empty when all is well."""
-        faults = mail_faults(
-            self.smtp_url, self.mail_from, self.public_url, is_production=self.environment == "production"
-        )
+        is_production = self.environment == "production"
+        faults = mail_faults(self.smtp_url, self.mail_from, self.public_url, is_production=is_production)
+        faults += key_faults(self.kek.reveal(), self.kek_previous.reveal(), is_production=is_production)
         try:
             self.worker_tls()
         except SettingsInvalid as invalid:

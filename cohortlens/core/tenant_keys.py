@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, NotFound
-from cohortlens.core.sealing import KEY_BYTES, SealBroken, Sealer, SealingKeys, derived_key
+from cohortlens.core.key_settings import KEY_BYTES
+from cohortlens.core.sealing import SealBroken, Sealer, SealingKeys, derived_key
 
 KEPT_S = 60.0
 """Seconds a process goes on with a key it has read: it opens values so long after its destruction."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cohortlens.core.config import SettingsInvalid, read, unknown_settings
+from cohortlens.core.key_settings import key_faults
 from cohortlens.core.mail_settings import mail_faults
 from cohortlens.embedded.faults import Fault
 from cohortlens.embedded.ports import is_free, port_in_use
@@ -57,6 +58,7 @@ def check_machine(config: StackConfig) -> list[Fault]:
         _ranges,
         _connections,
         _production,
+        _keys,
         _mail,
         _running,
         _folder,
@@ -148,6 +150,21 @@ def _production(config: StackConfig) -> list[Fault]:
             cause="they keep secrets beside the data and have no replica",
             next="set " + " and ".join(missing),
         )
+    ]
+
+
+def _keys(config: StackConfig) -> list[Fault]:
+    # That production has a key at all is a matter of ``_production``.
+    is_checked = bool(config.kek) and config.environment == "production"
+    return [
+        Fault(
+            reason="KEY_INVALID",
+            message="the stored secrets could not be sealed",
+            found=text,
+            cause="the key is the installation's one secret that is not stored in it",
+            next="set it; docs/guides/operating.md, section Keys",
+        )
+        for text in key_faults(config.kek.reveal(), config.kek_previous.reveal(), is_production=is_checked)
     ]
 
 

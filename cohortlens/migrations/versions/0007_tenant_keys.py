@@ -151,7 +151,7 @@ SELECT app.define('app.sealed_page(text, text, jsonb, integer, bytea)');
 
 -- How many values of a window start with which five bytes: version and key. The last row's key leads on.
 CREATE FUNCTION app.sealed_counts(p_target text, p_column text, p_after jsonb, p_limit integer)
-RETURNS TABLE (head bytea, count bigint, last jsonb)
+RETURNS TABLE (head bytea, number bigint, last jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE part record;
 BEGIN

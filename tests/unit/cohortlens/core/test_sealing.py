@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 
 import pytest
 
-from cohortlens.core.sealing import SealBroken, Sealer, derived_key, parse_kek
+from cohortlens.core.key_settings import key_faults, parse_kek
+from cohortlens.core.sealing import Keyring, SealBroken, Sealer, derived_key, key_id, sealed_under
 
 KEK = bytes(range(32))
 
@@ -53,3 +55,53 @@ def test_a_bad_kek_is_refused_without_repeating_it(text):
 
 def test_a_kek_is_read_from_base64():
     assert parse_kek(base64.b64encode(KEK).decode()) == KEK
+
+
+NEW = bytes(range(1, 33))
+
+
+def test_a_value_of_the_first_release_opens_with_its_key_wherever_that_stands():
+    # Made by the first release: Sealer(bytes(range(32)), "a").seal(b"secret", b"row 1").
+    stored = bytes.fromhex("01a66cad8b9b16875f03fd9cf7df3dd30bffd2aa87fe9f8cf70665960b22b3d5a9a194")
+    for keys in (KEK, Keyring(KEK, [NEW]), Keyring(NEW, [KEK])):
+        assert Sealer(keys, "a").open(stored, b"row 1") == b"secret"
+    with pytest.raises(SealBroken):
+        Sealer(NEW, "a").open(stored, b"row 1")
+
+
+def test_the_current_key_seals_and_every_key_opens():
+    before, after = Keyring(KEK), Keyring(NEW, [KEK])
+    old, new = Sealer(before, "a").seal(b"x", b"c"), Sealer(after, "a").seal(b"x", b"c")
+    assert [sealed_under(one) for one in (old, new)] == [key_id(KEK), key_id(NEW)]
+    assert [Sealer(after, "a").open(one, b"c") for one in (old, new)] == [b"x", b"x"]
+    with pytest.raises(SealBroken, match="not given"):
+        Sealer(before, "a").open(new, b"c")
+
+
+def test_the_name_of_the_key_cannot_be_exchanged():
+    ring = Keyring(KEK, [NEW])
+    sealed = Sealer(ring, "a").seal(b"x", b"c")
+    for name in (key_id(NEW), bytes(4)):
+        with pytest.raises(SealBroken):
+            Sealer(ring, "a").open(sealed[:1] + name + sealed[5:], b"c")
+
+
+def test_a_keyring_is_read_from_its_settings_and_names_the_one_that_is_wrong():
+    texts = [base64.b64encode(one).decode() for one in (KEK, NEW, bytes(32))]
+    ring = Keyring.parse(texts[0], f"{texts[1]},\n {texts[2]} ")
+    assert list(ring.keys.values()) == [KEK, NEW, bytes(32)]
+    assert Keyring.parse(texts[0]).keys == Keyring(KEK).keys
+    with pytest.raises(ValueError, match="COHORTLENS_KEK_PREVIOUS must be 32 bytes"):
+        Keyring.parse(texts[0], "c2hvcnQ=")
+
+
+@pytest.mark.parametrize(
+    ("kek", "words"),
+    [("", "is not set"), (bytes(32), "not random"), (KEK, "not random"), (b"password" * 4, "not random")],
+)
+def test_production_refuses_a_key_that_is_missing_or_was_made_up(kek, words):
+    text = base64.b64encode(kek).decode() if kek else ""
+    (fault,) = key_faults(text, "", is_production=True)
+    assert words in fault
+    assert key_faults(text, "", is_production=False) == []
+    assert key_faults(base64.b64encode(os.urandom(32)).decode(), "", is_production=True) == []

@@ -17,7 +17,12 @@ def test_each_folder_gets_its_own_secrets_and_keeps_them(tmp_path):
     for folder in folders:
         folder.mkdir()
     first, other = (secrets.load_or_create(folder) for folder in folders)
-    values = [getattr(one, name).reveal() for one in (first, other) for name in vars(first) if name != "kek_previous"]
+    values = [
+        getattr(one, name).reveal()
+        for one in (first, other)
+        for name in vars(first)
+        if name != "kek_previous"
+    ]
     assert len(set(values)) == 12
     assert secrets.load_or_create(folders[0]) == first
     assert len(base64.b64decode(first.kek.reveal())) == 32
