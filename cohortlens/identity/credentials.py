@@ -114,12 +114,9 @@ class Credentials:
             user_id, row.email, row.password_hash, _bytes(row.totp_enc), _bytes(row.totp_pending_enc), home
         )
 
-    async def logged_in(self, user_id: UserId, old_hash: str, new_hash: str) -> None:
-        """Note a log-in; replaces the hash unless it changed meanwhile."""
-        await self._tx.execute(
-            text("SELECT app.auth_logged_in(:user, :old, :new)"),
-            {"user": user_id, "old": old_hash, "new": new_hash},
-        )
+    async def logged_in(self, user_id: UserId) -> None:
+        """Note the time of a log-in."""
+        await self._tx.execute(text("SELECT app.auth_logged_in(:user)"), {"user": user_id})
 
     async def set_password(self, user_id: UserId, new_hash: str, *, expected: str | None = None) -> bool:
         """Store a password; False when the user is disabled, or has another hash than ``expected``."""

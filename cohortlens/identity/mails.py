@@ -13,6 +13,7 @@ from cohortlens.core.mail import Letter, Links, MailTemplates, Template, shown_n
 VERIFY_EMAIL = "verify_email"
 ACCOUNT_EXISTS = "account_exists"
 RESET_PASSWORD = "reset_password"  # noqa: S105 - a name
+NO_ACCOUNT = "no_account"
 SIGN_IN_CODE = "sign_in_code"
 REFRESH_REUSED = "refresh_reused"
 PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a name
@@ -110,6 +111,26 @@ def _reset_es(values: Mapping[str, str], links: Links) -> Letter:
         closing=(
             "El enlace funciona una vez, durante 30 minutos, y cierra todas las sesiones.",
             "Si no has sido tú, no hagas nada: la contraseña no cambia.",
+        ),
+    )
+
+
+def _nobody_en(_: Mapping[str, str], __: Links) -> Letter:
+    return Letter(
+        "There is no account with this address",
+        (
+            "Somebody, perhaps you, asked for a new password for this address. It has no account here.",
+            "If it was you, try the address you registered with. If not, do nothing.",
+        ),
+    )
+
+
+def _nobody_es(_: Mapping[str, str], __: Links) -> Letter:
+    return Letter(
+        "No hay ninguna cuenta con esta dirección",
+        (
+            "Alguien, quizá tú, ha pedido una contraseña nueva para esta dirección. Aquí no tiene cuenta.",
+            "Si has sido tú, prueba con la dirección con la que te registraste. Si no, no hagas nada.",
         ),
     )
 
@@ -219,6 +240,7 @@ _ENGLISH: dict[str, Template] = {
     VERIFY_EMAIL: _verify_en,
     ACCOUNT_EXISTS: _exists_en,
     RESET_PASSWORD: _reset_en,
+    NO_ACCOUNT: _nobody_en,
     SIGN_IN_CODE: _code_en,
     REFRESH_REUSED: _reused_en,
     PASSWORD_CHANGED: _changed_en,
@@ -228,6 +250,7 @@ _SPANISH: dict[str, Template] = {
     VERIFY_EMAIL: _verify_es,
     ACCOUNT_EXISTS: _exists_es,
     RESET_PASSWORD: _reset_es,
+    NO_ACCOUNT: _nobody_es,
     SIGN_IN_CODE: _code_es,
     REFRESH_REUSED: _reused_es,
     PASSWORD_CHANGED: _changed_es,

@@ -49,5 +49,16 @@ class SessionOpening(Protocol):
         address: str,
         user_agent: str,
         amr: Sequence[str],
+        ver: int | None = None,
     ) -> TokenPair:
-        """Store a session and answer its first tokens."""
+        """Store a session and answer its first tokens.
+
+        Args:
+            tenant_id: The tenant.
+            user_id: The user; must belong to it.
+            device_name: How the list of sessions shows the device.
+            address: Network address of the caller.
+            user_agent: As the caller's program names itself.
+            amr: How the user proved who it is (RFC 8176).
+            ver: Version of the user's rights when the proof was checked; a change since then opens nothing.
+        """

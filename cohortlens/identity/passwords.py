@@ -114,30 +114,31 @@ class PasswordHasher:
         self._jobs -= 1
 
 
-def check_new_password(password: str, email: str) -> None:
+def check_new_password(password: str, email: str, *, field: str = "password") -> None:
     """Refuse a password that is short, common, the address itself or a repetition.
 
     Args:
         password: As typed; never cut.
         email: Normal form of the owner's address.
+        field: Field of the request to name in a fault.
 
     Raises:
         InvalidArgument: PASSWORD_TOO_SHORT under 12 characters, PASSWORD_BREACHED for one that guessers try
             first, FIELD_INVALID over 128 characters.
     """
     if len(password) > MAX_CHARACTERS:
-        raise field_fault("password", f"at most {MAX_CHARACTERS} characters are allowed")
+        raise field_fault(field, f"at most {MAX_CHARACTERS} characters are allowed")
     if len(password) < MIN_CHARACTERS:
         raise field_fault(
-            "password", f"at least {MIN_CHARACTERS} characters are needed", reason="PASSWORD_TOO_SHORT"
+            field, f"at least {MIN_CHARACTERS} characters are needed", reason="PASSWORD_TOO_SHORT"
         )
     folded = password.casefold()
     if folded in {email, email.partition("@")[0]}:
-        raise _breached("is the e-mail address")
+        raise _breached(field, "is the e-mail address")
     if _is_repetition(folded) or _is_run(folded):
-        raise _breached("is a repetition or a run of characters")
+        raise _breached(field, "is a repetition or a run of characters")
     if folded in common_passwords():
-        raise _breached("is among the commonest of public leaks")
+        raise _breached(field, "is among the commonest of public leaks")
 
 
 @functools.cache
@@ -159,8 +160,8 @@ def _is_run(text: str) -> bool:
     return steps in ({1}, {-1}) or text in "01234567890123456789"
 
 
-def _breached(description: str) -> InvalidArgument:
-    return field_fault("password", f"{description}; choose another", reason="PASSWORD_BREACHED")
+def _breached(field: str, description: str) -> InvalidArgument:
+    return field_fault(field, f"{description}; choose another", reason="PASSWORD_BREACHED")
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -133,6 +133,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
 $$;
 SELECT app.define('app.auth_login(text)');
 
+DROP FUNCTION app.auth_logged_in(uuid, text, text);
+CREATE FUNCTION app.auth_logged_in(p_user uuid) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  UPDATE public.users SET last_login_at = clock_timestamp() WHERE id = p_user
+$$;
+SELECT app.define('app.auth_logged_in(uuid)');
+
 CREATE FUNCTION app.auth_user(p_user uuid)
 RETURNS TABLE (email text, password_hash text, totp_enc bytea, totp_pending_enc bytea, tenant_ids uuid[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
