@@ -35,8 +35,9 @@ from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.mails import add_mails
+from cohortlens.identity.programs import Programs
 from cohortlens.identity.service import IdentityService
-from cohortlens.identity.tokens import AccessTokenVerifier
+from cohortlens.identity.token_check import AccessTokenVerifier
 from cohortlens.registry.challengers import ChallengersService
 from cohortlens.registry.promotions import PromotionsService
 from cohortlens.registry.service import RegistryService
@@ -63,6 +64,7 @@ class Identity:
     """Use cases of the identity slice, one attribute per file."""
 
     core: IdentityService
+    programs: Programs
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class Services:
                 access_token_ttl_s=int(config.access_token_ttl),
             )
             opened.push_async_callback(identity.close)
+            programs = Programs(db, identity.revocations, is_live=config.environment == "production")
+            opened.push_async_callback(programs.close)
             directory = ReplicaDirectory(redis, open_channel=channels(config.worker_tls()))
             client = GrpcInferenceClient(directory)
             opened.push_async_callback(client.close)
@@ -153,7 +157,7 @@ class Services:
                 config=config,
                 db=db,
                 redis=redis,
-                identity=Identity(identity),
+                identity=Identity(identity, programs),
                 verifier=identity.verifier,
                 customers=customers,
                 features=features,

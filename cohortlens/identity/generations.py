@@ -12,7 +12,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.ids import SessionId
 from cohortlens.core.telemetry import get_logger
-from cohortlens.identity.repository import SessionLookups
+from cohortlens.identity.session_rows import SessionLookups
 
 _BATCH_S = 0.1
 _RETRY_S = 1.0

@@ -166,6 +166,9 @@ class SessionState:
         revoked: Whether it was ended.
         usable: Whether user, tenant and membership still allow a session.
         membership: Role and versions; None when the user left the tenant.
+        amr: How the user proved who it is.
+        client_id: OAuth client it is for.
+        scopes: What of the role's scopes the client was given; None for all of them.
     """
 
     session_id: SessionId
@@ -179,6 +182,9 @@ class SessionState:
     revoked: bool
     usable: bool
     membership: Membership | None
+    amr: tuple[str, ...] = ("pwd",)
+    client_id: str = "cohortlens"
+    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

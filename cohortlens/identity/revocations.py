@@ -1,188 +1,242 @@
-"""Which sessions were ended: Redis answers every process within 2 s, PostgreSQL is the truth behind it.
+"""What makes tokens refused that are still valid; answered from memory, at most 2 s old.
 
-Redis holds a key per session ended while its access tokens can still live. A Redis that came up empty, or was
-out of reach, is filled from PostgreSQL before its silence is trusted.
+Every process reads the new rows of ``access_changes`` once a second and keeps those that a living token can
+still run into. PostgreSQL is the only source, so a Redis that is down, was emptied or evicts keys lets
+nothing through; through Redis processes only hear at once that there is something to read. See ADR 0023.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections import OrderedDict
-from typing import Any
-from uuid import uuid4
+from dataclasses import dataclass
+from uuid import UUID
 
-from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError
 
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, Unavailable
-from cohortlens.core.ids import SessionId
+from cohortlens.core.ids import SessionId, TenantId
 from cohortlens.core.redis import RedisClient, key, translated
 from cohortlens.core.telemetry import get_logger
-from cohortlens.identity.repository import SessionLookups
+from cohortlens.identity.access_changes import AccessChanges, changes_since
+from cohortlens.identity.changes_known import KnownChanges
+from cohortlens.identity.models import TokenExpired, TokenRevoked
 
-KNOWN_S = 2.0
-_LOADED = key("revocations", "loaded")
-_LOADED_LIFE_S = 3600
-_FILLING_LIFE_S = 60
-_AVOID_S = 1.0
-_PATIENCE_S = 0.25
-_REMEMBERED = 50_000
+FRESH_S = 2.0
+"""How old the answer to any call may be."""
+TRUSTED_S = 60.0
+"""How old the answer to a read may be while PostgreSQL does not answer."""
+_PERIOD_S = 1.0
+_GATHER_S = 0.02
+_IDLE_S = 30.0
+_PATIENCE_S = 0.5
+_READING_S = 5.0
+_HINT_S = 0.25
+_MARGIN_S = 60
+_CHANNEL = key("access", "changes")
 _LOG = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token or a key was given, as far as a change can take it back.
+
+    Attributes:
+        tenant_id: Its tenant.
+        subject: Session, API key or service account.
+        user_id: Its user; None for a program.
+        ver: Version of the user's rights when it was issued; 0 for a program.
+        tver: Version of the tenant's state when it was issued.
+    """
+
+    tenant_id: TenantId
+    subject: UUID
+    user_id: UUID | None
+    ver: int
+    tver: int
+
+
 class Revocations:
-    """What this process knows of ended sessions; an answer is at most 2 s old.
+    """What this process knows of changes of access.
 
     Args:
-        db: Database as the runtime role.
+        db: Database as the runtime role; a pool of its own keeps a busy one from making the news late.
         redis: Client of Redis.
-        life_s: Seconds for which a revocation matters: the life of an access token and its leeway.
+        life_s: Seconds for which a change matters: the life of an access token and its leeway.
+
+    Attributes:
+        fresh_until: Monotonic time until which what is known may be used without asking.
+        edition: Raised by each change that becomes known.
+        in_use: Set by whoever relies on ``fresh_until``; the reading goes on while somebody does.
     """
 
     def __init__(self, db: Database, redis: RedisClient, life_s: int) -> None:
         self._db = db
         self._redis = redis
-        self._life_s = life_s + 60
-        self._known: OrderedDict[SessionId, tuple[bool, float]] = OrderedDict()
-        self._asking: dict[SessionId, asyncio.Task[bool]] = {}
-        self._filling: asyncio.Task[None] | None = None
-        self._suspect = False
-        self._doubts = 0
+        self._window_s = life_s + _MARGIN_S
+        self._known = KnownChanges()
+        self._watermark = "0"
+        self._read_at = float("-inf")
         self._avoid_until = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self.fresh_until = float("-inf")
+        self.edition = 0
+        self.in_use = False
 
-    def known(self, session_id: SessionId) -> bool | None:
-        """Whether the session was ended, as known at most 2 s ago; None when that has to be asked."""
-        known = self._known.get(session_id)
-        if known is not None and (known[0] or time.monotonic() - known[1] < KNOWN_S):
-            return known[0]
-        return None
+    async def require(self, grant: Grant, *, strict: bool = False) -> None:
+        """Refuse what was taken back.
 
-    async def is_revoked(self, session_id: SessionId) -> bool:
-        """Whether the session was ended, as known at most 2 s ago.
+        Args:
+            grant: What the token or key was given.
+            strict: For writes and administration: never answer from what is older than 2 s.
 
         Raises:
-            Unavailable: Neither Redis nor PostgreSQL answers.
+            TokenExpired: The role changed; a refresh brings the new one.
+            TokenRevoked: The session, key or account was ended, or user or tenant changed otherwise.
+            Unavailable: PostgreSQL has not answered for too long.
         """
-        known = self.known(session_id)
-        if known is not None:
-            return known
-        task = self._asking.get(session_id)
-        if task is None:
-            task = asyncio.create_task(self._ask(session_id))
-            self._asking[session_id] = task
-            task.add_done_callback(lambda _: self._asking.pop(session_id, None))
-        # Many requests of a session share one question; one that goes away does not take it from the others.
-        return await asyncio.shield(task)
+        await self.refreshed(time.monotonic(), strict=strict)
+        self.check(grant)
 
-    async def revoke(self, session_id: SessionId) -> None:
-        """Let every process know that a session was ended; call after the commit that ended it."""
-        self._remember(session_id, revoked=True)
+    def check(self, grant: Grant) -> None:
+        """As ``require``, from what is known now; for who asks ``fresh_until`` first."""
+        known = self._known
+        if grant.subject in known.ended:
+            raise TokenRevoked("this session, key or account was ended; log in again")
+        if known.tver(grant.tenant_id) > grant.tver:
+            raise TokenRevoked("the state of the tenant changed; log in again")
+        change = known.of_user(grant.tenant_id, grant.user_id) if grant.user_id is not None else None
+        if change is None or change.ver <= grant.ver:
+            return
+        if change.revoked_ver > grant.ver and change.kept != grant.subject:
+            raise TokenRevoked("the rights of the user changed; log in again")
+        raise TokenExpired("the rights of the user changed; refresh the session")
+
+    async def is_revoked(self, session_id: SessionId, *, strict: bool = False) -> bool:
+        """Whether a session was ended within the life of its access tokens; raises Unavailable."""
+        await self.refreshed(time.monotonic(), strict=strict)
+        return session_id in self._known.ended
+
+    async def is_key_revoked(self, key_id: UUID, *, strict: bool = False) -> bool:
+        """Whether an API key or a service account was revoked in the last minutes; raises Unavailable.
+
+        Older revocations are in its row: whoever remembers the row must read it again within 10 minutes.
+        """
+        return await self.is_revoked(SessionId(key_id), strict=strict)
+
+    async def refreshed(self, now: float, *, strict: bool = False) -> None:
+        """Return once what is known is fresh enough; at once when it is.
+
+        Args:
+            now: Monotonic time.
+            strict: As in ``require``.
+
+        Raises:
+            Unavailable: PostgreSQL has not answered for too long.
+        """
+        self.in_use = True
+        if now < self.fresh_until:
+            return
+        self._follow()
+        may_be_old = not strict and now - self._read_at < TRUSTED_S
+        if may_be_old and now < self._avoid_until:
+            return
+        reading = asyncio.shield(self._joined())
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            if may_be_old:
+                await asyncio.wait_for(reading, _PATIENCE_S)
+            else:
+                await reading
+        except (CohortLensError, TimeoutError):
+            self._avoid_until = time.monotonic() + _PERIOD_S
+            if not may_be_old:
+                raise _unavailable() from None
+
+    async def publish(self, _changes: AccessChanges | None = None) -> None:
+        """Know what was committed and tell the other processes; call after the commit.
+
+        Never fails: whoever does not hear of it reads it a second later.
+        """
+        with contextlib.suppress(CohortLensError, TimeoutError):
+            if self._reading is not None:
+                # It may have begun before the commit.
+                await asyncio.wait({self._reading})
+            await asyncio.shield(self._joined())
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(_HINT_S):
                 with translated():
-                    await self._redis.set(key("revoked", session_id), b"1", ex=self._life_s)
-        except (Unavailable, TimeoutError):
-            # The row in PostgreSQL stands; the next process that reaches Redis fills it from there.
-            self._distrust()
+                    await self._redis.publish(_CHANNEL, b"1")
 
     async def close(self) -> None:
-        """End the filling of Redis and the questions under way; call before the clients are closed."""
-        under_way: list[asyncio.Task[Any]] = [*self._asking.values()]
-        if self._filling is not None:
-            under_way.append(self._filling)
+        """End what runs beside the calls; call before the clients are closed."""
+        under_way = [task for task in (self._reading, self._following) if task is not None]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _ask(self, session_id: SessionId) -> bool:
-        asked_at = time.monotonic()
-        revoked = await self._in_redis(session_id)
-        if revoked is None:
+    def _joined(self) -> asyncio.Task[None]:
+        """The reading under way, or a new one; many calls share one."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(_seen)
+        return self._reading
+
+    async def _read(self) -> None:
+        began = time.monotonic()
+        async with asyncio.timeout(_READING_S):
             async with self._db.transaction() as tx:
-                revoked = await SessionLookups(tx).is_dead(session_id)
-        self._remember(session_id, revoked=revoked, at=asked_at)
-        return revoked
+                watermark, changes = await changes_since(tx, self._watermark, self._window_s)
+        if self._known.learn(changes, began, self._window_s):
+            self.edition += 1
+        self._watermark = watermark
+        self._read_at, self.fresh_until = began, began + FRESH_S
 
-    async def _in_redis(self, session_id: SessionId) -> bool | None:
-        """What Redis says; None when it cannot be trusted or does not say it soon."""
-        if self._suspect:
-            self._fill_later()
-            return None
+    def _follow(self) -> None:
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._keep_reading())
+            self._following.add_done_callback(_seen)
+
+    async def _keep_reading(self) -> None:
+        """Read each second, and when told, for as long as somebody asks."""
+        listening = asyncio.create_task(self._listen())
+        used_at = time.monotonic()
         try:
-            # A Redis that hangs would hold every call of the session for the timeout of its client.
-            async with asyncio.timeout(_PATIENCE_S):
-                with translated():
-                    loaded, revoked = await self._redis.mget(_LOADED, key("revoked", session_id))
-        except (Unavailable, TimeoutError):
-            self._distrust()
-            return None
-        if revoked is None and loaded is None:
-            self._fill_later()
-            return None
-        return revoked is not None
+            while self.in_use or time.monotonic() - used_at < _IDLE_S:
+                if self.in_use:
+                    self.in_use, used_at = False, time.monotonic()
+                self._news.clear()
+                with contextlib.suppress(CohortLensError, TimeoutError):
+                    await asyncio.shield(self._joined())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), _PERIOD_S)
+                    await asyncio.sleep(_GATHER_S)
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening})
 
-    def _fill_later(self) -> None:
-        """Fill Redis from PostgreSQL beside the calls, which ask PostgreSQL themselves until that is done."""
-        if self._filling is None and time.monotonic() >= self._avoid_until:
-            self._filling = asyncio.create_task(self._fill())
-            self._filling.add_done_callback(self._filled)
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                async with self._redis.pubsub() as pubsub:
+                    await pubsub.subscribe(_CHANNEL)
+                    while True:
+                        if await pubsub.get_message(ignore_subscribe_messages=True, timeout=_READING_S):
+                            self._news.set()
+            await asyncio.sleep(_PERIOD_S)
 
-    def _filled(self, _task: asyncio.Task[None]) -> None:
-        self._filling = None
 
-    async def _fill(self) -> None:
-        try:
-            await self._load()
-        except CohortLensError as error:
-            self._distrust()
-            _LOG.info("revocations_not_loaded", reason=error.reason)
+def _seen(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.warning("access_changes_not_read", error=str(error) or type(error).__name__)
 
-    async def _load(self) -> None:
-        doubts = self._doubts
-        filling = key("revocations", "filling", uuid4())
-        with translated():
-            if not self._suspect and await self._redis.exists(_LOADED):
-                return
-            await self._redis.set(filling, b"1", ex=_FILLING_LIFE_S)
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                try:
-                    count = await self._load_watched(pipeline, filling)
-                except WatchError:
-                    # Redis was emptied meanwhile, and with it what was ended since the reading.
-                    _LOG.info("revocations_not_loaded", reason="REDIS_EMPTIED")
-                    return
-        # What could not be written since the reading is not in it.
-        self._suspect = self._doubts != doubts
-        _LOG.info("revocations_loaded", count=count)
 
-    async def _load_watched(self, pipeline: Pipeline, filling: str) -> int:
-        """Write what PostgreSQL knows, only if Redis still holds all it held before PostgreSQL was read."""
-        await pipeline.watch(filling)
-        if not await pipeline.exists(filling):
-            raise WatchError("emptied before the reading")
-        async with self._db.transaction() as tx:
-            ended = await SessionLookups(tx).revoked_since(self._life_s)
-        pipeline.multi()  # type: ignore[no-untyped-call]
-        for session_id in ended:
-            pipeline.set(key("revoked", session_id), b"1", ex=self._life_s)
-        pipeline.set(_LOADED, b"1", ex=_LOADED_LIFE_S)
-        pipeline.delete(filling)
-        await pipeline.execute()
-        return len(ended)
-
-    def _distrust(self) -> None:
-        if not self._suspect:
-            _LOG.warning("revocations_asked_of_postgres")
-        self._suspect = True
-        self._doubts += 1
-        self._avoid_until = time.monotonic() + _AVOID_S
-
-    def _remember(self, session_id: SessionId, *, revoked: bool, at: float | None = None) -> None:
-        # A question that was under way while the session ended must not bring it back.
-        revoked = revoked or self._known.get(session_id, (False, 0.0))[0]
-        self._known[session_id] = (revoked, time.monotonic() if at is None else at)
-        self._known.move_to_end(session_id)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "whether the session still holds cannot be told; try again",
+        reason="DATABASE_UNAVAILABLE",
+        retry_delay_s=1.0,
+    )

@@ -25,9 +25,10 @@ from cohortlens.identity.models import (
 from cohortlens.identity.passwords import PasswordHasher, check_new_password
 from cohortlens.identity.repository import Accounts
 from cohortlens.identity.revocations import Revocations
-from cohortlens.identity.sessions import IDLE_LIFE_S, SessionKeeper
+from cohortlens.identity.sessions import SessionKeeper
 from cohortlens.identity.signing_keys import PublicKey, SigningKeys
-from cohortlens.identity.tokens import LEEWAY_S, AccessTokens, AccessTokenVerifier, TokenPolicy
+from cohortlens.identity.token_check import AccessTokenVerifier
+from cohortlens.identity.tokens import LEEWAY_S, AccessTokens, TokenPolicy
 
 
 class IdentityService:
@@ -46,6 +47,10 @@ class IdentityService:
 
     Attributes:
         verifier: For the doors: ``await verifier.verify(token)``.
+        sessions: Opens, renews and ends sessions.
+        tokens: Signs access tokens.
+        revocations: What was taken back; ``publish`` after a commit that changed access.
+        signing_keys: The keys of access tokens.
     """
 
     def __init__(
@@ -63,11 +68,11 @@ class IdentityService:
     ) -> None:
         self._db = db
         self._hasher = hasher
-        self._tokens = tokens
-        self._signing_keys = signing_keys
-        self._sessions = sessions
+        self.tokens = tokens
+        self.signing_keys = signing_keys
+        self.sessions = sessions
         self._attempts = attempts
-        self._revocations = revocations
+        self.revocations = revocations
         self._generations = generations
         self.verifier = verifier
 
@@ -82,6 +87,7 @@ class IdentityService:
         access_token_ttl_s: int,
         limits: LoginLimits | None = None,
         clock: Clock = now,
+        feed: Database | None = None,
     ) -> IdentityService:
         """Build the service of a process; makes the first signing keys if there are none.
 
@@ -93,6 +99,8 @@ class IdentityService:
             access_token_ttl_s: Life of an access token, seconds; at most 600, as keys retire 660 s after use.
             limits: Attempts to log in that are allowed.
             clock: Current time.
+            feed: Database over which changes of access are followed; a pool of its own keeps a busy ``db``
+                from making them late. ``db`` when None.
 
         Raises:
             FailedPrecondition: KEK_MISMATCH when the stored keys were sealed with another key.
@@ -106,14 +114,15 @@ class IdentityService:
             # Not of the KEK: what is counted under it must be found again after the KEK was changed.
             counting = await TenantKeys(kek).mac_key(tx, PLATFORM_TENANT_ID, "login-attempts")
         policy = TokenPolicy(issuer, access_token_ttl_s)
-        revocations = Revocations(db, redis, access_token_ttl_s + LEEWAY_S)
+        revocations = Revocations(feed or db, redis, access_token_ttl_s + LEEWAY_S)
         generations = UsedGenerations(db)
+        tokens = AccessTokens(keys, policy, clock)
         return cls(
             db=db,
             hasher=PasswordHasher(),
-            tokens=AccessTokens(keys, policy, clock),
+            tokens=tokens,
             signing_keys=keys,
-            sessions=SessionKeeper(db, kek, revocations),
+            sessions=SessionKeeper(db, kek, revocations, tokens),
             attempts=LoginAttempts(redis, counting, limits),
             revocations=revocations,
             generations=generations,
@@ -122,7 +131,7 @@ class IdentityService:
 
     async def close(self) -> None:
         """Write what is pending, end what runs beside the calls and the hashing threads."""
-        await self._revocations.close()
+        await self.revocations.close()
         await self._generations.close()
         self._hasher.close()
 
@@ -181,31 +190,19 @@ class IdentityService:
         membership = _chosen(account, tenant)
         await self._attempts.give_back(normal, address)
         await self._note_login(account, password)
-        token = await self._sessions.open(membership.tenant_id, account.user_id, device_name)
-        access, expires_in = await self._tokens.issue(
-            account.user_id, token.session_id, membership, token.counter
-        )
-        return TokenPair(
-            access, expires_in, token.text(), IDLE_LIFE_S, token.session_id, membership.tenant_id
+        return await self.sessions.open(
+            membership.tenant_id,
+            account.user_id,
+            device_name=device_name,
+            address=address,
+            user_agent="",
+            amr=("pwd",),
+            ver=membership.ver,
         )
 
     async def refresh_session(self, refresh_token: str) -> TokenPair:
         """Exchange a refresh token for the next pair; raises as ``SessionKeeper.renew``."""
-        renewal = await self._sessions.renew(refresh_token)
-        state = renewal.state
-        assert state.membership is not None
-        access, expires_in = await self._tokens.issue(
-            state.user_id, state.session_id, state.membership, state.refresh_counter
-        )
-        return TokenPair(
-            access,
-            expires_in,
-            renewal.token.text(),
-            max(int(state.expires_in_s), 0),
-            state.session_id,
-            state.tenant_id,
-            renewal.replayed,
-        )
+        return await self.sessions.renew(refresh_token)
 
     async def delete_session(self, ctx: RequestContext, session: str) -> None:
         """End a session of the caller; ``current`` is the one the call came with.
@@ -215,7 +212,7 @@ class IdentityService:
         """
         caller = ctx.caller
         session_id = caller.session_id if session == "current" else parse_uuid(session)
-        if session_id is None or not await self._sessions.end(
+        if session_id is None or not await self.sessions.end(
             caller.tenant_id, caller.user_id, SessionId(session_id), "LOGOUT"
         ):
             raise NotFound("session: there is no such session", metadata={"field": "session"})
@@ -245,13 +242,11 @@ class IdentityService:
 
     async def jwks(self) -> list[PublicKey]:
         """The keys that verify access tokens, and the next one."""
-        return await self._signing_keys.published()
+        return await self.signing_keys.published()
 
-    async def publish_revocation(self, event: Event) -> None:
-        """Handle ``session.revoked``: tell Redis again, for a process that died right after its commit."""
-        session_id = parse_uuid(event.payload["session_id"])
-        assert session_id is not None
-        await self._revocations.revoke(SessionId(session_id))
+    async def publish_revocation(self, _event: Event) -> None:
+        """Handle ``session.revoked``: tell the processes again, for one that died right after its commit."""
+        await self.revocations.publish()
 
     async def _note_login(self, account: LoginAccount, password: str) -> None:
         encoded = account.password_hash

@@ -1,133 +1,40 @@
-"""Refresh tokens and the table that decides what becomes of one that is presented.
-
-A token is base64url(version 1 byte | session 16 | counter 8 | first 16 bytes of HMAC-SHA256 of what stands
-before, under the session's key). None is stored: the newest counter is enough to compute it again.
-"""
+"""Sessions: opened after a log-in, renewed by rotating refresh tokens, ended by their user or by a reuse."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-from dataclasses import dataclass
-from enum import Enum
-from uuid import UUID
+from collections.abc import Sequence
 
-from cohortlens.core.db import Database
-from cohortlens.core.errors import Aborted, CohortLensError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.audit.models import Actor, Outcome, truncated_address
+from cohortlens.audit.trail import AuditTrail
+from cohortlens.core.db import Database, retried
+from cohortlens.core.errors import Aborted, CohortLensError, NotFound
 from cohortlens.core.ids import SessionId, TenantId, UserId, uuid7
+from cohortlens.core.mail import MAIL_PURPOSE, MailQueue
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.sealing import Sealer, SealingKeys
 from cohortlens.core.telemetry import get_logger
-from cohortlens.identity import jws
+from cohortlens.identity.mails import REFRESH_REUSED
 from cohortlens.identity.models import (
+    InvalidCredentials,
     RefreshReused,
     SessionState,
     TokenExpired,
-    TokenInvalid,
+    TokenPair,
     TokenRevoked,
 )
-from cohortlens.identity.repository import SessionLookups, Sessions
+from cohortlens.identity.refresh_tokens import RefreshToken, Verdict, judge, refresh_invalid
 from cohortlens.identity.revocations import Revocations
+from cohortlens.identity.session_rows import NewSession, SessionLookups, Sessions
+from cohortlens.identity.tokens import CLIENT_ID, AccessTokens
 
 SESSION_REVOKED = "session.revoked"
 IDLE_LIFE_S = 14 * 86400
-GRACE_S = 10.0
-UNUSED_GRACE_S = 60.0
-_VERSION = 1
-_BYTES = 41
-_MAC_BYTES = 16
+_DEVICE_CHARACTERS = 100
+_USER_AGENT_CHARACTERS = 256
 _LOG = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class RefreshToken:
-    """A refresh token taken apart.
-
-    Attributes:
-        session_id: Session it names.
-        counter: Its number in the session.
-        mac: Its proof.
-    """
-
-    session_id: SessionId
-    counter: int
-    mac: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> RefreshToken:
-        """Read a token.
-
-        Raises:
-            TokenInvalid: Wrong length, version or encoding.
-        """
-        try:
-            raw = jws.decode(text) if text.isascii() and len(text) <= 64 else b""
-        except TokenInvalid:
-            raw = b""
-        if len(raw) != _BYTES or raw[0] != _VERSION:
-            raise _invalid()
-        return cls(SessionId(UUID(bytes=raw[1:17])), int.from_bytes(raw[17:25], "big"), raw[25:])
-
-    @classmethod
-    def make(cls, session_id: SessionId, counter: int, session_key: bytes) -> RefreshToken:
-        """The token number ``counter`` of a session."""
-        return cls(session_id, counter, _mac(session_id, counter, session_key))
-
-    def is_proven_by(self, session_key: bytes) -> bool:
-        """Whether the proof is right, in constant time."""
-        return hmac.compare_digest(self.mac, _mac(self.session_id, self.counter, session_key))
-
-    def text(self) -> str:
-        """The token as sent to the client, 55 characters."""
-        return jws.encode(_head(self.session_id, self.counter) + self.mac)
-
-
-class Verdict(Enum):
-    """What becomes of a token that is not the newest."""
-
-    REPLAY = "replay"
-    REUSE = "reuse"
-    AHEAD = "ahead"
-    CHANGED = "changed"
-
-
-def judge(presented: int, state: SessionState) -> Verdict:
-    """The table of the refresh: ``d`` is how many rotations the token is behind.
-
-    ==============  ======  ==========  =====================================
-    d               age     child used  verdict
-    ==============  ======  ==========  =====================================
-    1               <= 10s  any         REPLAY: several tabs ask at once
-    1               <= 60s  no          REPLAY: the client lost the answer
-    1 otherwise, 2+ any     any         REUSE: two parties hold the token
-    0                                   CHANGED: the session ended meanwhile
-    under 0                             AHEAD: of a future that never was
-    ==============  ======  ==========  =====================================
-    """
-    behind = state.refresh_counter - presented
-    if behind < 0:
-        return Verdict.AHEAD
-    if behind == 0:
-        return Verdict.CHANGED
-    is_unused = state.used_gen < state.refresh_counter
-    grace_s = UNUSED_GRACE_S if is_unused else GRACE_S
-    return Verdict.REPLAY if behind == 1 and state.refreshed_age_s <= grace_s else Verdict.REUSE
-
-
-@dataclass(frozen=True)
-class Renewal:
-    """A renewed session.
-
-    Attributes:
-        token: The child token.
-        state: The session, after the rotation.
-        replayed: The child had been given out before.
-    """
-
-    token: RefreshToken
-    state: SessionState
-    replayed: bool
 
 
 class SessionKeeper:
@@ -137,24 +44,84 @@ class SessionKeeper:
         db: Database as the runtime role.
         kek: The installation's keys.
         revocations: Told of every session that ends.
+        tokens: Signs access tokens.
     """
 
-    def __init__(self, db: Database, kek: SealingKeys, revocations: Revocations) -> None:
+    def __init__(
+        self, db: Database, kek: SealingKeys, revocations: Revocations, tokens: AccessTokens
+    ) -> None:
         self._db = db
         self._sealer = Sealer(kek, "refresh-key")
+        self._mail_sealer = Sealer(kek, MAIL_PURPOSE)
         self._revocations = revocations
+        self._tokens = tokens
 
-    async def open(self, tenant_id: TenantId, user_id: UserId, device_name: str) -> RefreshToken:
-        """Store a session and answer its first token."""
-        session_id = SessionId(uuid7())
-        session_key = os.urandom(32)
+    async def open(
+        self,
+        tenant_id: TenantId,
+        user_id: UserId,
+        *,
+        device_name: str,
+        address: str,
+        user_agent: str,
+        amr: Sequence[str],
+        client_id: str = CLIENT_ID,
+        scopes: frozenset[str] | None = None,
+        ver: int | None = None,
+    ) -> TokenPair:
+        """Open a session of a user in a tenant; everything that ends in a session comes through here.
+
+        Args:
+            tenant_id: The tenant.
+            user_id: The user; must belong to the tenant.
+            device_name: How the list of sessions shows the device; cut to 100 characters.
+            address: Network address of the caller; its network is stored.
+            user_agent: As the caller's program names itself; cut to 256 characters.
+            amr: How the user proved who it is, such as ``("pwd", "otp")``.
+            client_id: OAuth client the session is for.
+            scopes: What of the role's scopes the client was given; None for all of them.
+            ver: Version of the user's rights when the proof was checked: a password that was changed since
+                then opens no session.
+
+        Raises:
+            NotFound: Not a user of this tenant, or user or tenant is not active.
+            InvalidCredentials: The user's rights changed since ``ver``.
+        """
+        session_id, session_key = SessionId(uuid7()), os.urandom(32)
         async with self._db.tenant_transaction(tenant_id) as tx:
-            sealed = self._sealer.seal(session_key, session_id.bytes)
-            await Sessions(tx, tenant_id).add(session_id, user_id, device_name, sealed)
-        return RefreshToken.make(session_id, 1, session_key)
+            membership = await SessionLookups(tx).membership(tenant_id, user_id)
+            if membership is None:
+                raise NotFound("tenant: there is no such tenant", metadata={"field": "tenant"})
+            if ver is not None and membership.ver != ver:
+                raise InvalidCredentials("e-mail address or password is wrong")
+            new = NewSession(
+                session_id,
+                user_id,
+                device_name=_cut(device_name, _DEVICE_CHARACTERS),
+                user_agent=_cut(user_agent, _USER_AGENT_CHARACTERS),
+                address_prefix=truncated_address(address),
+                amr=tuple(amr),
+                client_id=client_id,
+                scopes=scopes,
+                refresh_key_enc=self._sealer.seal(session_key, session_id.bytes),
+            )
+            await Sessions(tx, tenant_id).add(new)
+        access, expires_in = await self._tokens.issue(
+            user_id, session_id, membership, 1, amr=new.amr, client_id=client_id, scopes=scopes
+        )
+        child = RefreshToken.make(session_id, 1, session_key)
+        return TokenPair(access, expires_in, child.text(), IDLE_LIFE_S, session_id, tenant_id)
 
-    async def renew(self, text: str) -> Renewal:
-        """Exchange a token for its child.
+    async def renew(
+        self, text: str, *, client_id: str = CLIENT_ID, address: str = "", request_id: str = ""
+    ) -> TokenPair:
+        """Exchange a refresh token for the next pair.
+
+        Args:
+            text: The refresh token.
+            client_id: Client that presents it; a token of another client's session is none.
+            address: Network address of the caller, for the audit log.
+            request_id: Request it happens in.
 
         Raises:
             TokenInvalid: Not a token of ours, or the user or tenant may not have sessions any more.
@@ -167,55 +134,120 @@ class SessionKeeper:
         async with self._db.transaction() as tx:
             state = await SessionLookups(tx).state(token.session_id)
         if state is None:
-            raise _invalid()
+            raise refresh_invalid()
         session_key = self._sealer.open(state.refresh_key_enc, token.session_id.bytes)
-        if not token.is_proven_by(session_key):
-            raise _invalid()
+        if not token.is_proven_by(session_key) or state.client_id != client_id:
+            raise refresh_invalid()
         _require_live(state)
-        outcome = await self._rotate(token, state)
+        before = state
+        who = Actor("user", str(state.user_id), request_id=request_id, address=address)
+        outcome = await retried(lambda: self._rotate(token, before, who))
         if isinstance(outcome, CohortLensError):
             if isinstance(outcome, RefreshReused):
-                await self._revocations.revoke(token.session_id)
+                await self._revocations.publish()
             raise outcome
         state, is_replayed = outcome
+        assert state.membership is not None
+        access, expires_in = await self._tokens.issue(
+            state.user_id,
+            state.session_id,
+            state.membership,
+            state.refresh_counter,
+            amr=state.amr,
+            client_id=state.client_id,
+            scopes=state.scopes,
+        )
         child = RefreshToken.make(token.session_id, state.refresh_counter, session_key)
-        return Renewal(child, state, is_replayed)
+        left_s = max(int(state.expires_in_s), 0)
+        return TokenPair(
+            access, expires_in, child.text(), left_s, state.session_id, state.tenant_id, is_replayed
+        )
 
-    async def end(self, tenant_id: TenantId, user_id: UserId, session_id: SessionId, reason: str) -> bool:
-        """End a session of a user; ending it twice is fine. False when the user never had it."""
+    async def end(
+        self,
+        tenant_id: TenantId,
+        user_id: UserId,
+        session_id: SessionId,
+        reason: str,
+        *,
+        who: Actor | None = None,
+    ) -> bool:
+        """End a session of a user; ending it twice is fine. False when the user never had it.
+
+        Args:
+            tenant_id: The tenant.
+            user_id: The session's user.
+            session_id: The session.
+            reason: Why, in upper snake case.
+            who: Who ends it; its user when None.
+        """
         async with self._db.tenant_transaction(tenant_id) as tx:
             sessions = Sessions(tx, tenant_id)
             if await sessions.revoke(session_id, reason, user_id=user_id):
-                await _announce(Outbox(tx), session_id, reason)
+                await _announce(tx, session_id, reason)
+                await AuditTrail(tx).append(
+                    who or Actor("user", str(user_id)),
+                    "identity.session.ended",
+                    resource=f"sessions/{session_id}",
+                    details={"reason": reason},
+                )
             elif not await sessions.exists(session_id, user_id):
                 return False
-        await self._revocations.revoke(session_id)
+        await self._revocations.publish()
         return True
 
+    async def revoke_token(self, text: str, *, client_id: str = CLIENT_ID) -> None:
+        """End the session of a refresh token, whichever of its tokens it is; anything else does nothing.
+
+        Args:
+            text: What was presented.
+            client_id: Client that presents it; of another client's session nothing ends.
+        """
+        try:
+            token = RefreshToken.parse(text)
+        except CohortLensError:
+            return
+        async with self._db.transaction() as tx:
+            state = await SessionLookups(tx).state(token.session_id)
+        if state is None or state.client_id != client_id:
+            return
+        if token.is_proven_by(self._sealer.open(state.refresh_key_enc, token.session_id.bytes)):
+            await self.end(state.tenant_id, state.user_id, token.session_id, "TOKEN_REVOKED")
+
     async def _rotate(
-        self, token: RefreshToken, before: SessionState
+        self, token: RefreshToken, before: SessionState, who: Actor
     ) -> tuple[SessionState, bool] | CohortLensError:
         # A fault is answered, not raised: raising would roll back the revocation that goes with it.
         async with self._db.tenant_transaction(before.tenant_id) as tx:
             sessions = Sessions(tx, before.tenant_id)
             is_first = await sessions.rotate(token.session_id, token.counter) is not None
             state = await SessionLookups(tx).state(token.session_id)
-            if state is None:
-                return _invalid()
+            if state is None or not state.usable:
+                return refresh_invalid()
             if is_first:
                 return state, False
             verdict = judge(token.counter, state)
             if verdict is Verdict.REPLAY and not state.revoked and state.expires_in_s > 0:
                 _LOG.info("refresh_replayed", session=token.session_id)
+                await _audit(tx, who, "auth.refresh.replayed", token, "OK")
                 return state, True
             if verdict is Verdict.REUSE and await sessions.revoke(token.session_id, "REUSE"):
-                await _announce(Outbox(tx), token.session_id, "REUSE")
+                await self._tell_of_reuse(tx, state, who, token)
             return _fault(verdict, state)
+
+    async def _tell_of_reuse(
+        self, tx: AsyncConnection, state: SessionState, who: Actor, token: RefreshToken
+    ) -> None:
+        await _announce(tx, token.session_id, "REUSE")
+        email = await SessionLookups(tx).email(state.user_id)
+        if email is not None:
+            await MailQueue(tx, self._mail_sealer).put(email, REFRESH_REUSED, {})
+        await _audit(tx, who, "auth.refresh.reuse", token, "DENIED")
 
 
 def _require_live(state: SessionState) -> None:
     if not state.usable:
-        raise _invalid()
+        raise refresh_invalid()
     if state.revoked:
         raise _revoked()
     if state.expires_in_s <= 0:
@@ -231,7 +263,7 @@ def _fault(verdict: Verdict, state: SessionState) -> CohortLensError:
     if verdict is Verdict.AHEAD:
         # A restored backup, or somebody holds the keys.
         _LOG.error("refresh_ahead_of_session", session=state.session_id)
-        return _invalid()
+        return refresh_invalid()
     if state.revoked:
         return _revoked()
     if state.expires_in_s <= 0:
@@ -239,22 +271,25 @@ def _fault(verdict: Verdict, state: SessionState) -> CohortLensError:
     return Aborted("the session changed meanwhile; try again", retry_delay_s=0.1)
 
 
-async def _announce(outbox: Outbox, session_id: SessionId, reason: str) -> None:
-    await outbox.record(
+async def _announce(tx: AsyncConnection, session_id: SessionId, reason: str) -> None:
+    await Outbox(tx).record(
         SESSION_REVOKED, f"session:{session_id}", {"session_id": str(session_id), "reason": reason}
     )
 
 
-def _head(session_id: SessionId, counter: int) -> bytes:
-    return bytes([_VERSION]) + session_id.bytes + counter.to_bytes(8, "big")
+async def _audit(tx: AsyncConnection, who: Actor, action: str, token: RefreshToken, outcome: Outcome) -> None:
+    await AuditTrail(tx).append(
+        who,
+        action,
+        resource=f"sessions/{token.session_id}",
+        outcome=outcome,
+        details={"token_number": token.counter},
+    )
 
 
-def _mac(session_id: SessionId, counter: int, session_key: bytes) -> bytes:
-    return hmac.digest(session_key, _head(session_id, counter), hashlib.sha256)[:_MAC_BYTES]
-
-
-def _invalid() -> TokenInvalid:
-    return TokenInvalid("the refresh token is not valid; log in again")
+def _cut(text: str, characters: int) -> str:
+    printable = "".join(one if one.isprintable() else " " for one in text)
+    return printable.strip()[:characters]
 
 
 def _revoked() -> TokenRevoked:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition
 from cohortlens.core.sealing import SealBroken, Sealer, SealingKeys
-from cohortlens.identity.repository import KeyRow, SigningKeyRows
+from cohortlens.identity.key_rows import KeyRow, SigningKeyRows
 
 PUBLISHED_BEFORE_USE_S = 1200
 _FRESH_S = 10.0

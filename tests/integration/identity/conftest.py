@@ -11,6 +11,7 @@ from cohortlens.core.redis import redis_client as connect
 from cohortlens.identity.attempts import LoginLimits
 from cohortlens.identity.models import TokenPair
 from cohortlens.identity.service import IdentityService
+from tests.fixtures.tenants import register
 
 KEK = bytes(range(32))
 ISSUER = "https://cohortlens.test"
@@ -60,8 +61,16 @@ async def owner(identity) -> Owner:
 
 
 @pytest.fixture
-async def session(identity, owner) -> TokenPair:
-    return await identity.create_session(email=owner.email, password=owner.password, address="192.0.2.7")
+async def session(identity, database) -> TokenPair:
+    """An owner's session, opened as after a log-in."""
+    tenant = await register(database, "corner")
+    return await another_session(identity, tenant.tenant_id, tenant.user_id)
+
+
+async def another_session(identity, tenant_id, user_id, **device) -> TokenPair:
+    """One more session of a user."""
+    device = {"device_name": "laptop", "address": "192.0.2.7", "user_agent": "tests", "amr": ("pwd",), **device}
+    return await identity.sessions.open(tenant_id, user_id, **device)
 
 
 @pytest.fixture

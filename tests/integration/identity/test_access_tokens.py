@@ -7,8 +7,6 @@ import base64
 import hashlib
 import hmac
 import json
-import time
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import jwt
@@ -16,17 +14,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from cohortlens.core import outbox
 from cohortlens.core.clock import now
-from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import FailedPrecondition
-from cohortlens.core.redis import redis_client as connect
 from cohortlens.identity import jws
-from cohortlens.identity.models import TokenExpired, TokenInvalid, TokenRevoked
-from cohortlens.identity.repository import SessionLookups
-from cohortlens.identity.sessions import SESSION_REVOKED
+from cohortlens.identity.models import TokenExpired, TokenInvalid
 from cohortlens.identity.signing_keys import SigningKeys
-from tests.fixtures.waiting import eventually
 from tests.integration.identity.conftest import ISSUER, KEK, open_identity
 
 
@@ -186,141 +178,6 @@ async def test_a_remembered_token_still_expires(database, redis_client, session)
         await service.close()
 
 
-async def _log_out(identity, session):
-    principal = await identity.verifier.verify(session.access_token)
-    await identity.delete_session(RequestContext("r", principal, time.monotonic() + 10), "current")
-
-
-@asynccontextmanager
-async def _silent_redis():
-    """A client of a server that takes connections and never answers."""
-    handlers = []
-
-    async def never(reader, writer):
-        handlers.append(asyncio.current_task())
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(never, "127.0.0.1", 0)
-    client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", timeout_s=60)
-    try:
-        yield client
-    finally:
-        await client.aclose()
-        server.close()
-        await asyncio.gather(*handlers)
-
-
-async def _is_dead(process, token):
-    try:
-        await process.verifier.verify(token)
-    except TokenRevoked:
-        return True
-    return False
-
-
-async def test_log_out_in_one_process_reaches_the_other(identity, another_process, session):
-    assert await another_process.verifier.verify(session.access_token)
-    await _log_out(identity, session)
-    with pytest.raises(TokenRevoked):
-        await identity.verifier.verify(session.access_token)
-    await eventually(lambda: _is_dead(another_process, session.access_token), seconds=4)
-
-
-async def test_a_redis_that_came_up_empty_is_filled_before_it_is_trusted(
-    identity, another_process, session, redis_client
-):
-    await _log_out(identity, session)
-    await redis_client.flushall()
-    with pytest.raises(TokenRevoked):
-        await another_process.verifier.verify(session.access_token)
-
-
-async def test_a_redis_emptied_while_it_is_filled_is_not_trusted(
-    identity, another_process, session, redis_client, monkeypatch
-):
-    read, go_on = asyncio.Event(), asyncio.Event()
-    revoked_since = SessionLookups.revoked_since
-
-    async def held_after_the_reading(self, seconds):
-        ended = await revoked_since(self, seconds)
-        read.set()
-        await go_on.wait()
-        return ended
-
-    monkeypatch.setattr(SessionLookups, "revoked_since", held_after_the_reading)
-    assert await identity.verifier.verify(session.access_token)  # begins to fill Redis
-    await read.wait()
-    await _log_out(identity, session)
-    assert await redis_client.exists(f"cl:revoked:{session.session_id}")
-    await redis_client.flushall()
-    filling = identity._revocations._filling
-    go_on.set()
-    await filling
-    with pytest.raises(TokenRevoked):
-        await another_process.verifier.verify(session.access_token)
-    # It is filled again, now with the session in it.
-    await eventually(lambda: redis_client.exists("cl:revocations:loaded"))
-    assert await redis_client.exists(f"cl:revoked:{session.session_id}")
-
-
-async def test_closing_ends_what_fills_redis(database, session):
-    async with _silent_redis() as silent:
-        service = await open_identity(database, silent)
-        assert await service.verifier.verify(session.access_token)
-        service._revocations._avoid_until = float("-inf")
-        service._revocations._known.clear()
-        assert await service.verifier.verify(session.access_token)
-        filling = service._revocations._filling
-        assert not filling.done()
-        await service.close()
-        assert filling.cancelled()
-
-
-async def test_without_redis_postgres_is_asked(database, session, identity):
-    nowhere = connect("redis://127.0.0.1:1/0")
-    service = await open_identity(database, nowhere)
-    try:
-        assert await service.verifier.verify(session.access_token)
-        await _log_out(service, session)
-        other = await open_identity(database, nowhere)
-        with pytest.raises(TokenRevoked):
-            await other.verifier.verify(session.access_token)
-        await other.close()
-    finally:
-        await service.close()
-        await nowhere.aclose()
-
-
-async def test_a_log_out_while_redis_is_down_holds_after_redis_is_back(
-    identity, session, redis_client, database
-):
-    nowhere = connect("redis://127.0.0.1:1/0")
-    cut_off = await open_identity(database, nowhere)
-    assert await identity.verifier.verify(session.access_token)  # Redis says now that it is filled
-    await _log_out(cut_off, session)
-    await nowhere.aclose()
-    # The process reaches Redis again: what it could not write is filled from PostgreSQL.
-    cut_off._revocations._redis = redis_client
-    cut_off._revocations._avoid_until = float("-inf")
-    cut_off._revocations._known.clear()
-    with pytest.raises(TokenRevoked):
-        await cut_off.verifier.verify(session.access_token)
-    await eventually(lambda: redis_client.exists(f"cl:revoked:{session.session_id}"))
-    await cut_off.close()
-
-
-async def test_a_redis_that_hangs_does_not_hold_calls_for_its_timeout(database, session):
-    async with _silent_redis() as silent:
-        service = await open_identity(database, silent)
-        try:
-            async with asyncio.timeout(20):
-                assert await service.verifier.verify(session.access_token)
-        finally:
-            await service.close()
-
-
 async def test_two_first_starts_at_once_make_one_set_of_keys(database, superuser):
     await asyncio.gather(*(SigningKeys(database, KEK).ensure() for _ in range(8)))
     states = [row["state"] for row in await superuser.fetch("SELECT state FROM signing_keys")]
@@ -345,7 +202,7 @@ async def test_rotation_keeps_old_tokens_good_and_signs_with_the_published_next_
     kid = await keys.rotate()
     assert kid in before
     assert len(await identity.jwks()) == 3
-    identity._signing_keys._read_at = float("-inf")
+    identity.signing_keys._read_at = float("-inf")
     assert await identity.verifier.verify(session.access_token)
     pair = await identity.refresh_session(session.refresh_token)
     assert jwt.get_unverified_header(pair.access_token)["kid"] == kid
@@ -357,15 +214,3 @@ async def test_private_halves_are_never_stored_in_the_clear(database, identity, 
     raw = key.private.private_bytes_raw()
     [stored] = await superuser.fetch("SELECT private_enc FROM signing_keys WHERE kid = $1", key.kid)
     assert raw not in bytes(stored["private_enc"])
-
-
-async def test_the_event_of_a_log_out_tells_redis_again(
-    identity, another_process, session, redis_client, database
-):
-    await _log_out(identity, session)
-    await redis_client.delete(f"cl:revoked:{session.session_id}")  # the process died before it could say so
-    [event] = await outbox.claim(database, "w", [SESSION_REVOKED], 5)
-    await another_process.publish_revocation(event)
-    assert await redis_client.ttl(f"cl:revoked:{session.session_id}") > 600
-    with pytest.raises(TokenRevoked):
-        await another_process.verifier.verify(session.access_token)

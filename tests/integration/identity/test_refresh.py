@@ -10,7 +10,7 @@ import pytest
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import CohortLensError
 from cohortlens.identity.models import RefreshReused, TokenExpired, TokenInvalid, TokenRevoked
-from cohortlens.identity.sessions import RefreshToken
+from cohortlens.identity.refresh_tokens import RefreshToken
 from tests.fixtures.waiting import eventually
 
 EXPIRED = "UPDATE sessions SET {} = clock_timestamp() - interval '1 second'"
@@ -139,7 +139,7 @@ async def test_a_session_past_either_end_is_expired(identity, session, superuser
     "change",
     [
         "UPDATE users SET status = 'DISABLED'",
-        "UPDATE tenants SET status = 'SUSPENDED'",
+        "UPDATE tenants SET status = 'SUSPENDED' WHERE kind = 'CUSTOMER'",
     ],
 )
 async def test_a_user_or_tenant_no_longer_active_cannot_refresh(identity, session, superuser, change):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohortlens.identity.models import ROLE_SCOPES, SessionState, TokenInvalid, normal_email
-from cohortlens.identity.sessions import RefreshToken, Verdict, judge
+from cohortlens.identity.refresh_tokens import RefreshToken, Verdict, judge
 
 SESSION = UUID("0193b0a0-0000-7000-8000-000000000001")
 
