@@ -1,7 +1,7 @@
 """Events that are stored with the change that causes them, and handed to jobs at least once.
 
-An event becomes visible only when its transaction commits, and events of one key are handled one after
-another in the order of their transactions. A claim is a lease: the events of a worker that dies come back.
+An event gets its place at the commit of its transaction, so events of one key are handled one after another
+in the order of commits, whatever else is open. A claim leases the key: what a dead worker held comes back.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from cohortlens.core.ids import EventId, TenantId, uuid7
 
 LEASE_S = 30.0
 MAX_ATTEMPTS = 20
+# Claims beyond the attempts, in which a worker says that the event is dead; then the database says so.
+_LAST_WORDS = 5
 MAX_BACK_OFF_S = 3600.0
 _MAX_ERROR_CHARACTERS = 2000
 
@@ -35,8 +37,9 @@ class Event:
         topic: What happened, such as ``import.requested``.
         key: Events of one key never run at the same time.
         payload: Identifiers, no personal data.
-        attempts: How often it was claimed, this time included; also fences a claim that was lost.
+        attempts: How often it was claimed, this time included; over 20 when its worker died each time.
         worker_id: Who holds the claim.
+        fence: Number of the claim; whoever comes with an older one has lost the event.
     """
 
     tenant_id: TenantId
@@ -46,6 +49,22 @@ class Event:
     payload: dict[str, Any]
     attempts: int
     worker_id: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a worker has room for.
+
+    Attributes:
+        topic: Events of this topic.
+        limit: Most events to take.
+        lease_s: Seconds until they return unless settled, failed or extended.
+    """
+
+    topic: str
+    limit: int
+    lease_s: float = LEASE_S
 
 
 class Outbox:
@@ -77,27 +96,26 @@ class Outbox:
         return event_id
 
 
-async def claim(
-    db: Database, worker_id: str, topics: Sequence[str], limit: int, *, lease_s: float = LEASE_S
-) -> list[Event]:
-    """Lease the oldest due events of some topics; at most one of a key.
+async def claim(db: Database, worker_id: str, wanted: Sequence[Wanted]) -> list[Event]:
+    """Lease the keys that have waited longest and give the first open event of each.
 
     Args:
         db: Database as the runtime role.
         worker_id: Name of the process, unique among those alive.
-        topics: Topics it handles.
-        limit: Most events to take.
-        lease_s: Seconds until the events return unless settled, failed or extended.
+        wanted: Topics it handles and how many events of each.
     """
     async with db.transaction() as tx:
         rows = await tx.execute(
-            text("SELECT * FROM app.outbox_claim(:worker, CAST(:topics AS text[]), :limit, :lease, :most)"),
+            text(
+                "SELECT * FROM app.outbox_claim(:worker, CAST(:topics AS text[]), "
+                "CAST(:limits AS integer[]), CAST(:leases AS double precision[]), :most)"
+            ),
             {
                 "worker": worker_id,
-                "topics": list(topics),
-                "limit": limit,
-                "lease": lease_s,
-                "most": MAX_ATTEMPTS,
+                "topics": [one.topic for one in wanted],
+                "limits": [one.limit for one in wanted],
+                "leases": [one.lease_s for one in wanted],
+                "most": MAX_ATTEMPTS + _LAST_WORDS,
             },
         )
         return [
@@ -109,6 +127,7 @@ async def claim(
                 row.payload,
                 row.attempts,
                 worker_id,
+                row.fence,
             )
             for row in rows
         ]
@@ -116,14 +135,12 @@ async def claim(
 
 async def extend(db: Database, event: Event, *, lease_s: float = LEASE_S) -> bool:
     """Hold a claim for ``lease_s`` more seconds from now; False when it was lost: stop the work."""
-    return await _call(
-        db, "app.outbox_extend(:tenant, :id, :worker, :attempts, :lease)", event, lease=lease_s
-    )
+    return await _call(db, "app.outbox_extend(:tenant, :key, :worker, :fence, :lease)", event, lease=lease_s)
 
 
 async def settle(db: Database, event: Event) -> bool:
     """Mark a claimed event done; False when the claim was lost and another worker has it."""
-    return await _call(db, "app.outbox_settle(:tenant, :id, :worker, :attempts)", event)
+    return await _call(db, "app.outbox_settle(:tenant, :key, :worker, :fence)", event)
 
 
 async def fail(
@@ -145,7 +162,7 @@ async def fail(
     dead = final or event.attempts >= MAX_ATTEMPTS
     return await _call(
         db,
-        "app.outbox_fail(:tenant, :id, :worker, :attempts, :error, CAST(:delay AS double precision))",
+        "app.outbox_fail(:tenant, :key, :worker, :fence, :error, CAST(:delay AS double precision))",
         event,
         error=error[:_MAX_ERROR_CHARACTERS],
         delay=None if dead else delay,
@@ -166,9 +183,9 @@ def back_off_s(attempts: int) -> float:
 async def _call(db: Database, function: str, event: Event, **values: Any) -> bool:
     arguments = {
         "tenant": event.tenant_id,
-        "id": event.id,
+        "key": event.key,
         "worker": event.worker_id,
-        "attempts": event.attempts,
+        "fence": event.fence,
         **values,
     }
     async with db.transaction() as tx:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from cohortlens.core import outbox
 from cohortlens.core.errors import Aborted, Cancelled, CohortLensError, DeadlineExceeded, Unavailable
-from cohortlens.core.outbox import MAX_ATTEMPTS, Event
+from cohortlens.core.outbox import MAX_ATTEMPTS, Event, Wanted
 from cohortlens.core.redis import key, translated
 from cohortlens.core.telemetry import bound, get_logger
 from cohortlens.jobs.handlers import Handler, Services
@@ -22,10 +22,11 @@ from cohortlens.jobs.maintenance import TASKS, Task, keep_up
 HEARTBEAT_KEY = key("jobs", "heartbeat")
 HEARTBEAT_S = 5.0
 HEARTBEAT_LIFE_MS = 15_000
-IDLE_S = 0.5
+IDLE_S = 0.25
 STOP_GRACE_S = 20.0
 _MAX_PAUSE_S = 10.0
 _WRITE_ATTEMPTS = 5
+_BRIEF_ATTEMPTS = 10
 _TRANSIENT = (Unavailable, Aborted, DeadlineExceeded, Cancelled)
 _LOG = get_logger(__name__)
 
@@ -90,18 +91,16 @@ class Runner:
             await _first(stop.wait(), self._free.wait(), timeout_s=pause * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _claim(self) -> int:
-        busy, claimed = Counter(self._running.values()), 0
-        for topic, handler in self._handlers.items():
-            room = handler.concurrency - busy[topic]
-            if room <= 0:
-                continue
-            events = await outbox.claim(
-                self._services.db, self._worker_id, [topic], room, lease_s=self._lease_of(handler)
-            )
-            for event in events:
-                self._start(event, handler)
-            claimed += len(events)
-        return claimed
+        busy = Counter(self._running.values())
+        wanted = [
+            Wanted(topic, room, self._lease_of(handler))
+            for topic, handler in self._handlers.items()
+            if (room := handler.concurrency - busy[topic]) > 0
+        ]
+        events = await outbox.claim(self._services.db, self._worker_id, wanted) if wanted else []
+        for event in events:
+            self._start(event, self._handlers[event.topic])
+        return len(events)
 
     def _start(self, event: Event, handler: Handler) -> None:
         task = asyncio.create_task(self._work(event, handler), name=f"{event.topic} {event.id}")
@@ -118,6 +117,8 @@ class Runner:
         with bound(request_id=str(event.id), tenant_id=str(event.tenant_id)):
             started = time.monotonic()
             try:
+                if event.attempts > MAX_ATTEMPTS:
+                    raise _WorkerDied("the worker died in every attempt")
                 await self._leased(event, handler)
             except asyncio.CancelledError:
                 with contextlib.suppress(CohortLensError, OSError):
@@ -163,7 +164,8 @@ class Runner:
 
     async def _failed(self, event: Event, handler: Handler, error: Exception) -> None:
         transient = isinstance(error, _TRANSIENT)
-        final = event.attempts >= (MAX_ATTEMPTS if transient else handler.max_attempts)
+        most = MAX_ATTEMPTS if transient else handler.max_attempts
+        final = event.attempts >= most or isinstance(error, handler.final)
         if transient:
             _LOG.warning("event_failed", topic=event.topic, attempt=event.attempts, error=str(error))
         else:
@@ -171,7 +173,9 @@ class Runner:
         if final and handler.on_dead is not None:
             on_dead = handler.on_dead
             await _insist(lambda: on_dead(self._services, event))
-        delay = min(outbox.back_off_s(event.attempts), 30.0) if transient else None
+        # What is away mostly comes back soon; what stays away is asked for less and less.
+        is_brief = transient and event.attempts <= _BRIEF_ATTEMPTS
+        delay = min(outbox.back_off_s(event.attempts), 30.0) if is_brief else None
         text = f"{type(error).__name__}: {error}"
         await _insist(lambda: outbox.fail(self._services.db, event, text, delay, final=final))
 
@@ -194,6 +198,10 @@ class Runner:
             except (CohortLensError, OSError) as error:
                 _LOG.warning("heartbeat_failed", error=str(error))
             await asyncio.sleep(HEARTBEAT_S)
+
+
+class _WorkerDied(Exception):
+    """Nobody ever came back with a result of the event."""
 
 
 class _LeaseLost(Exception):

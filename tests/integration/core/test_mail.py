@@ -49,7 +49,7 @@ async def test_a_queued_mail_has_an_event_and_neither_holds_its_recipient_or_tok
     put, tenants, database, superuser
 ):
     mail_id = await put()
-    [event] = await outbox.claim(database, "w", [MAIL_REQUESTED], 5)
+    [event] = await outbox.claim(database, "w", [outbox.Wanted(MAIL_REQUESTED, 5)])
     assert event.payload == {"mail_id": str(mail_id)}
     assert event.tenant_id == tenants[0].tenant_id
     row = dict(await superuser.fetchrow("SELECT * FROM mails"))

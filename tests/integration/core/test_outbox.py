@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 from sqlalchemy import text
 
 from cohortlens.core import outbox
-from cohortlens.core.outbox import Outbox
+from cohortlens.core.outbox import Outbox, Wanted
 from tests.fixtures.waiting import eventually
 
 TOPICS = ["import.requested", "training.requested"]
@@ -20,7 +21,7 @@ async def _record(database, tenant, key="a", topic="import.requested", **payload
 
 
 async def _claim(database, worker="w1", limit=10, **options):
-    return await outbox.claim(database, worker, TOPICS, limit, **options)
+    return await outbox.claim(database, worker, [Wanted(topic, limit, **options) for topic in TOPICS])
 
 
 async def test_an_event_is_handed_out_once_with_its_tenant_and_payload(database, tenants):
@@ -44,13 +45,55 @@ async def test_a_rolled_back_event_never_appears(database, tenants):
     assert await _claim(database) == []
 
 
-async def test_an_event_waits_for_its_commit_and_no_later_one_overtakes_it(database, tenants):
+async def test_an_open_transaction_holds_up_nobody_and_its_event_comes_in_the_order_of_commits(
+    database, tenants
+):
     async with database.tenant_transaction(tenants[0].tenant_id) as tx:
-        first = await Outbox(tx).record("import.requested", "a", {})
-        second = await _record(database, tenants[0], key="a")
-        assert await _claim(database) == []
-    assert [event.id for event in await _claim(database)] == [first]
-    assert second
+        late = await Outbox(tx).record("import.requested", "a", {})
+        first = await _record(database, tenants[0], key="a")
+        third = await _record(database, tenants[0], key="a")
+        elsewhere = await _record(database, tenants[1], key="a")
+        claimed = {event.id: event for event in await _claim(database)}
+        assert set(claimed) == {first, elsewhere}
+    assert await outbox.settle(database, claimed[first])
+    for expected in (third, late):
+        [event] = await _claim(database)
+        assert event.id == expected
+        assert await outbox.settle(database, event)
+
+
+async def test_events_of_one_transaction_keep_the_order_in_which_they_were_recorded(database, tenants):
+    async with database.tenant_transaction(tenants[0].tenant_id) as tx:
+        ids = [await Outbox(tx).record("import.requested", "a", {}) for _ in range(50)]
+    seen = []
+    while claimed := await _claim(database):
+        seen += [event.id for event in claimed]
+        assert await outbox.settle(database, claimed[0])
+    assert seen == ids
+
+
+async def test_transactions_that_record_the_same_keys_in_opposite_order_both_commit(database, tenants):
+    async def both(keys):
+        async with database.tenant_transaction(tenants[0].tenant_id) as tx:
+            for key in keys:
+                await Outbox(tx).record("import.requested", key, {})
+
+    for _ in range(20):
+        await asyncio.gather(both("abcdef"), both("fedcba"), both("cfbead"))
+    assert len({event.key for event in await _claim(database, limit=100)}) == 6
+
+
+async def test_an_event_whose_savepoint_is_rolled_back_never_appears(database, tenants):
+    async with database.tenant_transaction(tenants[0].tenant_id) as tx:
+        kept = await Outbox(tx).record("import.requested", "a", {})
+        await tx.execute(text("SAVEPOINT half"))
+        await Outbox(tx).record("import.requested", "a", {})
+        await Outbox(tx).record("import.requested", "b", {})
+        await tx.execute(text("ROLLBACK TO half"))
+    [event] = await _claim(database)
+    assert event.id == kept
+    assert await outbox.settle(database, event)
+    assert await _claim(database) == []
 
 
 async def test_topics_without_a_handler_here_are_left_alone(database, tenants):
@@ -88,7 +131,7 @@ async def test_a_failed_event_comes_back_later_and_blocks_only_its_key(database,
     assert await outbox.fail(database, event, "no disk", retry_in_s=60)
     other = await _record(database, tenants[0], key="b")
     assert [it.id for it in await _claim(database)] == [other]
-    await superuser.execute("UPDATE outbox SET available_at = clock_timestamp()")
+    await superuser.execute("UPDATE outbox_keys SET due_at = clock_timestamp() WHERE key = 'a'")
     [again] = await _claim(database)
     assert (again.id, again.attempts) == (event.id, 2)
     assert await superuser.fetchval("SELECT last_error FROM outbox WHERE id = $1", event.id) == "no disk"
@@ -99,8 +142,7 @@ async def test_a_dead_event_stays_for_the_operator_and_frees_its_key(database, t
     first, second = [await _record(database, tenants[0], key="a") for _ in range(2)]
     [event] = await _claim(database)
     if not final:
-        await superuser.execute("UPDATE outbox SET attempts = 20 WHERE id = $1", first)
-        event = outbox.Event(**{**event.__dict__, "attempts": 20})
+        event = dataclasses.replace(event, attempts=20)
     assert await outbox.fail(database, event, "x" * 5000, final=final)
     row = await superuser.fetchrow("SELECT * FROM outbox WHERE id = $1", first)
     assert row["dead_at"] is not None
@@ -112,10 +154,17 @@ async def test_an_event_that_kills_its_worker_each_time_dies_too(database, tenan
     await _record(database, tenants[0])
     await _claim(database)
     await superuser.execute(
-        "UPDATE outbox SET attempts = 20, lease_until = clock_timestamp() - interval '1 s'"
+        "UPDATE outbox_keys SET attempts = 20, due_at = clock_timestamp() - interval '1 s'"
+    )
+    [said] = await _claim(database)
+    assert said.attempts == 21
+    second = await _record(database, tenants[0])
+    await superuser.execute(
+        "UPDATE outbox_keys SET attempts = 25, due_at = clock_timestamp() - interval '1 s'"
     )
     assert await _claim(database) == []
-    assert await superuser.fetchval("SELECT dead_at IS NOT NULL FROM outbox")
+    assert await superuser.fetchval("SELECT dead_at IS NOT NULL FROM outbox WHERE id = $1", said.id)
+    assert [event.id for event in await _claim(database)] == [second]
 
 
 async def test_many_workers_take_each_event_once(database, tenants):

@@ -66,7 +66,7 @@ async def test_an_import_and_its_event_go_through_the_pooler(pooled, tenants, tm
     tenant, other = tenants
     service = CustomersService(pooled, tmp_path / "spool", PageTokens(b"k" * 32))
     started = await service.start_import(tenant.context(), ImportOptions(), pieces(CSV))
-    (event,) = await outbox.claim(pooled, "pooler", ["import.requested"], 10)
+    (event,) = await outbox.claim(pooled, "pooler", [outbox.Wanted("import.requested", 10)])
     assert event.payload["import_id"] == str(started.import_id)
     await service.run_import(tenant.tenant_id, started.import_id)
     assert await outbox.settle(pooled, event)

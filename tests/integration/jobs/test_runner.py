@@ -103,7 +103,7 @@ async def test_work_longer_than_its_lease_keeps_the_event(running, record, event
         await record("a.happened")
 
         async def leased_anew():
-            held = "SELECT lease_until > created_at + interval '2 seconds' FROM outbox"
+            held = "SELECT k.due_at > o.created_at + interval '2 seconds' FROM outbox_keys k JOIN outbox o ON o.id = k.head_id"
             return bool(await superuser.fetchval(held))
 
         await eventually(leased_anew, "the lease is renewed past its first end")
@@ -126,12 +126,10 @@ async def test_work_whose_claim_is_lost_is_stopped(running, record, eventually, 
         await record("a.happened")
 
         async def claimed():
-            return await superuser.fetchval("SELECT claimed_by = 'runner' FROM outbox") is True
+            return await superuser.fetchval("SELECT worker = 'runner' FROM outbox_keys") is True
 
         await eventually(claimed, "the event is claimed")
-        await superuser.execute(
-            "UPDATE outbox SET claimed_by = 'thief', lease_until = now() + interval '1 hour'"
-        )
+        await superuser.execute("UPDATE outbox_keys SET worker = 'thief', due_at = now() + interval '1 hour'")
         await asyncio.wait_for(stopped.wait(), 10)
 
 
@@ -159,9 +157,9 @@ async def test_work_that_outlasts_the_grace_is_given_back_at_once(running, recor
         await record("a.happened")
         await asyncio.wait_for(begun.wait(), 10)
     row = await superuser.fetchrow(
-        "SELECT done_at, dead_at, lease_until, available_at <= clock_timestamp() AS due FROM outbox"
+        "SELECT done_at, dead_at, worker, due_at <= clock_timestamp() AS due FROM outbox JOIN outbox_keys ON id = head_id"
     )
-    assert (row["done_at"], row["dead_at"], row["lease_until"], row["due"]) == (None, None, None, True)
+    assert (row["done_at"], row["dead_at"], row["worker"], row["due"]) == (None, None, None, True)
 
 
 async def test_the_process_shows_that_it_lives(running, redis_client, eventually):
