@@ -329,7 +329,7 @@ async def test_the_event_of_an_ended_session_tells_the_processes_again(
     identity, another_process, session, database
 ):
     await log_out(identity, session)
-    [event] = await outbox.claim(database, "w", [SESSION_REVOKED], 5)
+    [event] = await outbox.claim(database, "w", [outbox.Wanted(SESSION_REVOKED, 5)])
     await another_process.publish_revocation(event)
     with pytest.raises(TokenRevoked):
         await another_process.verifier.verify(session.access_token)
