@@ -141,6 +141,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.auth import AuthServicer
+    from gateway.servicers.auth_keys import AuthKeysServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
@@ -153,7 +154,12 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     board = HealthBoard(table.services())
     servicers = {
         _ANALYTICS: AnalyticsServicer(services),
-        "cohortlens.v1.AuthService": joined(AuthServicer(services.identity.core)),
+        "cohortlens.v1.AuthService": joined(
+            AuthServicer(services.identity.core),
+            AuthKeysServicer(
+                services.identity.programs.keys, services.identity.programs.accounts, services.page_tokens
+            ),
+        ),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),
         inference_v2_policy.SERVICE: InferenceServicer(

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cohortlens.v1 import auth_keys_pb2 as cohortlens_dot_v1_dot_auth__keys__pb2
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63ohortlens/v1/auth.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x01\n\x15RegisterTenantRequest\x12\x1f\n\x0c\x64isplay_name\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xc8\x01\x12\x34\n\x05\x65mail\x18\x02 \x01(\tB%\xb2\xd4\x18!\x08\x01\x38\xfe\x01\x42\x18[^@\\s]+@[^@\\s]+\\.[^@\\s]+H\x01\x12\x1d\n\x08password\x18\x03 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12&\n\x14\x61\x63\x63\x65pt_terms_version\x18\x04 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01\x38 \"\x18\n\x16RegisterTenantResponse\"\x86\x01\n\x14\x43reateSessionRequest\x12\x1a\n\x05\x65mail\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\xfe\x01H\x01\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x16\n\x06tenant\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x12\x1b\n\x0b\x64\x65vice_name\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x64\"\x89\x01\n\tTokenPair\x12\x1c\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x12\n\nexpires_in\x18\x02 \x01(\x05\x12\x1d\n\rrefresh_token\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x1a\n\x12refresh_expires_in\x18\x04 \x01(\x05\x12\x0f\n\x07session\x18\x05 \x01(\t\"Q\n\x15\x43reateSessionResponse\x12(\n\x06tokens\x18\x01 \x01(\x0b\x32\x18.cohortlens.v1.TokenPair\x12\x0e\n\x06tenant\x18\x02 \x01(\t\";\n\x15RefreshSessionRequest\x12\"\n\rrefresh_token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"T\n\x16RefreshSessionResponse\x12(\n\x06tokens\x18\x01 \x01(\x0b\x32\x18.cohortlens.v1.TokenPair\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"d\n\x14\x44\x65leteSessionRequest\x12L\n\x07session\x18\x01 \x01(\tB;\xb2\xd4\x18\x37\x08\x01\x38$B1current|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\"\x17\n\x15\x44\x65leteSessionResponse\"\x0e\n\x0cGetMeRequest\"\xaa\x01\n\rGetMeResponse\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x1b\n\x13tenant_display_name\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x0f\n\x07session\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x10\n\x0eGetJwksRequest\"X\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\x0b\n\x03kid\x18\x04 \x01(\t\x12\x0b\n\x03use\x18\x05 \x01(\t\x12\x0b\n\x03\x61lg\x18\x06 \x01(\t\":\n\x0fGetJwksResponse\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.cohortlens.v1.JsonWebKey2\xb1\x07\n\x0b\x41uthService\x12\xb1\x01\n\x0eRegisterTenant\x12$.cohortlens.v1.RegisterTenantRequest\x1a%.cohortlens.v1.RegisterTenantResponse\"R\xaa\xd4\x18+\x08\x01\x18\x02*\x12PASSWORD_TOO_SHORT*\x11PASSWORD_BREACHED\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/tenants:register:\x01*\x12\xa8\x01\n\rCreateSession\x12#.cohortlens.v1.CreateSessionRequest\x1a$.cohortlens.v1.CreateSessionResponse\"L\xaa\xd4\x18-\x08\x01\x18\x02*\x13INVALID_CREDENTIALS*\x12LOGIN_RATE_LIMITED\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/sessions:\x01*\x12\xc7\x01\n\x0eRefreshSession\x12$.cohortlens.v1.RefreshSessionRequest\x1a%.cohortlens.v1.RefreshSessionResponse\"h\xaa\xd4\x18\x41\x08\x01\x18\x03*\rTOKEN_INVALID*\rTOKEN_EXPIRED*\rTOKEN_REVOKED*\x0eREFRESH_REUSED\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/sessions:refresh:\x01*\x12\x9a\x01\n\rDeleteSession\x12#.cohortlens.v1.DeleteSessionRequest\x1a$.cohortlens.v1.DeleteSessionResponse\">\xaa\xd4\x18\x18\x08\x02\x18\x05*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/sessions/{session}\x12g\n\x05GetMe\x12\x1b.cohortlens.v1.GetMeRequest\x1a\x1c.cohortlens.v1.GetMeResponse\"#\x90\x02\x01\xaa\xd4\x18\x04\x08\x02\x18\x04\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12s\n\x07GetJwks\x12\x1d.cohortlens.v1.GetJwksRequest\x1a\x1e.cohortlens.v1.GetJwksResponse\")\x90\x02\x01\xaa\xd4\x18\x04\x08\x01\x18\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63ohortlens/v1/auth.proto\x12\rcohortlens.v1\x1a\x1d\x63ohortlens/v1/auth_keys.proto\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x01\n\x15RegisterTenantRequest\x12\x1f\n\x0c\x64isplay_name\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xc8\x01\x12\x34\n\x05\x65mail\x18\x02 \x01(\tB%\xb2\xd4\x18!\x08\x01\x38\xfe\x01\x42\x18[^@\\s]+@[^@\\s]+\\.[^@\\s]+H\x01\x12\x1d\n\x08password\x18\x03 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12&\n\x14\x61\x63\x63\x65pt_terms_version\x18\x04 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01\x38 \"\x18\n\x16RegisterTenantResponse\"\x86\x01\n\x14\x43reateSessionRequest\x12\x1a\n\x05\x65mail\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\xfe\x01H\x01\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x16\n\x06tenant\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x12\x1b\n\x0b\x64\x65vice_name\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x64\"\x89\x01\n\tTokenPair\x12\x1c\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x12\n\nexpires_in\x18\x02 \x01(\x05\x12\x1d\n\rrefresh_token\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x1a\n\x12refresh_expires_in\x18\x04 \x01(\x05\x12\x0f\n\x07session\x18\x05 \x01(\t\"Q\n\x15\x43reateSessionResponse\x12(\n\x06tokens\x18\x01 \x01(\x0b\x32\x18.cohortlens.v1.TokenPair\x12\x0e\n\x06tenant\x18\x02 \x01(\t\";\n\x15RefreshSessionRequest\x12\"\n\rrefresh_token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"T\n\x16RefreshSessionResponse\x12(\n\x06tokens\x18\x01 \x01(\x0b\x32\x18.cohortlens.v1.TokenPair\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"d\n\x14\x44\x65leteSessionRequest\x12L\n\x07session\x18\x01 \x01(\tB;\xb2\xd4\x18\x37\x08\x01\x38$B1current|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\"\x17\n\x15\x44\x65leteSessionResponse\"\x0e\n\x0cGetMeRequest\"\xaa\x01\n\rGetMeResponse\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x1b\n\x13tenant_display_name\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x0f\n\x07session\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x10\n\x0eGetJwksRequest\"X\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\x0b\n\x03kid\x18\x04 \x01(\t\x12\x0b\n\x03use\x18\x05 \x01(\t\x12\x0b\n\x03\x61lg\x18\x06 \x01(\t\":\n\x0fGetJwksResponse\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.cohortlens.v1.JsonWebKey2\xb1\x17\n\x0b\x41uthService\x12\xb1\x01\n\x0eRegisterTenant\x12$.cohortlens.v1.RegisterTenantRequest\x1a%.cohortlens.v1.RegisterTenantResponse\"R\xaa\xd4\x18+\x08\x01\x18\x02*\x12PASSWORD_TOO_SHORT*\x11PASSWORD_BREACHED\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/tenants:register:\x01*\x12\xa8\x01\n\rCreateSession\x12#.cohortlens.v1.CreateSessionRequest\x1a$.cohortlens.v1.CreateSessionResponse\"L\xaa\xd4\x18-\x08\x01\x18\x02*\x13INVALID_CREDENTIALS*\x12LOGIN_RATE_LIMITED\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/sessions:\x01*\x12\xc7\x01\n\x0eRefreshSession\x12$.cohortlens.v1.RefreshSessionRequest\x1a%.cohortlens.v1.RefreshSessionResponse\"h\xaa\xd4\x18\x41\x08\x01\x18\x03*\rTOKEN_INVALID*\rTOKEN_EXPIRED*\rTOKEN_REVOKED*\x0eREFRESH_REUSED\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/sessions:refresh:\x01*\x12\x9a\x01\n\rDeleteSession\x12#.cohortlens.v1.DeleteSessionRequest\x1a$.cohortlens.v1.DeleteSessionResponse\">\xaa\xd4\x18\x18\x08\x02\x18\x05*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/sessions/{session}\x12g\n\x05GetMe\x12\x1b.cohortlens.v1.GetMeRequest\x1a\x1c.cohortlens.v1.GetMeResponse\"#\x90\x02\x01\xaa\xd4\x18\x04\x08\x02\x18\x04\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/users/me\x12s\n\x07GetJwks\x12\x1d.cohortlens.v1.GetJwksRequest\x1a\x1e.cohortlens.v1.GetJwksResponse\")\x90\x02\x01\xaa\xd4\x18\x04\x08\x01\x18\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.json\x12\xae\x01\n\x0c\x43reateApiKey\x12\".cohortlens.v1.CreateApiKeyRequest\x1a#.cohortlens.v1.CreateApiKeyResponse\"U\xaa\xd4\x18\x37\x08\x02\x12\x0e\x61pi_keys.write\x18\x05*\rSCOPE_MISSING*\x12KEY_QUOTA_EXCEEDED\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/apiKeys:\x01*\x12\x9c\x01\n\x0bListApiKeys\x12!.cohortlens.v1.ListApiKeysRequest\x1a\".cohortlens.v1.ListApiKeysResponse\"F\x90\x02\x01\xaa\xd4\x18(\x08\x02\x12\x0e\x61pi_keys.write\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/apiKeys\x12\xa6\x01\n\x0cRevokeApiKey\x12\".cohortlens.v1.RevokeApiKeyRequest\x1a#.cohortlens.v1.RevokeApiKeyResponse\"M\xaa\xd4\x18(\x08\x02\x12\x0e\x61pi_keys.write\x18\x05*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/apiKeys/{api_key}\x12\xe3\x01\n\x0cRotateApiKey\x12\".cohortlens.v1.RotateApiKeyRequest\x1a#.cohortlens.v1.RotateApiKeyResponse\"\x89\x01\xaa\xd4\x18Z\x08\x02\x12\x0e\x61pi_keys.write\x18\x05*\x12RESOURCE_NOT_FOUND*\rSCOPE_MISSING*\rAPI_KEY_ENDED*\x12KEY_QUOTA_EXCEEDED\x82\xd3\xe4\x93\x02%\" /api/v1/apiKeys/{api_key}:rotate:\x01*\x12\x91\x01\n\x0fRevokeLeakedKey\x12%.cohortlens.v1.RevokeLeakedKeyRequest\x1a&.cohortlens.v1.RevokeLeakedKeyResponse\"/\xaa\xd4\x18\x04\x08\x01\x18\x02\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/apiKeys:revokeLeaked:\x01*\x12\xe7\x01\n\x14\x43reateServiceAccount\x12*.cohortlens.v1.CreateServiceAccountRequest\x1a+.cohortlens.v1.CreateServiceAccountResponse\"v\xaa\xd4\x18P\x08\x02\x12\x16service_accounts.write\x18\x05*\rSCOPE_MISSING*\x0fRESOURCE_EXISTS*\x12KEY_QUOTA_EXCEEDED\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/serviceAccounts:\x01*\x12\xc4\x01\n\x13ListServiceAccounts\x12).cohortlens.v1.ListServiceAccountsRequest\x1a*.cohortlens.v1.ListServiceAccountsResponse\"V\x90\x02\x01\xaa\xd4\x18\x30\x08\x02\x12\x16service_accounts.write\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/serviceAccounts\x12\x93\x02\n\x14\x41\x64\x64ServiceAccountKey\x12*.cohortlens.v1.AddServiceAccountKeyRequest\x1a+.cohortlens.v1.AddServiceAccountKeyResponse\"\xa1\x01\xaa\xd4\x18\x64\x08\x02\x12\x16service_accounts.write\x18\x05*\x12RESOURCE_NOT_FOUND*\rSCOPE_MISSING*\x0fRESOURCE_EXISTS*\x12KEY_QUOTA_EXCEEDED\x82\xd3\xe4\x93\x02\x33\"./api/v1/serviceAccounts/{service_account}/keys:\x01*\x12\xea\x01\n\x17\x44\x65leteServiceAccountKey\x12-.cohortlens.v1.DeleteServiceAccountKeyRequest\x1a..cohortlens.v1.DeleteServiceAccountKeyResponse\"p\xaa\xd4\x18\x30\x08\x02\x12\x16service_accounts.write\x18\x05*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x36*4/api/v1/serviceAccounts/{service_account}/keys/{kid}\x12\xd6\x01\n\x14\x44\x65leteServiceAccount\x12*.cohortlens.v1.DeleteServiceAccountRequest\x1a+.cohortlens.v1.DeleteServiceAccountResponse\"e\xaa\xd4\x18\x30\x08\x02\x12\x16service_accounts.write\x18\x05*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02+*)/api/v1/serviceAccounts/{service_account}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,34 +71,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHSERVICE'].methods_by_name['GetMe']._serialized_options = b'\220\002\001\252\324\030\004\010\002\030\004\202\323\344\223\002\022\022\020/api/v1/users/me'
   _globals['_AUTHSERVICE'].methods_by_name['GetJwks']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['GetJwks']._serialized_options = b'\220\002\001\252\324\030\004\010\001\030\001\202\323\344\223\002\030\022\026/.well-known/jwks.json'
-  _globals['_REGISTERTENANTREQUEST']._serialized_start=135
-  _globals['_REGISTERTENANTREQUEST']._serialized_end=316
-  _globals['_REGISTERTENANTRESPONSE']._serialized_start=318
-  _globals['_REGISTERTENANTRESPONSE']._serialized_end=342
-  _globals['_CREATESESSIONREQUEST']._serialized_start=345
-  _globals['_CREATESESSIONREQUEST']._serialized_end=479
-  _globals['_TOKENPAIR']._serialized_start=482
-  _globals['_TOKENPAIR']._serialized_end=619
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=621
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=702
-  _globals['_REFRESHSESSIONREQUEST']._serialized_start=704
-  _globals['_REFRESHSESSIONREQUEST']._serialized_end=763
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=765
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=849
-  _globals['_DELETESESSIONREQUEST']._serialized_start=851
-  _globals['_DELETESESSIONREQUEST']._serialized_end=951
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=953
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=976
-  _globals['_GETMEREQUEST']._serialized_start=978
-  _globals['_GETMEREQUEST']._serialized_end=992
-  _globals['_GETMERESPONSE']._serialized_start=995
-  _globals['_GETMERESPONSE']._serialized_end=1165
-  _globals['_GETJWKSREQUEST']._serialized_start=1167
-  _globals['_GETJWKSREQUEST']._serialized_end=1183
-  _globals['_JSONWEBKEY']._serialized_start=1185
-  _globals['_JSONWEBKEY']._serialized_end=1273
-  _globals['_GETJWKSRESPONSE']._serialized_start=1275
-  _globals['_GETJWKSRESPONSE']._serialized_end=1333
-  _globals['_AUTHSERVICE']._serialized_start=1336
-  _globals['_AUTHSERVICE']._serialized_end=2281
+  _globals['_AUTHSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\252\324\0307\010\002\022\016api_keys.write\030\005*\rSCOPE_MISSING*\022KEY_QUOTA_EXCEEDED\202\323\344\223\002\024\"\017/api/v1/apiKeys:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['ListApiKeys']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\220\002\001\252\324\030(\010\002\022\016api_keys.write\030\004*\022PAGE_TOKEN_INVALID\202\323\344\223\002\021\022\017/api/v1/apiKeys'
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\252\324\030(\010\002\022\016api_keys.write\030\005*\022RESOURCE_NOT_FOUND\202\323\344\223\002\033*\031/api/v1/apiKeys/{api_key}'
+  _globals['_AUTHSERVICE'].methods_by_name['RotateApiKey']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['RotateApiKey']._serialized_options = b'\252\324\030Z\010\002\022\016api_keys.write\030\005*\022RESOURCE_NOT_FOUND*\rSCOPE_MISSING*\rAPI_KEY_ENDED*\022KEY_QUOTA_EXCEEDED\202\323\344\223\002%\" /api/v1/apiKeys/{api_key}:rotate:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeLeakedKey']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeLeakedKey']._serialized_options = b'\252\324\030\004\010\001\030\002\202\323\344\223\002!\"\034/api/v1/apiKeys:revokeLeaked:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['CreateServiceAccount']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['CreateServiceAccount']._serialized_options = b'\252\324\030P\010\002\022\026service_accounts.write\030\005*\rSCOPE_MISSING*\017RESOURCE_EXISTS*\022KEY_QUOTA_EXCEEDED\202\323\344\223\002\034\"\027/api/v1/serviceAccounts:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['ListServiceAccounts']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['ListServiceAccounts']._serialized_options = b'\220\002\001\252\324\0300\010\002\022\026service_accounts.write\030\004*\022PAGE_TOKEN_INVALID\202\323\344\223\002\031\022\027/api/v1/serviceAccounts'
+  _globals['_AUTHSERVICE'].methods_by_name['AddServiceAccountKey']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['AddServiceAccountKey']._serialized_options = b'\252\324\030d\010\002\022\026service_accounts.write\030\005*\022RESOURCE_NOT_FOUND*\rSCOPE_MISSING*\017RESOURCE_EXISTS*\022KEY_QUOTA_EXCEEDED\202\323\344\223\0023\"./api/v1/serviceAccounts/{service_account}/keys:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['DeleteServiceAccountKey']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['DeleteServiceAccountKey']._serialized_options = b'\252\324\0300\010\002\022\026service_accounts.write\030\005*\022RESOURCE_NOT_FOUND\202\323\344\223\0026*4/api/v1/serviceAccounts/{service_account}/keys/{kid}'
+  _globals['_AUTHSERVICE'].methods_by_name['DeleteServiceAccount']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['DeleteServiceAccount']._serialized_options = b'\252\324\0300\010\002\022\026service_accounts.write\030\005*\022RESOURCE_NOT_FOUND\202\323\344\223\002+*)/api/v1/serviceAccounts/{service_account}'
+  _globals['_REGISTERTENANTREQUEST']._serialized_start=166
+  _globals['_REGISTERTENANTREQUEST']._serialized_end=347
+  _globals['_REGISTERTENANTRESPONSE']._serialized_start=349
+  _globals['_REGISTERTENANTRESPONSE']._serialized_end=373
+  _globals['_CREATESESSIONREQUEST']._serialized_start=376
+  _globals['_CREATESESSIONREQUEST']._serialized_end=510
+  _globals['_TOKENPAIR']._serialized_start=513
+  _globals['_TOKENPAIR']._serialized_end=650
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=652
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=733
+  _globals['_REFRESHSESSIONREQUEST']._serialized_start=735
+  _globals['_REFRESHSESSIONREQUEST']._serialized_end=794
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=796
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=880
+  _globals['_DELETESESSIONREQUEST']._serialized_start=882
+  _globals['_DELETESESSIONREQUEST']._serialized_end=982
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=984
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=1007
+  _globals['_GETMEREQUEST']._serialized_start=1009
+  _globals['_GETMEREQUEST']._serialized_end=1023
+  _globals['_GETMERESPONSE']._serialized_start=1026
+  _globals['_GETMERESPONSE']._serialized_end=1196
+  _globals['_GETJWKSREQUEST']._serialized_start=1198
+  _globals['_GETJWKSREQUEST']._serialized_end=1214
+  _globals['_JSONWEBKEY']._serialized_start=1216
+  _globals['_JSONWEBKEY']._serialized_end=1304
+  _globals['_GETJWKSRESPONSE']._serialized_start=1306
+  _globals['_GETJWKSRESPONSE']._serialized_end=1364
+  _globals['_AUTHSERVICE']._serialized_start=1367
+  _globals['_AUTHSERVICE']._serialized_end=4360
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from cohortlens.v1 import auth_keys_pb2 as cohortlens_dot_v1_dot_auth__keys__pb2
 from cohortlens.v1 import auth_pb2 as cohortlens_dot_v1_dot_auth__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -65,6 +66,56 @@ class AuthServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_auth__pb2.GetJwksRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_auth__pb2.GetJwksResponse.FromString,
                 _registered_method=True)
+        self.CreateApiKey = channel.unary_unary(
+                '/cohortlens.v1.AuthService/CreateApiKey',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListApiKeys',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RevokeApiKey',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeApiKeyResponse.FromString,
+                _registered_method=True)
+        self.RotateApiKey = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RotateApiKey',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.RotateApiKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.RotateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeLeakedKey = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RevokeLeakedKey',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeLeakedKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeLeakedKeyResponse.FromString,
+                _registered_method=True)
+        self.CreateServiceAccount = channel.unary_unary(
+                '/cohortlens.v1.AuthService/CreateServiceAccount',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateServiceAccountRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateServiceAccountResponse.FromString,
+                _registered_method=True)
+        self.ListServiceAccounts = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListServiceAccounts',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListServiceAccountsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListServiceAccountsResponse.FromString,
+                _registered_method=True)
+        self.AddServiceAccountKey = channel.unary_unary(
+                '/cohortlens.v1.AuthService/AddServiceAccountKey',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.AddServiceAccountKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.AddServiceAccountKeyResponse.FromString,
+                _registered_method=True)
+        self.DeleteServiceAccountKey = channel.unary_unary(
+                '/cohortlens.v1.AuthService/DeleteServiceAccountKey',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountKeyResponse.FromString,
+                _registered_method=True)
+        self.DeleteServiceAccount = channel.unary_unary(
+                '/cohortlens.v1.AuthService/DeleteServiceAccount',
+                request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServiceServicer:
@@ -113,6 +164,76 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateApiKey(self, request, context):
+        """Makes an API key; its secret is in this answer and nowhere else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """API keys of the tenant, newest first, without their secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """Revokes an API key; every process refuses it within two seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateApiKey(self, request, context):
+        """Makes the successor of an API key; the old one works for an overlap of at most 24 hours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeLeakedKey(self, request, context):
+        """Revokes a key that was found in public. Anyone who holds the whole key may; the answer is always the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateServiceAccount(self, request, context):
+        """Makes a service account: a program that proves itself with a key of its own or a certificate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListServiceAccounts(self, request, context):
+        """Service accounts of the tenant with their public keys, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddServiceAccountKey(self, request, context):
+        """Adds a public key to a service account, so that its keys can be rotated without a pause.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteServiceAccountKey(self, request, context):
+        """Removes a public key of a service account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteServiceAccount(self, request, context):
+        """Ends a service account with its keys and tokens; every process refuses it within two seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +266,56 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.GetJwks,
                     request_deserializer=cohortlens_dot_v1_dot_auth__pb2.GetJwksRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_auth__pb2.GetJwksResponse.SerializeToString,
+            ),
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'RotateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateApiKey,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.RotateApiKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.RotateApiKeyResponse.SerializeToString,
+            ),
+            'RevokeLeakedKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeLeakedKey,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeLeakedKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.RevokeLeakedKeyResponse.SerializeToString,
+            ),
+            'CreateServiceAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateServiceAccount,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateServiceAccountRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.CreateServiceAccountResponse.SerializeToString,
+            ),
+            'ListServiceAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServiceAccounts,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListServiceAccountsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.ListServiceAccountsResponse.SerializeToString,
+            ),
+            'AddServiceAccountKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddServiceAccountKey,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.AddServiceAccountKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.AddServiceAccountKeyResponse.SerializeToString,
+            ),
+            'DeleteServiceAccountKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteServiceAccountKey,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountKeyResponse.SerializeToString,
+            ),
+            'DeleteServiceAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteServiceAccount,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +481,276 @@ class AuthService:
             '/cohortlens.v1.AuthService/GetJwks',
             cohortlens_dot_v1_dot_auth__pb2.GetJwksRequest.SerializeToString,
             cohortlens_dot_v1_dot_auth__pb2.GetJwksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/CreateApiKey',
+            cohortlens_dot_v1_dot_auth__keys__pb2.CreateApiKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListApiKeys',
+            cohortlens_dot_v1_dot_auth__keys__pb2.ListApiKeysRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RevokeApiKey',
+            cohortlens_dot_v1_dot_auth__keys__pb2.RevokeApiKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RotateApiKey',
+            cohortlens_dot_v1_dot_auth__keys__pb2.RotateApiKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.RotateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeLeakedKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RevokeLeakedKey',
+            cohortlens_dot_v1_dot_auth__keys__pb2.RevokeLeakedKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.RevokeLeakedKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateServiceAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/CreateServiceAccount',
+            cohortlens_dot_v1_dot_auth__keys__pb2.CreateServiceAccountRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.CreateServiceAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServiceAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListServiceAccounts',
+            cohortlens_dot_v1_dot_auth__keys__pb2.ListServiceAccountsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.ListServiceAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddServiceAccountKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/AddServiceAccountKey',
+            cohortlens_dot_v1_dot_auth__keys__pb2.AddServiceAccountKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.AddServiceAccountKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteServiceAccountKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/DeleteServiceAccountKey',
+            cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteServiceAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/DeleteServiceAccount',
+            cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,8 +11,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Build the tables of credentials of programs and the functions that read them before a tenant is known."""
-    for script in (_API_KEYS, _SERVICE_ACCOUNTS, _LOOKUPS, _UPKEEP):
+    """Build the tables of programs' credentials and the functions that read them without a tenant."""
+    for script in (_API_KEYS, _SERVICE_ACCOUNTS, _ENDS, _LOOKUPS, _UPKEEP):
         run_script(script)
 
 
@@ -63,10 +63,12 @@ CREATE TABLE service_accounts (
   PRIMARY KEY (tenant_id, id)
 );
 COMMENT ON COLUMN service_accounts.san IS
-  'Holds the identifier of the tenant, so no tenant can take a name that another tenant''s certificate bears.';
+  'Holds the identifier of the tenant, so no tenant can take a name of another tenant''s certificate.';
 CREATE INDEX service_accounts_by_id ON service_accounts (id);
-CREATE UNIQUE INDEX service_accounts_one_per_name ON service_accounts (tenant_id, san) WHERE revoked_at IS NULL;
-CREATE INDEX service_accounts_by_name ON service_accounts (san) WHERE san IS NOT NULL AND revoked_at IS NULL;
+CREATE UNIQUE INDEX service_accounts_one_per_name ON service_accounts (tenant_id, san)
+  WHERE revoked_at IS NULL;
+CREATE INDEX service_accounts_by_name ON service_accounts (san)
+  WHERE san IS NOT NULL AND revoked_at IS NULL;
 CREATE INDEX service_accounts_revoked ON service_accounts (revoked_at) WHERE revoked_at IS NOT NULL;
 SELECT app.protect('service_accounts');
 REVOKE DELETE ON service_accounts FROM cl_app;
@@ -99,6 +101,22 @@ REVOKE UPDATE, DELETE ON client_assertions FROM cl_app;
 SELECT app.allow_definer('client_assertions', 'SELECT, DELETE');
 """
 
+# A trigger, so that no statement can end a key without every process hearing of it.
+_ENDS = """
+CREATE FUNCTION app.note_program_ended() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+  INSERT INTO public.access_changes (tenant_id, kind, subject, cause)
+    VALUES (NEW.tenant_id, 'ENDED', NEW.id, 'REVOKED');
+  RETURN NULL;
+END $$;
+SELECT app.define('app.note_program_ended()');
+CREATE TRIGGER api_key_ended AFTER UPDATE OF revoked_at ON api_keys FOR EACH ROW
+  WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION app.note_program_ended();
+CREATE TRIGGER service_account_ended AFTER UPDATE OF revoked_at ON service_accounts FOR EACH ROW
+  WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION app.note_program_ended();
+"""
+
 _LOOKUPS = """
 CREATE FUNCTION app.auth_api_key(p_lookup text)
 RETURNS TABLE (tenant_id uuid, id uuid, secret_sha256 bytea, scopes text[], ip_allowlist text[],
@@ -115,38 +133,19 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
 $$;
 SELECT app.define('app.auth_api_key(text)');
 
-CREATE FUNCTION app.auth_api_key_dead(p_key uuid) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  SELECT NOT EXISTS (SELECT 1 FROM public.api_keys WHERE id = p_key AND revoked_at IS NULL)
-$$;
-SELECT app.define('app.auth_api_key_dead(uuid)');
-
 CREATE FUNCTION app.auth_service_account(p_account uuid, p_names text[])
 RETURNS TABLE (tenant_id uuid, id uuid, scopes text[], audiences text[], tenant_status text, tver integer,
                public_keys jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   SELECT a.tenant_id, a.id, a.scopes, a.audiences, t.status, t.tver,
-         coalesce((SELECT jsonb_object_agg(k.kid, k.public_jwk) FROM public.service_account_keys k
+         coalesce((SELECT jsonb_object_agg(k.kid, k.public_jwk || jsonb_build_object('alg', k.alg))
+                     FROM public.service_account_keys k
                     WHERE k.tenant_id = a.tenant_id AND k.account_id = a.id), '{}')
     FROM public.service_accounts a JOIN public.tenants t ON t.id = a.tenant_id
    WHERE a.revoked_at IS NULL AND (a.id = p_account OR a.san = ANY (p_names))
 $$;
 SELECT app.define('app.auth_service_account(uuid, text[])');
 
-CREATE FUNCTION app.auth_service_account_dead(p_account uuid) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  SELECT NOT EXISTS (SELECT 1 FROM public.service_accounts WHERE id = p_account AND revoked_at IS NULL)
-$$;
-SELECT app.define('app.auth_service_account_dead(uuid)');
-
-CREATE FUNCTION app.auth_programs_revoked_since(p_seconds integer) RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  SELECT id FROM public.api_keys WHERE revoked_at > clock_timestamp() - make_interval(secs => p_seconds)
-  UNION ALL
-  SELECT id FROM public.service_accounts
-   WHERE revoked_at > clock_timestamp() - make_interval(secs => p_seconds)
-$$;
-SELECT app.define('app.auth_programs_revoked_since(integer)');
 """
 
 _UPKEEP = """

@@ -1,0 +1,40 @@
+"""Credentials of programs in one place: what a process needs of API keys and service accounts."""
+
+from __future__ import annotations
+
+from cohortlens.core.db import Database
+from cohortlens.identity import api_key_text
+from cohortlens.identity.api_key_verifier import ApiKeyVerifier
+from cohortlens.identity.api_keys import ApiKeys
+from cohortlens.identity.program_use import ProgramUse
+from cohortlens.identity.revocations import Revocations
+from cohortlens.identity.service_account_verifier import ServiceAccountVerifier
+from cohortlens.identity.service_accounts import ServiceAccounts
+
+
+class Programs:
+    """API keys and service accounts of a process.
+
+    Args:
+        db: Database as the runtime role.
+        revocations: What was revoked, suspended or changed.
+        is_live: Whether keys are for production, and begin with ``cl_live_``; else ``cl_test_``.
+
+    Attributes:
+        keys: Makes and ends API keys.
+        accounts: Makes and ends service accounts.
+        key_verifier: For the doors: ``await key_verifier.verify(key, address)``.
+        account_verifier: Proves service accounts by assertion or certificate.
+    """
+
+    def __init__(self, db: Database, revocations: Revocations, *, is_live: bool) -> None:
+        prefix = api_key_text.LIVE if is_live else api_key_text.TEST
+        self._use = ProgramUse(db)
+        self.keys = ApiKeys(db, revocations, prefix)
+        self.accounts = ServiceAccounts(db, revocations)
+        self.key_verifier = ApiKeyVerifier(db, revocations, self._use, prefix)
+        self.account_verifier = ServiceAccountVerifier(db, revocations, self._use)
+
+    async def close(self) -> None:
+        """Write what is pending."""
+        await self._use.close()
