@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,7 @@ from cohortlens.identity.models import (
     TokenPair,
     TokenRevoked,
 )
+from cohortlens.identity.oauth_models import InvalidScope
 from cohortlens.identity.refresh_tokens import RefreshToken, Verdict, judge, refresh_invalid
 from cohortlens.identity.revocations import Revocations
 from cohortlens.identity.session_rows import NewSession, SessionLookups, Sessions
@@ -34,6 +35,9 @@ SESSION_REVOKED = "session.revoked"
 IDLE_LIFE_S = 14 * 86400
 _DEVICE_CHARACTERS = 100
 _USER_AGENT_CHARACTERS = 256
+Within = Callable[[AsyncConnection, SessionId], Awaitable[None]]
+"""What else happens in the transaction that stores a session."""
+
 _LOG = get_logger(__name__)
 
 
@@ -68,6 +72,7 @@ class SessionKeeper:
         client_id: str = CLIENT_ID,
         scopes: frozenset[str] | None = None,
         ver: int | None = None,
+        within: Within | None = None,
     ) -> TokenPair:
         """Open a session of a user in a tenant; everything that ends in a session comes through here.
 
@@ -82,6 +87,8 @@ class SessionKeeper:
             scopes: What of the role's scopes the client was given; None for all of them.
             ver: Version of the user's rights when the proof was checked: a password that was changed since
                 then opens no session.
+            within: Runs in the transaction that stores the session, behind all else; what it raises opens
+                none. For what must be used up by opening, such as an authorisation code.
 
         Raises:
             NotFound: Not a user of this tenant, or user or tenant is not active.
@@ -106,6 +113,8 @@ class SessionKeeper:
                 refresh_key_enc=self._sealer.seal(session_key, session_id.bytes),
             )
             await Sessions(tx, tenant_id).add(new)
+            if within is not None:
+                await within(tx, session_id)
         access, expires_in = await self._tokens.issue(
             user_id, session_id, membership, 1, amr=new.amr, client_id=client_id, scopes=scopes
         )
@@ -113,7 +122,13 @@ class SessionKeeper:
         return TokenPair(access, expires_in, child.text(), IDLE_LIFE_S, session_id, tenant_id)
 
     async def renew(
-        self, text: str, *, client_id: str = CLIENT_ID, address: str = "", request_id: str = ""
+        self,
+        text: str,
+        *,
+        client_id: str = CLIENT_ID,
+        address: str = "",
+        request_id: str = "",
+        narrowed: frozenset[str] | None = None,
     ) -> TokenPair:
         """Exchange a refresh token for the next pair.
 
@@ -122,8 +137,10 @@ class SessionKeeper:
             client_id: Client that presents it; a token of another client's session is none.
             address: Network address of the caller, for the audit log.
             request_id: Request it happens in.
+            narrowed: Fewer scopes than the client was given, for this access token.
 
         Raises:
+            InvalidScope: More scopes than the client was given.
             TokenInvalid: Not a token of ours, or the user or tenant may not have sessions any more.
             TokenRevoked: The session was ended.
             TokenExpired: Not used for 14 days, or the session is 30 days old.
@@ -139,6 +156,7 @@ class SessionKeeper:
         if not token.is_proven_by(session_key) or state.client_id != client_id:
             raise refresh_invalid()
         _require_live(state)
+        _require_granted(state, narrowed)
         before = state
         who = Actor("user", str(state.user_id), request_id=request_id, address=address)
         outcome = await retried(lambda: self._rotate(token, before, who))
@@ -155,7 +173,7 @@ class SessionKeeper:
             state.refresh_counter,
             amr=state.amr,
             client_id=state.client_id,
-            scopes=state.scopes,
+            scopes=state.scopes if narrowed is None else narrowed,
         )
         child = RefreshToken.make(token.session_id, state.refresh_counter, session_key)
         left_s = max(int(state.expires_in_s), 0)
@@ -195,6 +213,20 @@ class SessionKeeper:
                 return False
         await self._revocations.publish()
         return True
+
+    async def state_of(self, text: str) -> SessionState | None:
+        """The session of a refresh token that could be exchanged now; None for any other text."""
+        try:
+            token = RefreshToken.parse(text)
+        except CohortLensError:
+            return None
+        async with self._db.transaction() as tx:
+            state = await SessionLookups(tx).state(token.session_id)
+        if state is None or state.refresh_counter != token.counter:
+            return None
+        is_live = state.usable and not state.revoked and state.expires_in_s > 0
+        is_proven = token.is_proven_by(self._sealer.open(state.refresh_key_enc, token.session_id.bytes))
+        return state if is_live and is_proven else None
 
     async def revoke_token(self, text: str, *, client_id: str = CLIENT_ID) -> None:
         """End the session of a refresh token, whichever of its tokens it is; anything else does nothing.
@@ -243,6 +275,11 @@ class SessionKeeper:
         if email is not None:
             await MailQueue(tx, self._mail_sealer).put(email, REFRESH_REUSED, {})
         await _audit(tx, who, "auth.refresh.reuse", token, "DENIED")
+
+
+def _require_granted(state: SessionState, narrowed: frozenset[str] | None) -> None:
+    if narrowed is not None and state.scopes is not None and not narrowed <= state.scopes:
+        raise InvalidScope("scope: one was not granted to the client; it may ask for fewer, never for more")
 
 
 def _require_live(state: SessionState) -> None:

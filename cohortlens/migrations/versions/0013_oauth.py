@@ -97,8 +97,8 @@ RETURNS TABLE (tenant_id uuid, id uuid, display_name text, authentication text, 
                old_secret_sha256 bytea, secret_created_at timestamptz, created_at timestamptz,
                tenant_name text, tver integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  SELECT c.tenant_id, c.id, c.display_name, c.authentication, c.grants, c.redirect_uris, c.scopes, c.any_tenant,
-         c.jwks, c.secret_sha256,
+  SELECT c.tenant_id, c.id, c.display_name, c.authentication, c.grants, c.redirect_uris, c.scopes,
+         c.any_tenant, c.jwks, c.secret_sha256,
          CASE WHEN c.old_secret_until > clock_timestamp() THEN c.old_secret_sha256 END,
          c.secret_created_at, c.created_at, t.display_name, t.tver
     FROM public.oauth_clients c JOIN public.tenants t ON t.id = c.tenant_id
