@@ -185,6 +185,8 @@ class MethodTable:
             faults.append(f"{where} has no policy that states its access")
         elif declared.rate_class == common_pb2.RATE_CLASS_UNSPECIFIED:
             faults.append(f"{where} has no policy that states its rate class")
+        elif fault := _contradiction(declared):
+            faults.append(f"{where} {fault}")
         else:
             policy = Policy(
                 public=declared.access == common_pb2.ACCESS_PUBLIC,
@@ -198,6 +200,18 @@ class MethodTable:
             )
             info = _method_info(descriptor, policy)
             self.methods[info.full_name] = info
+
+
+def _contradiction(declared: Any) -> str:
+    """What of a policy could never hold; empty when it can."""
+    platform = [scope for scope in declared.scopes if scope.startswith("platform.")]
+    if declared.access == common_pb2.ACCESS_PUBLIC and declared.scopes:
+        return "is public and names a scope, which would never be asked for"
+    if declared.access == common_pb2.ACCESS_PLATFORM and not platform:
+        return "is for the staff of the platform and names no scope platform.*"
+    if declared.access != common_pb2.ACCESS_PLATFORM and platform:
+        return f"names the scope {platform[0]}, which only the staff of the platform has"
+    return ""
 
 
 def _method_info(descriptor: MethodDescriptor, policy: Policy) -> MethodInfo:

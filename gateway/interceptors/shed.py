@@ -94,7 +94,7 @@ class Load:
 class ShedStep:
     """Counts calls and refuses by class: bulk from the limit on, inference from 1.5 times it, reads from 2.
 
-    Health, sign-in, refreshing a token and writes are never refused.
+    Health, sign-in, refreshing a token, writes and what its policy spares (``never_shed``) are never refused.
 
     Args:
         load: How busy the process is.
@@ -113,8 +113,9 @@ class ShedStep:
         if not load.is_watched:
             load.watch()
         if load.is_late or load.calls >= load.calls_max:
-            rate_class = method.policy.rate_class
-            if load.pressure >= _SHED_FROM.get(rate_class, math.inf):
+            policy = method.policy
+            rate_class = policy.rate_class
+            if load.pressure >= _SHED_FROM.get(rate_class, math.inf) and not policy.never_shed:
                 raise _shed(rate_class)
         if method.client_streaming or method.server_streaming:
             # A stream may stay open for an hour and cost nothing; what it does shows in the lateness.

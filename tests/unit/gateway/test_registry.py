@@ -5,7 +5,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from cohortlens.v1 import analytics_pb2, auth_pb2, common_pb2, customers_pb2, models_pb2
-from gateway.registry import MethodTable, MethodTableInvalid, RateClass
+from gateway.registry import MethodTable, MethodTableInvalid, Policy, RateClass
 
 PUBLIC_API = [one.DESCRIPTOR for one in (analytics_pb2, auth_pb2, customers_pb2, models_pb2)]
 
@@ -59,6 +59,59 @@ def test_an_rpc_without_policy_or_route_refuses_the_start_and_names_each():
         "tests/bare.proto: tests.bare.Things.Nothing has no google.api.http rule",
         "tests/bare.proto: tests.bare.Things.Nothing has no policy that states its access",
     ]
+
+
+@pytest.mark.parametrize(
+    ("access", "scopes", "words"),
+    [
+        (common_pb2.ACCESS_PUBLIC, ["customers.read"], "is public and names a scope"),
+        (common_pb2.ACCESS_PLATFORM, [], "names no scope platform"),
+        (common_pb2.ACCESS_PLATFORM, ["users.read"], "names no scope platform"),
+        (common_pb2.ACCESS_TOKEN, ["platform.keys"], "only the staff of the platform has"),
+    ],
+)
+def test_a_policy_that_contradicts_itself_refuses_the_start(access, scopes, words):
+    name = f"odd{access}{len(scopes)}{'x'.join(scopes).replace('.', '')}"
+    file = file_of(name, ("Odd", access, common_pb2.RATE_CLASS_READ, True))
+    proto = descriptor_pb2.FileDescriptorProto()
+    file.CopyToProto(proto)
+    proto.name, proto.package = f"tests/{name}_2.proto", f"tests.{name}_2"
+    proto.service[0].method[0].options.Extensions[common_pb2.policy].scopes.extend(scopes)
+    method = proto.service[0].method[0]
+    method.input_type = method.output_type = f".tests.{name}_2.Empty"
+    with pytest.raises(MethodTableInvalid, match=words):
+        MethodTable().add_public_api([descriptor_pool.Default().AddSerializedFile(proto.SerializeToString())])
+
+
+def test_every_option_of_a_policy_reaches_the_chain():
+    file = file_of("full", ("All", common_pb2.ACCESS_PLATFORM, common_pb2.RATE_CLASS_PLATFORM, True))
+    proto = descriptor_pb2.FileDescriptorProto()
+    file.CopyToProto(proto)
+    proto.name, proto.package = "tests/full_2.proto", "tests.full_2"
+    method = proto.service[0].method[0]
+    method.input_type = method.output_type = ".tests.full_2.Empty"
+    declared = method.options.Extensions[common_pb2.policy]
+    declared.scopes.append("platform.keys")
+    declared.feature, declared.audit_action, declared.never_shed = "drift", "platform.keys.read", True
+    declared.errors.append("KEY_TOO_YOUNG")
+    table = MethodTable()
+    table.add_public_api([descriptor_pool.Default().AddSerializedFile(proto.SerializeToString())])
+    (policy,) = (one.policy for one in table)
+    assert policy == Policy(
+        public=False,
+        rate_class=RateClass.PLATFORM,
+        scopes=("platform.keys",),
+        feature="drift",
+        errors=("KEY_TOO_YOUNG",),
+        platform=True,
+        audit_action="platform.keys.read",
+        never_shed=True,
+    )
+
+
+def test_every_rate_class_of_the_protos_is_known_here():
+    numbers = {value.number for value in common_pb2.RateClass.DESCRIPTOR.values} - {0}
+    assert numbers == {int(one) for one in RateClass}
 
 
 def test_deadlines_follow_the_class_and_the_shape_of_the_call():

@@ -11,8 +11,8 @@ from gateway.registry import MethodTable, Policy, RateClass
 from tests.fakes.echo import FILE, EchoServicer, steps
 
 
-def loaded_chain(rate_class, load, servicer=None):
-    policy = Policy(public=True, rate_class=rate_class)
+def loaded_chain(rate_class, load, servicer=None, **options):
+    policy = Policy(public=True, rate_class=rate_class, **options)
     table = MethodTable()
     service = FILE.services_by_name["Echo"]
     table.add_service(service, {method.name: policy for method in service.methods})
@@ -49,6 +49,13 @@ async def test_bulk_goes_first_then_inference_then_reads_and_nothing_else(calls,
     load.calls = calls
     found = {one for one in RateClass if await answer(loaded_chain(one, load)) is not None}
     assert found == refused
+
+
+async def test_what_its_policy_spares_is_answered_under_any_load():
+    load = Load(calls_max=100)
+    load.calls = 10_000
+    for one in (RateClass.BULK, RateClass.INFERENCE, RateClass.READ):
+        assert await answer(loaded_chain(one, load, never_shed=True)) is None
 
 
 async def test_a_refusal_says_overloaded_and_when_to_come_again():
