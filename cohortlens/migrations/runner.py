@@ -22,19 +22,20 @@ ResultT = TypeVar("ResultT")
 _LOCK = 0x434C4D49  # one migration at a time in a database
 
 
-def upgrade(admin_url: str) -> None:
+def upgrade(admin_url: str, revision: str = "head") -> None:
     """Run every revision the database lacks, in one transaction; concurrent runs wait for one another.
 
     Blocks; may be called with or without a running event loop.
 
     Args:
         admin_url: Address of the database as the owner role ``cl_owner``.
+        revision: The last one to run; the newest when omitted.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The roles are missing or PostgreSQL refused a statement.
         OSError: PostgreSQL cannot be reached.
     """
-    _apart(lambda: _connected(admin_url, _upgrade))
+    _apart(lambda: _connected(admin_url, lambda it: _upgrade(it, revision)))
 
 
 def current(url: str) -> str | None:
@@ -56,11 +57,11 @@ def _config() -> Config:
     return config
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 async def _connected(url: str, work: Callable[[Connection], ResultT]) -> ResultT:

@@ -52,7 +52,7 @@ async def test_an_import_that_keeps_failing_tells_its_tenant(services, tenants, 
     import_id = await upload(HEADER + b"a,2024-01-01,1\n")
 
     payload = {"import_id": str(import_id)}
-    event = Event(tenants[0].tenant_id, EventId(uuid7()), "import.requested", "imports", payload, 5, "runner")
+    event = Event(tenants[0].tenant_id, EventId(uuid7()), "import.requested", "imports", payload, 5, "runner", 1)
     await import_died(services, event)
     done = await services.customers.get_import(tenants[0].context(), import_id)
     assert (done.state, done.error_reason) == ("FAILED", "INTERNAL")

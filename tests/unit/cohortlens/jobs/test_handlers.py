@@ -37,7 +37,7 @@ async def test_an_import_event_runs_the_import_of_its_tenant():
         customers = Customers()
 
     event = Event(
-        tenant, EventId(uuid7()), IMPORT_REQUESTED, "imports", {"import_id": str(import_id)}, 1, "w"
+        tenant, EventId(uuid7()), IMPORT_REQUESTED, "imports", {"import_id": str(import_id)}, 1, "w", 1
     )
     await HANDLERS[IMPORT_REQUESTED].run(Services(), event)
     assert calls == [(tenant, import_id)]
