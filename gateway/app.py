@@ -28,7 +28,7 @@ from gateway.config import GatewayConfig
 from gateway.fleet.link import Link
 from gateway.fleet.membership import Membership
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
-from gateway.interceptors.authn import Authenticate, AuthnStep
+from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable, Step
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.fairness import ShareLimits
@@ -82,7 +82,7 @@ Compose = Callable[[CoreConfig, GatewayConfig], Awaitable[Parts]]
 def make_chain(
     table: MethodTable,
     servicers: Mapping[str, Any],
-    authenticate: Authenticate,
+    authenticate: Authenticators | Authenticate,
     board: HealthBoard,
     config: GatewayConfig | None = None,
 ) -> Chain:
@@ -91,7 +91,7 @@ def make_chain(
     Args:
         table: Methods of the public API; health and reflection are in it if they are to be served.
         servicers: Servicer of each public service by full name.
-        authenticate: Verifies an access token.
+        authenticate: Verifies credentials; a function alone verifies access tokens.
         board: What health answers.
         config: How much the process takes on; the defaults when None.
     """
@@ -142,6 +142,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.auth_keys import AuthKeysServicer
+    from gateway.servicers.auth_login import LoginServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
@@ -156,6 +157,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         _ANALYTICS: AnalyticsServicer(services),
         "cohortlens.v1.AuthService": joined(
             AuthServicer(services.identity.core),
+            LoginServicer(services.identity.people),
             AuthKeysServicer(
                 services.identity.programs.keys, services.identity.programs.accounts, services.page_tokens
             ),
@@ -170,7 +172,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board,
         ),
     }
-    chain = make_chain(table, servicers, services.verifier.verify, board, config)
+    chain = make_chain(table, servicers, _authenticators(services), board, config)
 
     async def check() -> None:
         replicas = await services.inference.live_replicas()
@@ -181,6 +183,13 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
 
     http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining)
     return Parts(chain, http_app, board, check, services.close)
+
+
+def _authenticators(services: Services) -> Authenticators:
+    programs = services.identity.programs
+    return Authenticators(
+        services.verifier.verify, programs.key_verifier.verify, programs.account_verifier.principal
+    )
 
 
 def _import_slices() -> None:

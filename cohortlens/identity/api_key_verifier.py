@@ -63,12 +63,13 @@ class ApiKeyVerifier:
         self._rows: OrderedDict[str, _Held] = OrderedDict()
         self._reading: dict[str, asyncio.Task[_Held]] = {}
 
-    async def verify(self, text: str, address: str) -> Principal:
+    async def verify(self, text: str, address: str, *, strict: bool = False) -> Principal:
         """The principal of a key.
 
         Args:
             text: The whole key.
             address: Network address of the caller.
+            strict: The call changes something: never answer from what may be over 2 s old.
 
         Raises:
             ApiKeyInvalid: It may not be used, whatever the reason.
@@ -78,8 +79,10 @@ class ApiKeyVerifier:
         held = self._proven.get(text)
         if held is None or held.until <= at:
             held = await self._prove(text, address)
-        if at >= self._revocations.fresh_until or held.edition != self._revocations.edition:
-            held = await self._current(text, held, address)
+        revocations = self._revocations
+        revocations.in_use = True
+        if at >= revocations.fresh_until or held.edition != revocations.edition:
+            held = await self._current(text, held, address, strict=strict)
         state, principal = held.state, held.principal
         if state is None or principal is None:
             raise invalid()
@@ -105,9 +108,9 @@ class ApiKeyVerifier:
         _keep(self._proven, text, held)
         return held
 
-    async def _current(self, text: str, held: _Held, address: str) -> _Held:
+    async def _current(self, text: str, held: _Held, address: str, *, strict: bool) -> _Held:
         """The row once what changed meanwhile is known; read again when it may be touched by that."""
-        await self._revocations.refreshed(time.monotonic())
+        await self._revocations.refreshed(time.monotonic(), strict=strict)
         edition = self._revocations.edition
         if held.state is not None and held.edition != edition:
             try:
@@ -117,7 +120,9 @@ class ApiKeyVerifier:
                 self._proven.pop(text, None)
                 self._rows.pop(text[8:20], None)
                 held = await self._prove(text, address)
-        if held.state is not None and await self._revocations.is_key_revoked(held.state.key_id):
+        if held.state is not None and await self._revocations.is_key_revoked(
+            held.state.key_id, strict=strict
+        ):
             raise self._refused(held.state, "REVOKED", address)
         held.edition = edition
         return held

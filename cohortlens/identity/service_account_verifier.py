@@ -15,7 +15,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import Unauthenticated
 from cohortlens.core.ids import SessionId, TenantId
 from cohortlens.identity import client_assertions
-from cohortlens.identity.certificates import Certificate
+from cohortlens.identity.certificates import certificate
 from cohortlens.identity.client_assertions import Assertion
 from cohortlens.identity.program_use import ProgramUse, Refusal
 from cohortlens.identity.revocations import Revocations
@@ -114,12 +114,13 @@ class ServiceAccountVerifier:
         self._use.note(state.account_id, time.monotonic())
         return _account(state)
 
-    async def principal(self, shown: Certificate, address: str) -> Principal:
-        """Whoever calls over a connection with a proven client certificate.
+    async def principal(self, pem: str, address: str) -> Principal:
+        """Whoever calls over a connection with a client certificate that the TLS stack has proven.
 
         Raises:
             ClientInvalid: The certificate has ended meanwhile, or names no account, or more than one.
         """
+        shown = certificate(pem)
         if shown.ends <= self._clock():
             raise client_assertions.invalid()
         state = await self._named(shown.names, address)

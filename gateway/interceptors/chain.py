@@ -64,6 +64,7 @@ class Call:
         trace_id: W3C trace id, 32 hex digits.
         started: Monotonic time of arrival.
         deadline: Monotonic time by which the answer must be out.
+        certificate: The client certificate that the connection proved, PEM; None on the public ports.
         principal: The caller, once ``authn`` has run; None for public methods.
         response_headers: Headers (initial metadata) of the answer, in order; sent with the first byte.
         response_trailers: Trailing metadata of the answer, in order.
@@ -85,6 +86,7 @@ class Call:
     send: Send | None = None
     request_id = ""
     trace_id = ""
+    certificate: str | None = None
     principal: Principal | None = None
     code = Code.OK
     failure: CallFailed | None = None

@@ -196,7 +196,7 @@ class EchoServicer:
             raise
 
 
-async def authenticate(token):
+async def authenticate(token, *, strict=False):
     """A verifier that knows one token."""
     if token != TOKEN:
         raise Unauthenticated("the access token does not hold", reason="TOKEN_INVALID")

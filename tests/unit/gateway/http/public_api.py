@@ -18,7 +18,7 @@ PRINCIPAL = Principal(UUID(int=1), UUID(int=2), UUID(int=3), "owner", SCOPES)
 FILES = [module.DESCRIPTOR for module in (analytics_pb2, auth_pb2, customers_pb2, models_pb2)]
 
 
-async def authenticate(token):
+async def authenticate(token, *, strict=False):
     if token != "good":
         raise Unauthenticated("the access token is not valid")
     return PRINCIPAL
