@@ -34,7 +34,9 @@ from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
+from cohortlens.identity.attempts import LoginLimits
 from cohortlens.identity.mails import add_mails
+from cohortlens.identity.people import People
 from cohortlens.identity.programs import Programs
 from cohortlens.identity.service import IdentityService
 from cohortlens.identity.token_check import AccessTokenVerifier
@@ -65,6 +67,7 @@ class Identity:
 
     core: IdentityService
     programs: Programs
+    people: People
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ class Services:
                 kek=keyring,
                 issuer=config.issuer,
                 access_token_ttl_s=int(config.access_token_ttl),
+                limits=_login_limits(config),
+                pepper=config.password_pepper.reveal(),
             )
             opened.push_async_callback(identity.close)
             programs = Programs(db, identity.revocations, is_live=config.environment == "production")
@@ -157,7 +162,7 @@ class Services:
                 config=config,
                 db=db,
                 redis=redis,
-                identity=Identity(identity, programs),
+                identity=Identity(identity, programs, People(db, keyring, tenant_keys, identity)),
                 verifier=identity.verifier,
                 customers=customers,
                 features=features,
@@ -176,6 +181,17 @@ class Services:
     async def close(self) -> None:
         """Close every connection, in the reverse order of opening."""
         await self._closing.aclose()
+
+
+def _login_limits(config: CoreConfig) -> LoginLimits:
+    return LoginLimits(
+        at_once=config.login_at_once,
+        wait_s=float(config.login_wait),
+        max_wait_s=float(config.login_wait_max),
+        per_address=config.login_per_address,
+        per_email=config.login_per_email,
+        mails=config.login_mails,
+    )
 
 
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:

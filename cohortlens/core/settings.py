@@ -93,6 +93,27 @@ class CoreConfig(SharedConfig):
     )
     issuer: str = setting("ISSUER", "https://cohortlens.local", "issuer of access tokens")
     access_token_ttl: Duration = setting("ACCESS_TOKEN_TTL", Duration(600), "life of an access token")
+    password_pepper: Secret = setting(
+        "PASSWORD_PEPPER",
+        Secret(""),
+        "secret of 32 characters or more that goes into password hashes; losing it loses every password",
+    )
+    login_at_once: int = setting(
+        "LOGIN_AT_ONCE", 5, "log-in attempts on one e-mail address from one network address before waiting"
+    )
+    login_wait: Duration = setting(
+        "LOGIN_WAIT", Duration(12), "first wait after them; each further attempt doubles it"
+    )
+    login_wait_max: Duration = setting("LOGIN_WAIT_MAX", Duration(900), "longest wait")
+    login_per_address: int = setting(
+        "LOGIN_PER_ADDRESS", 30, "attempts of one network address in a minute, over all e-mail addresses"
+    )
+    login_per_email: int = setting(
+        "LOGIN_PER_EMAIL", 50, "attempts on one e-mail address in an hour before a mailed code is asked for"
+    )
+    login_mails: int = setting(
+        "LOGIN_MAILS", 10, "mails to one e-mail address in an hour that registering and resetting send"
+    )
     smtp_url: Url = setting(
         "SMTP_URL",
         Url(""),

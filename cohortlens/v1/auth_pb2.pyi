@@ -1,6 +1,7 @@
 import datetime
 
 from cohortlens.v1 import auth_keys_pb2 as _auth_keys_pb2
+from cohortlens.v1 import auth_login_pb2 as _auth_login_pb2
 from cohortlens.v1 import common_pb2 as _common_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -29,16 +30,20 @@ class RegisterTenantResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("email", "password", "tenant", "device_name")
+    __slots__ = ("email", "password", "tenant", "device_name", "totp", "mfa_token")
     EMAIL_FIELD_NUMBER: _ClassVar[int]
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DEVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    TOTP_FIELD_NUMBER: _ClassVar[int]
+    MFA_TOKEN_FIELD_NUMBER: _ClassVar[int]
     email: str
     password: str
     tenant: str
     device_name: str
-    def __init__(self, email: _Optional[str] = ..., password: _Optional[str] = ..., tenant: _Optional[str] = ..., device_name: _Optional[str] = ...) -> None: ...
+    totp: str
+    mfa_token: str
+    def __init__(self, email: _Optional[str] = ..., password: _Optional[str] = ..., tenant: _Optional[str] = ..., device_name: _Optional[str] = ..., totp: _Optional[str] = ..., mfa_token: _Optional[str] = ...) -> None: ...
 
 class TokenPair(_message.Message):
     __slots__ = ("access_token", "expires_in", "refresh_token", "refresh_expires_in", "session")
@@ -55,12 +60,24 @@ class TokenPair(_message.Message):
     def __init__(self, access_token: _Optional[str] = ..., expires_in: _Optional[int] = ..., refresh_token: _Optional[str] = ..., refresh_expires_in: _Optional[int] = ..., session: _Optional[str] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
-    __slots__ = ("tokens", "tenant")
+    __slots__ = ("tokens", "tenant", "tenants")
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
     tokens: TokenPair
     tenant: str
-    def __init__(self, tokens: _Optional[_Union[TokenPair, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
+    tenants: _containers.RepeatedCompositeFieldContainer[_auth_login_pb2.TenantChoice]
+    def __init__(self, tokens: _Optional[_Union[TokenPair, _Mapping]] = ..., tenant: _Optional[str] = ..., tenants: _Optional[_Iterable[_Union[_auth_login_pb2.TenantChoice, _Mapping]]] = ...) -> None: ...
+
+class VerifyEmailResponse(_message.Message):
+    __slots__ = ("tokens", "tenant", "tenants")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    tokens: TokenPair
+    tenant: str
+    tenants: _containers.RepeatedCompositeFieldContainer[_auth_login_pb2.TenantChoice]
+    def __init__(self, tokens: _Optional[_Union[TokenPair, _Mapping]] = ..., tenant: _Optional[str] = ..., tenants: _Optional[_Iterable[_Union[_auth_login_pb2.TenantChoice, _Mapping]]] = ...) -> None: ...
 
 class RefreshSessionRequest(_message.Message):
     __slots__ = ("refresh_token",)

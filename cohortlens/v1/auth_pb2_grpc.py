@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cohortlens.v1 import auth_keys_pb2 as cohortlens_dot_v1_dot_auth__keys__pb2
+from cohortlens.v1 import auth_login_pb2 as cohortlens_dot_v1_dot_auth__login__pb2
 from cohortlens.v1 import auth_pb2 as cohortlens_dot_v1_dot_auth__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -40,6 +41,41 @@ class AuthServiceStub:
                 '/cohortlens.v1.AuthService/RegisterTenant',
                 request_serializer=cohortlens_dot_v1_dot_auth__pb2.RegisterTenantRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_auth__pb2.RegisterTenantResponse.FromString,
+                _registered_method=True)
+        self.VerifyEmail = channel.unary_unary(
+                '/cohortlens.v1.AuthService/VerifyEmail',
+                request_serializer=cohortlens_dot_v1_dot_auth__login__pb2.VerifyEmailRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__pb2.VerifyEmailResponse.FromString,
+                _registered_method=True)
+        self.RequestPasswordReset = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RequestPasswordReset',
+                request_serializer=cohortlens_dot_v1_dot_auth__login__pb2.RequestPasswordResetRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.RequestPasswordResetResponse.FromString,
+                _registered_method=True)
+        self.ResetPassword = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ResetPassword',
+                request_serializer=cohortlens_dot_v1_dot_auth__login__pb2.ResetPasswordRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.ResetPasswordResponse.FromString,
+                _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ChangePassword',
+                request_serializer=cohortlens_dot_v1_dot_auth__login__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.ChangePasswordResponse.FromString,
+                _registered_method=True)
+        self.BeginTotp = channel.unary_unary(
+                '/cohortlens.v1.AuthService/BeginTotp',
+                request_serializer=cohortlens_dot_v1_dot_auth__login__pb2.BeginTotpRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.BeginTotpResponse.FromString,
+                _registered_method=True)
+        self.ConfirmTotp = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ConfirmTotp',
+                request_serializer=cohortlens_dot_v1_dot_auth__login__pb2.ConfirmTotpRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.ConfirmTotpResponse.FromString,
+                _registered_method=True)
+        self.DisableTotp = channel.unary_unary(
+                '/cohortlens.v1.AuthService/DisableTotp',
+                request_serializer=cohortlens_dot_v1_dot_auth__login__pb2.DisableTotpRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.DisableTotpResponse.FromString,
                 _registered_method=True)
         self.CreateSession = channel.unary_unary(
                 '/cohortlens.v1.AuthService/CreateSession',
@@ -123,14 +159,63 @@ class AuthServiceServicer:
     """
 
     def RegisterTenant(self, request, context):
-        """Registers a tenant with its owner. Answers the same whether or not the address already has an account.
+        """Mails a link that makes a tenant with its owner, or says that there is an account. The answer is the same whether or not the address has one; registering again sends a new link.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyEmail(self, request, context):
+        """Makes the tenant of a mailed link with its owner, and opens the first session. The link works once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestPasswordReset(self, request, context):
+        """Mails a link to choose a new password, or says that there is no account. The answer is the same for every address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPassword(self, request, context):
+        """Chooses a new password by a mailed link and ends every session of the user. The link works once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Chooses a new password by the old one and ends every other session of the user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginTotp(self, request, context):
+        """Makes the secret of an authenticator app; nothing changes until ConfirmTotp.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmTotp(self, request, context):
+        """Asks for the authenticator app at every log-in from now on, and answers the recovery codes this once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableTotp(self, request, context):
+        """Asks for the authenticator app no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateSession(self, request, context):
-        """Logs in with e-mail address and password and opens a session.
+        """Logs in with e-mail address and password and opens a session. MFA_REQUIRED asks for a second call with its mfa_token and a code.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,6 +327,41 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     request_deserializer=cohortlens_dot_v1_dot_auth__pb2.RegisterTenantRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_auth__pb2.RegisterTenantResponse.SerializeToString,
             ),
+            'VerifyEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyEmail,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.VerifyEmailRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__pb2.VerifyEmailResponse.SerializeToString,
+            ),
+            'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestPasswordReset,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.RequestPasswordResetRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__login__pb2.RequestPasswordResetResponse.SerializeToString,
+            ),
+            'ResetPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPassword,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.ResetPasswordRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__login__pb2.ResetPasswordResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__login__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'BeginTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginTotp,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.BeginTotpRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__login__pb2.BeginTotpResponse.SerializeToString,
+            ),
+            'ConfirmTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmTotp,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.ConfirmTotpRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__login__pb2.ConfirmTotpResponse.SerializeToString,
+            ),
+            'DisableTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableTotp,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__login__pb2.DisableTotpRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__login__pb2.DisableTotpResponse.SerializeToString,
+            ),
             'CreateSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSession,
                     request_deserializer=cohortlens_dot_v1_dot_auth__pb2.CreateSessionRequest.FromString,
@@ -346,6 +466,195 @@ class AuthService:
             '/cohortlens.v1.AuthService/RegisterTenant',
             cohortlens_dot_v1_dot_auth__pb2.RegisterTenantRequest.SerializeToString,
             cohortlens_dot_v1_dot_auth__pb2.RegisterTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/VerifyEmail',
+            cohortlens_dot_v1_dot_auth__login__pb2.VerifyEmailRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__pb2.VerifyEmailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RequestPasswordReset',
+            cohortlens_dot_v1_dot_auth__login__pb2.RequestPasswordResetRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__login__pb2.RequestPasswordResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ResetPassword',
+            cohortlens_dot_v1_dot_auth__login__pb2.ResetPasswordRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__login__pb2.ResetPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ChangePassword',
+            cohortlens_dot_v1_dot_auth__login__pb2.ChangePasswordRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__login__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/BeginTotp',
+            cohortlens_dot_v1_dot_auth__login__pb2.BeginTotpRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__login__pb2.BeginTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ConfirmTotp',
+            cohortlens_dot_v1_dot_auth__login__pb2.ConfirmTotpRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__login__pb2.ConfirmTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/DisableTotp',
+            cohortlens_dot_v1_dot_auth__login__pb2.DisableTotpRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__login__pb2.DisableTotpResponse.FromString,
             options,
             channel_credentials,
             insecure,

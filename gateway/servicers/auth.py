@@ -1,18 +1,18 @@
-"""AuthService: messages to values of identity and back."""
+"""AuthService, sessions and keys: messages to values of identity and back."""
 
 # ruff: noqa: ARG002 - the methods of a servicer are named like its RPCs and take the same arguments
 
 from __future__ import annotations
 
 from cohortlens.identity.jws import encode
-from cohortlens.identity.models import TokenPair
 from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_pb2 as pb
 from gateway.interceptors.chain import Call
+from gateway.servicers.auth_login import never_stored, token_pair
 
 
 class AuthServicer:
-    """One method per RPC of ``cohortlens.v1.AuthService``.
+    """RPCs of sessions that are open.
 
     Args:
         identity: The use cases.
@@ -21,37 +21,13 @@ class AuthServicer:
     def __init__(self, identity: IdentityService) -> None:
         self._identity = identity
 
-    async def RegisterTenant(
-        self, request: pb.RegisterTenantRequest, call: Call
-    ) -> pb.RegisterTenantResponse:
-        """Register a tenant with its owner; the answer never tells whether the address was known."""
-        await self._identity.register_tenant(
-            display_name=request.display_name,
-            email=request.email,
-            password=request.password,
-            accept_terms_version=request.accept_terms_version,
-        )
-        return pb.RegisterTenantResponse()
-
-    async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.CreateSessionResponse:
-        """Log in."""
-        pair = await self._identity.create_session(
-            email=request.email,
-            password=request.password,
-            tenant=request.tenant,
-            device_name=request.device_name,
-            address=call.peer,
-        )
-        _never_stored(call)
-        return pb.CreateSessionResponse(tokens=_tokens(pair), tenant=str(pair.tenant_id))
-
     async def RefreshSession(
         self, request: pb.RefreshSessionRequest, call: Call
     ) -> pb.RefreshSessionResponse:
         """Exchange a refresh token for the next pair."""
         pair = await self._identity.refresh_session(request.refresh_token)
-        _never_stored(call)
-        return pb.RefreshSessionResponse(tokens=_tokens(pair), replayed=pair.replayed)
+        never_stored(call)
+        return pb.RefreshSessionResponse(tokens=token_pair(pair), replayed=pair.replayed)
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
         """End a session of the caller."""
@@ -82,17 +58,3 @@ class AuthServicer:
                 for key in keys
             ]
         )
-
-
-def _tokens(pair: TokenPair) -> pb.TokenPair:
-    return pb.TokenPair(
-        access_token=pair.access_token,
-        expires_in=pair.expires_in_s,
-        refresh_token=pair.refresh_token,
-        refresh_expires_in=pair.refresh_expires_in_s,
-        session=str(pair.session_id),
-    )
-
-
-def _never_stored(call: Call) -> None:
-    call.response_headers.append(("cache-control", "no-store"))
