@@ -18,7 +18,6 @@ from cohortlens.core.db import Database
 from cohortlens.core.resealing import Resealer
 from cohortlens.core.sealing import Keyring
 from cohortlens.embedded import secrets, stack
-from cohortlens.embedded.postgres import database_urls
 from cohortlens.embedded.settings import StackConfig
 from cohortlens.jobs.resealing import resealer
 
@@ -36,7 +35,7 @@ def keys() -> None:
 @guarded("keys status")
 def status(out: Output) -> None:
     """Count the sealed values by key; exit code 8 unless all are under the current one."""
-    keyring = _keyring(local.config())
+    keyring = local.keyring(local.config())
     counts = _with_resealer(keyring, lambda one: one.counts())
     out.result(_data(keyring, counts), _text(keyring, counts))
     if _elsewhere(keyring, counts):
@@ -51,7 +50,7 @@ def rotate(out: Output) -> None:
     Traffic may go on. It can be stopped at any time and started again. Every process must have been started
     with the current key first: docs/guides/operating.md, section Keys.
     """
-    keyring = _keyring(local.config())
+    keyring = local.keyring(local.config())
     done = _with_resealer(keyring, _reseal)
     data = _data(keyring, done.counts) | {"moved": done.moved, "broken": done.broken}
     out.result(data, f"{done.moved} values moved\n{_text(keyring, done.counts)}")
@@ -80,7 +79,7 @@ def new(out: Output) -> None:
 def forget(out: Output) -> None:
     """Delete the embedded stack's previous keys, once nothing is sealed under them."""
     config = _own_keys(local.config())
-    keyring = _keyring(config)
+    keyring = local.keyring(config)
     counts = _with_resealer(keyring, lambda one: one.counts())
     if left := _elsewhere(keyring, counts):
         raise Fault(
@@ -111,33 +110,13 @@ def _with_resealer(keyring: Keyring, act: Callable[[Resealer], Awaitable[ResultT
     config = local.config()
 
     async def run() -> ResultT:
-        db = Database(_runtime_url(config), 2, pooled=config.database_pooled)
+        db = Database(local.runtime_url(config), 2, pooled=config.database_pooled)
         try:
             return await act(resealer(db, keyring))
         finally:
             await db.close()
 
     return asyncio.run(run())
-
-
-def _keyring(config: StackConfig) -> Keyring:
-    if config.kek:
-        return _parsed(config.kek.reveal(), config.kek_previous.reveal())
-    if not secrets.exists(config.folder):
-        raise Fault(
-            "KEY_MISSING",
-            f"no key: COHORTLENS_KEK is not set and {config.folder} has no secrets",
-            "set COHORTLENS_KEK, or cohortlens up",
-        )
-    stored = secrets.load_or_create(config.folder)
-    return _parsed(stored.kek.reveal(), stored.kek_previous.reveal())
-
-
-def _parsed(current: str, previous: str) -> Keyring:
-    try:
-        return Keyring.parse(current, previous)
-    except ValueError as fault:
-        raise Fault("SETTING_INVALID", str(fault), "cohortlens doctor", "INVALID_ARGUMENT") from None
 
 
 def _own_keys(config: StackConfig) -> StackConfig:
@@ -148,19 +127,6 @@ def _own_keys(config: StackConfig) -> StackConfig:
             "docs/guides/operating.md, section Keys",
         )
     return config
-
-
-def _runtime_url(config: StackConfig) -> str:
-    if config.database_url:
-        return config.database_url
-    port = stack.status(config).ports.get("postgres")
-    if not port or not secrets.exists(config.folder):
-        raise Fault(
-            "DATABASE_UNREACHABLE",
-            "no database: nothing runs here and COHORTLENS_DATABASE_URL is not set",
-            "cohortlens up, or set COHORTLENS_DATABASE_URL",
-        )
-    return database_urls(secrets.load_or_create(config.folder), port).runtime
 
 
 def _elsewhere(keyring: Keyring, counts: _Counts) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohortlens.embedded import stack
+from cohortlens.cli.output import Fault
+from cohortlens.core.sealing import Keyring
+from cohortlens.embedded import secrets, stack
+from cohortlens.embedded.postgres import database_urls
 from cohortlens.embedded.settings import StackConfig
 
 
@@ -43,3 +46,46 @@ def endpoints() -> Endpoints:
 def local_target() -> str:
     """``host:port`` of the gRPC door of this machine's stack."""
     return endpoints().grpc
+
+
+def keyring(config: StackConfig) -> Keyring:
+    """The keys of this machine's stack.
+
+    Raises:
+        Fault: There are none, or they cannot be read.
+    """
+    if config.kek:
+        return _parsed(config.kek.reveal(), config.kek_previous.reveal())
+    if not secrets.exists(config.folder):
+        raise Fault(
+            "KEY_MISSING",
+            f"no key: COHORTLENS_KEK is not set and {config.folder} has no secrets",
+            "set COHORTLENS_KEK, or cohortlens up",
+        )
+    stored = secrets.load_or_create(config.folder)
+    return _parsed(stored.kek.reveal(), stored.kek_previous.reveal())
+
+
+def runtime_url(config: StackConfig) -> str:
+    """Address of the database of this machine's stack, as the runtime role.
+
+    Raises:
+        Fault: DATABASE_UNREACHABLE.
+    """
+    if config.database_url:
+        return config.database_url
+    port = stack.status(config).ports.get("postgres")
+    if not port or not secrets.exists(config.folder):
+        raise Fault(
+            "DATABASE_UNREACHABLE",
+            "no database: nothing runs here and COHORTLENS_DATABASE_URL is not set",
+            "cohortlens up, or set COHORTLENS_DATABASE_URL",
+        )
+    return database_urls(secrets.load_or_create(config.folder), port).runtime
+
+
+def _parsed(current: str, previous: str) -> Keyring:
+    try:
+        return Keyring.parse(current, previous)
+    except ValueError as fault:
+        raise Fault("SETTING_INVALID", str(fault), "cohortlens doctor", "INVALID_ARGUMENT") from None
