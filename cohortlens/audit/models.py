@@ -5,16 +5,18 @@ The canonical form is RFC 8785, so that anyone can compute the bytes again from 
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Literal
-from uuid import UUID
 
 import rfc8785
+
+from cohortlens.core.errors import InvalidArgument, NotFound, Violation
 
 Outcome = Literal["OK", "DENIED", "FAILED"]
 OUTCOMES: tuple[Outcome, ...] = ("OK", "DENIED", "FAILED")
@@ -22,7 +24,6 @@ FIRST_PREVIOUS = bytes(32)
 """What stands before the first row of a chain."""
 
 CANONICAL_BYTES_MAX = 16_384
-_DOMAIN = b"CLA1"
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -104,6 +105,7 @@ class ChainedRow:
         previous_hash: Hash of the row before, 32 bytes.
         hash: Its own, 32 bytes.
         canonical: The bytes that were hashed.
+        columns: What the table shows beside them, for filters; None where there is no table.
     """
 
     seq: int
@@ -111,6 +113,22 @@ class ChainedRow:
     previous_hash: bytes
     hash: bytes
     canonical: bytes
+    columns: Mapping[str, str] | None = None
+
+    def meaning(self) -> dict[str, Any]:
+        """The fields of ``AuditEntry`` that the bytes hold.
+
+        Raises:
+            ValueError: They are no JSON object.
+        """
+        read = json.loads(self.canonical)
+        if not isinstance(read, dict):
+            raise ValueError("an audit row is a JSON object")
+        return read
+
+
+COLUMNS = ("actor", "on_behalf_of", "action", "resource", "outcome", "request_id")
+"""The fields of ``AuditEntry`` that the table shows as columns too."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +150,72 @@ class Checkpoint:
     signature: bytes
 
 
+class FaultKind(StrEnum):
+    """What is wrong with a chain."""
+
+    CONTENT = "CONTENT"
+    LINK = "LINK"
+    GAP = "GAP"
+    CHECKPOINT = "CHECKPOINT"
+
+
+@dataclass(frozen=True)
+class ChainFault:
+    """The first thing that is wrong with a chain.
+
+    Attributes:
+        seq: Where: the row, the missing row, or the row a checkpoint stands at.
+        kind: CONTENT: the row is not what was hashed; LINK: it does not follow the one before; GAP: a row is
+            missing or out of its place; CHECKPOINT: a signature or its hash does not hold.
+        detail: One sentence for a person.
+    """
+
+    seq: int
+    kind: FaultKind
+    detail: str
+
+
+@dataclass(frozen=True)
+class ChainReport:
+    """What a verification found.
+
+    Attributes:
+        from_seq: First row it looked at.
+        to_seq: Last row it was to look at.
+        rows: Rows that hold, up to the fault.
+        checkpoints: Checkpoints that hold.
+        fault: The first fault; None when everything holds.
+    """
+
+    from_seq: int
+    to_seq: int
+    rows: int
+    checkpoints: int
+    fault: ChainFault | None
+
+
+class AuditRowMissing(NotFound):
+    """No such row, checkpoint or export, or another tenant's; names the field of the request."""
+
+    def __init__(self, field: str) -> None:
+        violations = (Violation(field, "not found"),)
+        super().__init__(f"{field}: not found", violations=violations, metadata={"field": field})
+
+
+class FilterInvalid(InvalidArgument):
+    """A filter that cannot be read; says where and what is expected."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"filter: {fault}", violations=(Violation("filter", fault),))
+
+
+class RangeInvalid(InvalidArgument):
+    """A range of rows that is none."""
+
+    def __init__(self, field: str, fault: str) -> None:
+        super().__init__(f"{field}: {fault}", violations=(Violation(field, fault),))
+
+
 def microseconds(at: datetime) -> int:
     """Microseconds since 1970, exactly."""
     return (at - _EPOCH) // _MICROSECOND
@@ -140,15 +224,6 @@ def microseconds(at: datetime) -> int:
 def instant(us: int) -> datetime:
     """The time that ``microseconds`` gave, UTC."""
     return _EPOCH + us * _MICROSECOND
-
-
-def row_hash(tenant_id: UUID, previous: bytes, seq: int, at: datetime, canonical: bytes) -> bytes:
-    """SHA-256 over a row, its place, its time and the hash before it; integers big-endian."""
-    digest = hashlib.sha256(_DOMAIN + tenant_id.bytes + previous)
-    digest.update(seq.to_bytes(8, "big", signed=True))
-    digest.update(microseconds(at).to_bytes(8, "big", signed=True))
-    digest.update(canonical)
-    return digest.digest()
 
 
 def truncated_address(address: str) -> str:

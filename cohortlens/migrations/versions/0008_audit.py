@@ -150,7 +150,7 @@ CREATE TABLE access_log (
   tenant_id uuid NOT NULL,
   created_at timestamptz NOT NULL,
   id uuid NOT NULL,
-  canonical bytea NOT NULL CHECK (octet_length(canonical) <= 4096),
+  canonical bytea NOT NULL CHECK (octet_length(canonical) <= 65536),
   PRIMARY KEY (tenant_id, created_at, id)
 ) PARTITION BY RANGE (created_at);
 SELECT app.protect('access_log');
@@ -219,6 +219,15 @@ SELECT app.define('app.access_sealed(timestamptz, bigint)');
 """
 
 _PARTITIONS = """
+CREATE FUNCTION app.access_log_begins() RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog SET timezone = 'UTC' AS $$
+  SELECT coalesce(min(to_timestamp(right(c.relname, 7), 'YYYY"m"MM')), 'infinity')
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+   WHERE i.inhparent = 'public.access_log'::regclass
+$$;
+COMMENT ON FUNCTION app.access_log_begins() IS 'When the oldest month that is still there begins.';
+GRANT EXECUTE ON FUNCTION app.access_log_begins() TO cl_app;
+
 CREATE FUNCTION app.finish_partition(parent regclass, part regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN

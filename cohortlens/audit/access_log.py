@@ -1,0 +1,194 @@
+"""The access log: who looked at which customers, who was refused; stored in batches, off the request path.
+
+A call leaves its entry in a queue of bounded size. While the queue is full, calls whose access must be noted
+are not answered: nobody reads unseen because the database is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import rfc8785
+from prometheus_client import Counter
+from sqlalchemy import text
+
+from cohortlens.audit.models import truncated_address
+from cohortlens.core.db import Database
+from cohortlens.core.errors import CohortLensError
+from cohortlens.core.ids import TenantId, uuid7
+from cohortlens.core.telemetry import REGISTRY, get_logger
+from cohortlens.core.tenant_keys import TenantKeyDestroyed, TenantKeys
+
+CUSTOMER_REF = "audit-customer"
+"""Purpose of the keyed hash that stands for a customer."""
+
+_REF_BYTES = 16
+_QUEUE_MAX = 20_000
+_BATCH = 1_000
+_EVERY_S = 0.5
+_RETRY_S = 1.0
+_CLOSE_S = 5.0
+_APPEND = text("SELECT app.access_append(:ids, :canonicals)")
+_DROPPED = Counter("audit_access_dropped_total", "Denied calls left out: queue full", registry=REGISTRY)
+_STORED = Counter("audit_access_entries_total", "Entries of the access log stored", registry=REGISTRY)
+_LOG = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One call as the access log notes it.
+
+    Attributes:
+        tenant_id: Whose log.
+        actor: Who called, such as ``user:0193...``; ``anonymous:`` if unproven.
+        on_behalf_of: For whom a program called; empty for nobody.
+        action: Name of the call.
+        resource: Identifiers the request names, such as ``batch/0193...``; none of a customer.
+        customers: Identifiers of customers the request names; stored as keyed hashes.
+        outcome: OK, DENIED or FAILED.
+        reason: Why it was refused or failed; empty else.
+        request_id: The request.
+        address: Network address of the caller; stored truncated.
+        at_us: When it ended, microseconds since 1970.
+    """
+
+    tenant_id: TenantId
+    actor: str
+    on_behalf_of: str
+    action: str
+    resource: str
+    customers: Sequence[str]
+    outcome: str
+    reason: str
+    request_id: str
+    address: str
+    at_us: int
+
+
+class AccessLog:
+    """The queue of one process and the task that empties it.
+
+    Args:
+        db: The database.
+        tenant_keys: Give the keys of customers' hashes.
+        queue_max: Entries that may wait.
+    """
+
+    def __init__(self, db: Database, tenant_keys: TenantKeys, queue_max: int = _QUEUE_MAX) -> None:
+        self._db = db
+        self._tenant_keys = tenant_keys
+        self._queue: deque[Access] = deque()
+        self._queue_max = queue_max
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further access may be granted that must be noted."""
+        return len(self._queue) >= self._queue_max
+
+    def note(self, access: Access) -> None:
+        """Queue an entry; of refused calls those beyond the queue are counted and left out."""
+        if self.is_full and access.outcome != "OK":
+            _DROPPED.inc()
+            return
+        self._queue.append(access)
+        if self._task is None:
+            self._task = asyncio.create_task(self._store_forever(), name="access-log")
+        if len(self._queue) >= _BATCH:
+            self._wake.set()
+
+    async def flush(self) -> None:
+        """Store what is queued now.
+
+        Raises:
+            CohortLensError: The database did not take it; it stays queued.
+        """
+        while self._queue:
+            batch = [self._queue[place] for place in range(min(len(self._queue), _BATCH))]
+            by_tenant: dict[TenantId, list[Access]] = defaultdict(list)
+            for access in batch:
+                by_tenant[access.tenant_id].append(access)
+            stored: set[TenantId] = set()
+            try:
+                for tenant_id, entries in by_tenant.items():
+                    await self._store(tenant_id, entries)
+                    stored.add(tenant_id)
+            finally:
+                # What was stored must not be stored again when another tenant's part failed.
+                for _ in batch:
+                    self._queue.popleft()
+                left = [access for access in batch if access.tenant_id not in stored]
+                self._queue.extendleft(reversed(left))
+
+    async def close(self) -> None:
+        """Store what is queued, for 5 s at most, and end the task."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self.flush()
+        except (CohortLensError, OSError, TimeoutError) as error:
+            _LOG.error("access_log_lost", entries=len(self._queue), error=str(error))
+
+    async def _store_forever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_EVERY_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self.flush()
+            except (CohortLensError, OSError) as error:
+                _LOG.warning("access_log_waits", entries=len(self._queue), error=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _store(self, tenant_id: TenantId, entries: list[Access]) -> None:
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            try:
+                secret = await self._tenant_keys.mac_key(tx, tenant_id, CUSTOMER_REF)
+            except TenantKeyDestroyed:
+                # The tenant was erased meanwhile: nobody's identifiers can be told apart any more.
+                secret = None
+            ids = [uuid7() for _ in entries]
+            canonicals = [_canonical(id_, it, secret) for id_, it in zip(ids, entries, strict=True)]
+            await tx.execute(_APPEND, {"ids": ids, "canonicals": canonicals})
+        _STORED.inc(len(entries))
+
+
+def _canonical(entry_id: UUID, access: Access, secret: bytes | None) -> bytes:
+    written: dict[str, Any] = {
+        "id": str(entry_id),
+        "actor": access.actor,
+        "on_behalf_of": access.on_behalf_of,
+        "action": access.action,
+        "resource": access.resource,
+        "customer_refs": [customer_ref(secret, one) for one in access.customers] if secret else [],
+        "outcome": access.outcome,
+        "reason": access.reason,
+        "request_id": access.request_id,
+        "address": truncated_address(access.address),
+        "at_us": access.at_us,
+    }
+    return rfc8785.dumps(written)
+
+
+def customer_ref(secret: bytes, customer: str) -> str:
+    """What stands for a customer in the log: 128 bits of an HMAC-SHA-256 of its identifier, hex digits.
+
+    Args:
+        secret: ``TenantKeys.mac_key`` for the purpose ``CUSTOMER_REF``.
+        customer: The identifier.
+    """
+    return hmac.digest(secret, customer.encode("utf-8", "replace"), hashlib.sha256)[:_REF_BYTES].hex()
