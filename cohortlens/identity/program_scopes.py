@@ -22,7 +22,8 @@ _FOR_PEOPLE = frozenset(
 _FOR_STAFF = "platform."
 INTERNAL = frozenset({"internal.introspect"})
 """Scopes of programs of the installation itself; the staff of the platform alone give them."""
-_GRANTABLE = (frozenset().union(*ROLE_SCOPES.values()) | INTERNAL) - _FOR_PEOPLE
+GRANTABLE = (frozenset().union(*ROLE_SCOPES.values()) | INTERNAL) - _FOR_PEOPLE
+"""Every scope that a program can be given."""
 
 
 def granted(caller: Principal, scopes: Sequence[str]) -> tuple[str, ...]:
@@ -41,7 +42,7 @@ def granted(caller: Principal, scopes: Sequence[str]) -> tuple[str, ...]:
     for at, scope in enumerate(scopes):
         if scope in _FOR_PEOPLE or scope.startswith(_FOR_STAFF):
             raise field_fault(f"scopes[{at}]", "is for people who have logged in; a program never holds it")
-        if scope not in _GRANTABLE:
+        if scope not in GRANTABLE:
             raise field_fault(f"scopes[{at}]", "is no scope; GetMe lists those you can give")
     for scope in scopes:
         if scope not in INTERNAL or caller.role != "platform":

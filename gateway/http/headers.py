@@ -18,6 +18,7 @@ MAX_HEADERS: Final = 100
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 NDJSON: Final = "application/x-ndjson"
+FORM: Final = "application/x-www-form-urlencoded"
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 

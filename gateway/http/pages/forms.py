@@ -18,13 +18,12 @@ from cohortlens.core.errors import InvalidArgument, PermissionDenied, Violation
 from gateway.http import body, faults, headers
 from gateway.http.binding import refuse
 from gateway.http.body import Receive
-from gateway.http.headers import Head
+from gateway.http.headers import FORM, Head
 from gateway.http.query import query_pairs
 from gateway.http.replies import HeaderList
 from gateway.http.requests import Request
 from gateway.http.scalars import JsonFault
 
-FORM: Final = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES: Final = 64 * 1024
 FORM_TOKEN: Final = "form_token"  # noqa: S105 - the name of a field
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
