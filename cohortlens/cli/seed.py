@@ -1,7 +1,7 @@
 """The demo tenant: registered with a random password, loaded with the CDNOW sample, trained and segmented.
 
-Everything goes through the public API, so seeding proves it. Each step looks first whether it was done, so a
-seed that was cut off goes on where it stopped.
+Everything but the mailed link goes through the public API, so seeding proves it. Each step looks first if
+it was done, so a seed that was cut off goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from cohortlens.cli.analytics import wait_for_training
 from cohortlens.cli.data import run_import
 from cohortlens.cli.output import Fault, Output
+from cohortlens.cli.registering import register_locally
 from cohortlens.cli.session import Account, CredentialsFile, FileTokenStore
 from cohortlens.client.client import Client, Credentials
 from cohortlens.client.errors import ApiError
@@ -68,13 +69,7 @@ def _owner(target: str, data_dir: Path, report: Report) -> Client:
     except ApiError as error:
         if error.reason != "INVALID_CREDENTIALS":
             raise
-        request = auth_pb2.RegisterTenantRequest(
-            display_name=account.tenant,
-            email=account.email,
-            password=account.password,
-            accept_terms_version=TERMS_VERSION,
-        )
-        client.public(client.auth.RegisterTenant, request)
+        register_locally(client, account, TERMS_VERSION)
         client.call(client.auth.GetMe, auth_pb2.GetMeRequest())
         report(f"tenant {account.tenant} registered")
     return client

@@ -117,23 +117,6 @@ class KeyQuotaExceeded(ResourceExhausted):
 
 
 @dataclass(frozen=True)
-class LoginAccount:
-    """What a log-in reads of an address.
-
-    Attributes:
-        user_id: The user.
-        password_hash: Encoded argon2id hash.
-        active: Whether the user may log in at all.
-        memberships: Tenants of the user that are active, oldest membership first.
-    """
-
-    user_id: UserId
-    password_hash: str
-    active: bool
-    memberships: tuple[Membership, ...]
-
-
-@dataclass(frozen=True)
 class Membership:
     """A user in a tenant.
 

@@ -25,7 +25,7 @@ from cohortlens.identity import mails
 from cohortlens.identity.attempts import Attempt, LoginAttempts
 from cohortlens.identity.credentials import Credentials, TenantOfUser
 from cohortlens.identity.models import Membership, TokenInvalid, field_fault, normal_email
-from cohortlens.identity.one_time import OneTimeTokens
+from cohortlens.identity.one_time import OneTimeToken, OneTimeTokens
 from cohortlens.identity.opening import Device, Opened, SessionOpening
 from cohortlens.identity.passwords import PasswordHasher, check_new_password
 from cohortlens.identity.repository import Accounts
@@ -51,6 +51,36 @@ class Registration:
     email: str
     password_hash: str
     terms_version: str
+
+
+class Registrations:
+    """Turns registrations into one-time links and back.
+
+    Args:
+        keys: The installation's keys.
+    """
+
+    def __init__(self, keys: SealingKeys) -> None:
+        self._sealer = Sealer(keys, "registration")
+
+    async def issue(self, tx: AsyncConnection, wanted: Registration) -> str:
+        """Store a registration and answer the token that makes it come true.
+
+        Args:
+            tx: A transaction of the platform's tenant.
+            wanted: What was asked for.
+        """
+        user_id = uuid7()
+        content = json.dumps(asdict(wanted)).encode()
+        sealed = base64.b64encode(self._sealer.seal(content, user_id.bytes)).decode("ascii")
+        return await OneTimeTokens(tx).issue(
+            VERIFY_EMAIL, PLATFORM_TENANT_ID, user_id, VERIFY_LIFE_S, {"sealed": sealed}
+        )
+
+    def opened(self, token: OneTimeToken) -> Registration:
+        """The registration of a token."""
+        sealed = base64.b64decode(token.data["sealed"])
+        return Registration(**json.loads(self._sealer.open(sealed, token.subject_id.bytes)))
 
 
 class RegistrationService:
@@ -80,7 +110,7 @@ class RegistrationService:
         self._hasher = hasher
         self._attempts = attempts
         self._sessions = sessions
-        self._sealer = Sealer(keys, "registration")
+        self._registrations = Registrations(keys)
         self._mail_sealer = Sealer(keys, MAIL_PURPOSE)
 
     async def register(
@@ -130,7 +160,7 @@ class RegistrationService:
         if found is None:
             raise _link_invalid()
         tenant_id, user_id = TenantId(uuid7()), UserId(found.subject_id)
-        wanted = self._unsealed(user_id, found.data["sealed"])
+        wanted = self._registrations.opened(found)
         async with self._db.tenant_transaction(tenant_id) as tx:
             await self._make(tx, token, tenant_id, user_id, wanted)
             await AuditTrail(tx).append(
@@ -153,10 +183,12 @@ class RegistrationService:
     async def _mail(self, tx: AsyncConnection, wanted: Registration, locale: str) -> None:
         # The same statements whether there is an account or not: a token and a mail.
         account = await Credentials(tx).by_email(wanted.email)
-        user_id = UserId(uuid7()) if account is None else account.user_id
-        use, life_s = (VERIFY_EMAIL, VERIFY_LIFE_S) if account is None else (RESET_PASSWORD, RESET_LIFE_S)
-        data = {"sealed": self._sealed(user_id, wanted)} if account is None else {}
-        token = await OneTimeTokens(tx).issue(use, PLATFORM_TENANT_ID, user_id, life_s, data)
+        if account is None:
+            token = await self._registrations.issue(tx, wanted)
+        else:
+            token = await OneTimeTokens(tx).issue(
+                RESET_PASSWORD, PLATFORM_TENANT_ID, account.user_id, RESET_LIFE_S
+            )
         template = mails.VERIFY_EMAIL if account is None else mails.ACCOUNT_EXISTS
         values = {"name": wanted.display_name, "token": token}
         await MailQueue(tx, self._mail_sealer).put(wanted.email, template, values, locale)
@@ -178,13 +210,6 @@ class RegistrationService:
         if not made:
             raise _link_invalid()
         await self._tenant_keys.make(tx, tenant_id)
-
-    def _sealed(self, user_id: UserId, wanted: Registration) -> str:
-        content = json.dumps(asdict(wanted)).encode()
-        return base64.b64encode(self._sealer.seal(content, user_id.bytes)).decode("ascii")
-
-    def _unsealed(self, user_id: UserId, sealed: str) -> Registration:
-        return Registration(**json.loads(self._sealer.open(base64.b64decode(sealed), user_id.bytes)))
 
 
 def _link_invalid() -> TokenInvalid:

@@ -9,7 +9,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.ids import TenantId, UserId
-from cohortlens.identity.models import LoginAccount, Membership
 
 
 class Accounts:
@@ -38,28 +37,6 @@ class Accounts:
             },
         )
         return bool(made)
-
-    async def by_email(self, email: str) -> LoginAccount | None:
-        """The account of an address in normal form."""
-        rows = (await self._tx.execute(text("SELECT * FROM app.auth_login(:email)"), {"email": email})).all()
-        if not rows:
-            return None
-        memberships = tuple(
-            Membership(TenantId(_uuid(row.tenant_id)), row.role, row.ver, row.tver)
-            for row in rows
-            if row.tenant_status == "ACTIVE"
-        )
-        first = rows[0]
-        return LoginAccount(
-            UserId(_uuid(first.user_id)), first.password_hash, first.user_status == "ACTIVE", memberships
-        )
-
-    async def logged_in(self, user_id: UserId, old_hash: str, new_hash: str) -> None:
-        """Note a log-in; replaces the hash unless it changed meanwhile."""
-        await self._tx.execute(
-            text("SELECT app.auth_logged_in(:user, :old, :new)"),
-            {"user": user_id, "old": old_hash, "new": new_hash},
-        )
 
     async def profile(self, tenant_id: TenantId, user_id: UserId) -> tuple[str, datetime] | None:
         """Display name of the tenant and registration time of its user."""
