@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from cohortlens.adapters.batch_scoring import GrpcBatchScorer
+from cohortlens.adapters.checkpoint_signing import StoredCheckpointSigner
 from cohortlens.adapters.email import smtp_mailer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
@@ -22,6 +23,11 @@ from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.training import TrainingService
 from cohortlens.analytics.warmup import ModelWarmup
+from cohortlens.audit.access_log import AccessLog
+from cohortlens.audit.access_sealing import AccessSealing
+from cohortlens.audit.checkpoints import Checkpoints
+from cohortlens.audit.exports import AuditExports
+from cohortlens.audit.service import AuditService
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
@@ -62,6 +68,17 @@ class Analytics:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """Use cases of the audit slice, one attribute per file."""
+
+    log: AuditService
+    checkpoints: Checkpoints
+    exports: AuditExports
+    access: AccessLog
+    access_sealing: AccessSealing
+
+
+@dataclass(frozen=True)
 class Identity:
     """Use cases of the identity slice, one attribute per file."""
 
@@ -91,6 +108,7 @@ class Services:
         keyring: The installation's keys.
         tenant_keys: The tenants' keys.
         mail: Sends the mails of the queue.
+        audit: The audit log and the access log.
     """
 
     config: CoreConfig
@@ -109,6 +127,7 @@ class Services:
     keyring: Keyring
     tenant_keys: TenantKeys
     mail: MailDelivery
+    audit: Audit
     _closing: AsyncExitStack
 
     @classmethod
@@ -130,6 +149,8 @@ class Services:
             opened.push_async_callback(db.close)
             await assert_runtime_role(db)
             tenant_keys = TenantKeys(keyring)
+            audit = _audit(db, keyring, tenant_keys, config)
+            opened.push_async_callback(audit.access.close)
             await tenant_keys.make_missing(db)
             redis = redis_client(config.redis_url)
             opened.push_async_callback(redis.aclose)
@@ -175,6 +196,7 @@ class Services:
                 keyring=keyring,
                 tenant_keys=tenant_keys,
                 mail=_mail(db, keyring, config),
+                audit=audit,
                 _closing=opened.pop_all(),
             )
 
@@ -191,6 +213,18 @@ def _login_limits(config: CoreConfig) -> LoginLimits:
         per_address=config.login_per_address,
         per_email=config.login_per_email,
         mails=config.login_mails,
+    )
+
+
+def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: CoreConfig) -> Audit:
+    signer, root = StoredCheckpointSigner(db, keyring), LocalArtifactStore(config.artifacts).root
+    checkpoints = Checkpoints(db, signer, root)
+    return Audit(
+        log=AuditService(db, signer),
+        checkpoints=checkpoints,
+        exports=AuditExports(db, signer, checkpoints, root),
+        access=AccessLog(db, tenant_keys),
+        access_sealing=AccessSealing(db),
     )
 
 

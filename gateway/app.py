@@ -23,7 +23,7 @@ from cohortlens import __version__
 from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import BUILD_INFO, get_logger
-from cohortlens.v1 import analytics_pb2, auth_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2
 from gateway.config import GatewayConfig
 from gateway.fleet.link import Link
 from gateway.fleet.membership import Membership
@@ -121,7 +121,8 @@ def public_table(*, with_reflection: bool) -> MethodTable:
         MethodTableInvalid: An RPC lacks policy or HTTP rule.
     """
     table = MethodTable()
-    table.add_public_api(one.DESCRIPTOR for one in (analytics_pb2, auth_pb2, customers_pb2, models_pb2))
+    files = (analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2)
+    table.add_public_api(one.DESCRIPTOR for one in files)
     inference_v2_policy.add_inference(table)
     health.add_health(table)
     if with_reflection:
@@ -140,6 +141,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.http.app import build_http_app
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
+    from gateway.servicers.audit import AuditServicer
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.auth_keys import AuthKeysServicer
     from gateway.servicers.auth_login import LoginServicer
@@ -162,6 +164,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
                 services.identity.programs.keys, services.identity.programs.accounts, services.page_tokens
             ),
         ),
+        "cohortlens.v1.AuditService": AuditServicer(services.audit, services.page_tokens),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),
         inference_v2_policy.SERVICE: InferenceServicer(

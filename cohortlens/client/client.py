@@ -19,6 +19,8 @@ from cohortlens.client.errors import ApiError, from_rpc_error
 from cohortlens.v1 import (
     analytics_pb2,
     analytics_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     auth_pb2,
     auth_pb2_grpc,
     customers_pb2,
@@ -93,6 +95,7 @@ class Client:
         self.auth = auth_pb2_grpc.AuthServiceStub(self._channel)
         self.customers = customers_pb2_grpc.CustomersServiceStub(self._channel)
         self.analytics = analytics_pb2_grpc.AnalyticsServiceStub(self._channel)
+        self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.models = models_pb2_grpc.ModelsServiceStub(self._channel)
 
     def __enter__(self) -> Client:
