@@ -15,7 +15,6 @@ from cohortlens.audit.models import ChainedRow, Checkpoint
 from cohortlens.bootstrap import Audit
 from cohortlens.core.paging import PageTokens
 from cohortlens.v1 import audit_pb2 as pb
-from cohortlens.v1 import common_pb2
 from gateway.interceptors.chain import Call
 from gateway.servicers.analytics_mapping import identifier_of, timestamp, work_error
 from gateway.servicers.paging import read_page
@@ -65,17 +64,17 @@ class AuditServicer:
     ) -> pb.VerifyAuditChainResponse:
         """Compute the chain again."""
         report = await self._log.verify(call.context, request.from_seq, request.to_seq)
-        reply = pb.VerifyAuditChainResponse(
-            ok=report.fault is None,
+        fault = report.fault
+        return pb.VerifyAuditChainResponse(
+            ok=fault is None,
+            first_bad_seq=0 if fault is None else fault.seq,
+            kind=f"AUDIT_FAULT_KIND_{'UNSPECIFIED' if fault is None else fault.kind}",
+            detail="" if fault is None else fault.detail,
             from_seq=report.from_seq,
             to_seq=report.to_seq,
             rows=report.rows,
             checkpoints=report.checkpoints,
         )
-        if report.fault is not None:
-            reply.first_bad_seq, reply.detail = report.fault.seq, report.fault.detail
-            reply.kind = pb.AuditFaultKind.Value(f"AUDIT_FAULT_KIND_{report.fault.kind}")
-        return reply
 
     async def GetAuditCheckpoint(
         self, request: pb.GetAuditCheckpointRequest, call: Call
@@ -124,7 +123,7 @@ def _event(row: ChainedRow) -> pb.AuditEvent:
         on_behalf_of=meaning["on_behalf_of"],
         action=meaning["action"],
         resource=meaning["resource"],
-        outcome=pb.AuditOutcome.Value(f"AUDIT_OUTCOME_{meaning['outcome']}"),
+        outcome=f"AUDIT_OUTCOME_{meaning['outcome']}",
         request_id=meaning["request_id"],
         address=meaning["address"],
         details=rfc8785.dumps(meaning["details"]).decode(),
@@ -146,7 +145,7 @@ def _key(kid: str, raw: bytes) -> pb.AuditKey:
 def _export(it: AuditExport) -> pb.AuditExport:
     return pb.AuditExport(
         export=str(it.export_id),
-        state=common_pb2.WorkState.Value(f"WORK_STATE_{it.state}"),
+        state=f"WORK_STATE_{it.state}",
         progress_ratio=it.progress_ratio,
         from_seq=it.from_seq,
         to_seq=it.to_seq,
