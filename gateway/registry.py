@@ -13,12 +13,20 @@ from typing import Any
 
 from google.api import annotations_pb2
 from google.protobuf import message_factory
-from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    FileDescriptor,
+    MethodDescriptor,
+    ServiceDescriptor,
+)
 from google.protobuf.message import Message
 
 from cohortlens.v1 import common_pb2
 
-_POLICY: Any = common_pb2.policy  # generated as a bare FieldDescriptor, which the type stubs do not index
+# Generated as bare FieldDescriptors, which the type stubs do not index.
+_POLICY: Any = common_pb2.policy
+_RULES: Any = common_pb2.rules
 
 
 class RateClass(IntEnum):
@@ -107,6 +115,7 @@ class MethodInfo:
         descriptor: The method's descriptor with its options.
         default_deadline_s: Seconds a call has when the caller names none.
         max_deadline_s: Seconds a call can have at most.
+        brings_secrets: Whether a request can hold a field that is marked sensitive.
     """
 
     full_name: str
@@ -120,6 +129,7 @@ class MethodInfo:
     descriptor: MethodDescriptor
     default_deadline_s: float
     max_deadline_s: float
+    brings_secrets: bool = False
 
     @property
     def kind(self) -> str:
@@ -229,4 +239,27 @@ def _method_info(descriptor: MethodDescriptor, policy: Policy) -> MethodInfo:
         descriptor=descriptor,
         default_deadline_s=default_s,
         max_deadline_s=max_s,
+        brings_secrets=any(is_sensitive(one) for one in fields_of(descriptor.input_type)),
     )
+
+
+def is_sensitive(one: FieldDescriptor) -> bool:
+    """Whether the value of a field must never reach a log line or an error text."""
+    return bool(one.GetOptions().Extensions[_RULES].sensitive)
+
+
+def fields_of(descriptor: Descriptor, seen: set[str] | None = None) -> Iterator[FieldDescriptor]:
+    """The fields of a message and of all messages inside it.
+
+    Args:
+        descriptor: The message.
+        seen: Full names of messages to leave out; grows by those that were visited.
+    """
+    seen = set() if seen is None else seen
+    if descriptor.full_name in seen:
+        return
+    seen.add(descriptor.full_name)
+    for one in descriptor.fields:
+        yield one
+        if one.message_type is not None:
+            yield from fields_of(one.message_type, seen)

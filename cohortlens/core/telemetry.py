@@ -22,6 +22,7 @@ from typing import Any, TextIO
 import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 
+from cohortlens.core import scrubbing
 from cohortlens.core.counting import Counter, Gauge, Histogram
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
@@ -130,7 +131,8 @@ class Logger:
 
         Args:
             level: Numeric level.
-            members: All fields but ts, level, event and logger, as the inside of a JSON object.
+            members: All fields but ts, level, event and logger, as the inside of a JSON object; written as
+                they are, so what of them a caller chose was scrubbed before.
         """
         if not self._logger.isEnabledFor(level):
             return
@@ -209,10 +211,10 @@ class JsonFormatter(logging.Formatter):
             "event": record.getMessage(),
             "logger": record.name,
         }
-        line |= _bound_fields() | getattr(record, "fields", {})
+        line |= _bound_fields() | scrubbing.scrub_fields(getattr(record, "fields", {}))
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        return self._encode(line)
+        return scrubbing.scrub(self._encode(line))
 
 
 class TextFormatter(logging.Formatter):
@@ -220,11 +222,13 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of text; a stack follows on its own lines."""
-        fields = _bound_fields() | getattr(record, "fields", {})
+        fields = _bound_fields() | scrubbing.scrub_fields(getattr(record, "fields", {}))
         shown = " ".join(f"{name}={_plain(value)}" for name, value in fields.items())
         level = record.levelname.lower()
         line = f"{timestamp(record.created)} {level:<7} {_plain(record.getMessage())} {shown}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return scrubbing.scrub(
+            f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        )
 
 
 class LineHandler(logging.Handler):
@@ -314,6 +318,8 @@ def configure_logging(
     # Tells of each of its plugins at every start.
     logging.getLogger("alembic").setLevel(max(_LEVELS[level], logging.WARNING))
     _JSON_HANDLERS[:] = [handler] if fmt == "json" else []
+    logging.captureWarnings(capture=True)
+    scrubbing.scrub_crashes()
 
 
 def _bound_fields() -> dict[str, Any]:

@@ -46,6 +46,8 @@ SETTINGS = {
     "autovacuum_max_workers": "1",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Details of a fault name the values of the row: addresses, for one.
+    "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "unix_socket_permissions": "0700",
     "password_encryption": "scram-sha-256",

@@ -19,8 +19,10 @@ from cohortlens.core.errors import (
     Internal,
     Violation,
 )
+from cohortlens.core.scrubbing import hiding, scrub
 from cohortlens.core.telemetry import get_logger
 from gateway.interceptors.chain import Call, CallFailed, Proceed
+from gateway.interceptors.secret_fields import secrets_of
 
 _LOG = get_logger(__name__)
 
@@ -112,6 +114,7 @@ class ErrorsStep:
                 raise _deadline_passed(call)
             await _until(call, proceed, left_s)
         except CohortLensError as error:
+            _scrub(call, error)
             raise self._failed(call, error) from error
         except asyncio.CancelledError:
             failure = self._failed(call, Cancelled("the work was cancelled"))
@@ -120,13 +123,24 @@ class ErrorsStep:
                 raise
             raise failure from None
         except Exception as error:
-            _LOG.error("unexpected", exc_info=error, method=call.method.full_name)
+            with hiding(lambda: secrets_of(call)):
+                _LOG.error("unexpected", exc_info=error, method=call.method.full_name)
             raise self._failed(call, unexpected()) from None
 
     def _failed(self, call: Call, error: CohortLensError) -> CallFailed:
         call.code = error.code
         call.failure = CallFailed(error, call.request_id)
         return call.failure
+
+
+def _scrub(call: Call, error: CohortLensError) -> None:
+    """Take secrets out of what the caller is told: answers are logged, shown and sent on by others."""
+    with hiding(lambda: secrets_of(call)):
+        error.message = scrub(error.message)
+        if error.metadata:
+            error.metadata = {name: scrub(value) for name, value in error.metadata.items()}
+        if error.violations:
+            error.violations = tuple(Violation(one.field, scrub(one.description)) for one in error.violations)
 
 
 def unexpected() -> Internal:

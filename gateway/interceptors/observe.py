@@ -11,6 +11,7 @@ from functools import lru_cache
 from cohortlens.core import telemetry
 from cohortlens.core.counting import Tally
 from cohortlens.core.errors import Code
+from cohortlens.core.scrubbing import scrub
 from gateway.interceptors.chain import Call, MethodInfo, Proceed
 from gateway.interceptors.errors import HTTP_STATUS
 
@@ -96,7 +97,7 @@ def _members(call: Call, series: _Series, seconds: float) -> str:
 
 @lru_cache(_REMEMBERED)
 def _quoted(agent: str) -> str:
-    return json.dumps(agent[:_AGENT_CHARACTERS])
+    return json.dumps(scrub(agent)[:_AGENT_CHARACTERS])
 
 
 @lru_cache(_REMEMBERED)

@@ -10,6 +10,7 @@ import re
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
 from cohortlens.core.ids import random_hex, uuid7_text
+from cohortlens.core.scrubbing import is_clean
 from cohortlens.core.telemetry import REQUEST_ID
 from gateway.interceptors.chain import Call, Proceed
 
@@ -17,6 +18,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 )
+# No token is shorter; a UUID is.
+_LONG = 37
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
@@ -42,7 +45,8 @@ class RequestIdStep:
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
         """Name ``call`` and run the rest with the name bound to every log line."""
         given = call.header("x-request-id")
-        call.request_id = given if given and _REQUEST_ID.fullmatch(given) else uuid7_text()
+        is_taken = given and _REQUEST_ID.fullmatch(given) and (len(given) < _LONG or is_clean(given))
+        call.request_id = given if given and is_taken else uuid7_text()
         call.response_headers.append(("x-request-id", call.request_id))
         parent = call.header("traceparent")
         trace = _TRACEPARENT.fullmatch(parent) if parent else None

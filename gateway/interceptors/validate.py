@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError, Message
 
 from cohortlens.core.errors import InvalidArgument
+from cohortlens.core.scrubbing import hide_names, hiding
 from gateway.interceptors.chain import Call, MethodTable, Proceed
 from gateway.interceptors.rules import ValidatorCompiler
+from gateway.interceptors.secret_fields import secret_names, secrets_of
 from gateway.wire.vectors import VectorReader, has_vectors
 
 MESSAGE_FAULTS = frozenset({"/cohortlens.v1.AnalyticsService/PredictStream"})
@@ -37,6 +39,7 @@ class ValidateStep:
     """
 
     def __init__(self, table: MethodTable) -> None:
+        hide_names(secret_names(table))
         compiler = ValidatorCompiler()
         self._checks = {
             method.full_name: _as_it_is
@@ -60,7 +63,11 @@ class ValidateStep:
         if call.payloads is None:
             payload = call.payload if call.read is None else await call.read()
             call.request, call.payload = self._message(call, payload), None
-            await proceed(call)
+            if call.method.brings_secrets:
+                with hiding(lambda: secrets_of(call)):
+                    await proceed(call)
+            else:
+                await proceed(call)
         else:
             async with aclosing(self._stream(call, call.payloads)) as call.requests:
                 await proceed(call)
