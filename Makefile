@@ -187,6 +187,14 @@ bench-batch: setup-dev ## A million customers scored in one batch, jobs and work
 bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and time it
 	$(MAIN)/python -m load.bench.importing $(DATA)
 
+.PHONY: bench-outbox
+bench-outbox: setup-dev ## The claim of the outbox on 10,000 open events, beside what it replaced
+	$(MAIN)/python -m load.bench.outbox
+
+.PHONY: soak-outbox
+soak-outbox: setup-dev ## EVENTS=10000 events through the outbox while producers and jobs are killed at random
+	$(MAIN)/python -m load.bench.outbox_soak $(or $(EVENTS),10000)
+
 .PHONY: soak-replica
 soak-replica: setup-dev ## A replica's memory over 200,000 requests and 200 model switches
 	$(MAIN)/python -m load.bench.soak

@@ -1,0 +1,22 @@
+"""Producers and jobs are killed with -9 at random moments: each event has its effect, in the order of its key."""
+
+from __future__ import annotations
+
+from load.bench.outbox_soak import soak
+
+
+async def test_no_event_is_lost_or_overtaken_while_producers_and_jobs_are_killed(
+    database, postgres_urls, redis_url
+):
+    found = await soak(
+        postgres_urls.superuser,
+        postgres_urls.runtime,
+        redis_url,
+        400,
+        processes=(2, 2),
+        pause_s=(0.5, 1.5),
+    )
+    assert found.committed >= 400
+    assert found.producers_killed + found.jobs_killed >= 2
+    assert (found.lost, found.overtaken, found.unfinished) == (0, 0, 0)
+    assert found.effects == found.committed
