@@ -41,10 +41,13 @@ from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.attempts import LoginLimits
+from cohortlens.identity.invitation_mails import add_invitation_mails
 from cohortlens.identity.mails import add_mails
+from cohortlens.identity.oauth import OAuth
 from cohortlens.identity.people import People
 from cohortlens.identity.programs import Programs
 from cohortlens.identity.service import IdentityService
+from cohortlens.identity.tenancy import Tenancy
 from cohortlens.identity.token_check import AccessTokenVerifier
 from cohortlens.registry.challengers import ChallengersService
 from cohortlens.registry.promotions import PromotionsService
@@ -85,6 +88,8 @@ class Identity:
     core: IdentityService
     programs: Programs
     people: People
+    tenancy: Tenancy
+    oauth: OAuth
 
 
 @dataclass(frozen=True)
@@ -179,11 +184,18 @@ class Services:
             # Not through the wrapper: callers' rows must not wait behind the shadow's.
             shadow = ShadowTraffic(db, client)
             opened.push_async_callback(shadow.close)
+            people = People(db, keyring, tenant_keys, identity)
             return cls(
                 config=config,
                 db=db,
                 redis=redis,
-                identity=Identity(identity, programs, People(db, keyring, tenant_keys, identity)),
+                identity=Identity(
+                    identity,
+                    programs,
+                    people,
+                    Tenancy(db, keyring, tenant_keys, identity, people, config.artifacts),
+                    OAuth(db, identity, programs.account_verifier, config.issuer),
+                ),
                 verifier=identity.verifier,
                 customers=customers,
                 features=features,
@@ -231,6 +243,7 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:
     templates = MailTemplates(Links(config.public_url))
     add_mails(templates)
+    add_invitation_mails(templates)
     mailer = smtp_mailer(config.smtp_url, config.mail_from)
     return MailDelivery(db, Sealer(keyring, MAIL_PURPOSE), templates, mailer)
 

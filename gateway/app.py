@@ -27,6 +27,7 @@ from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, customers_pb2, mod
 from gateway.config import GatewayConfig
 from gateway.fleet.link import Link
 from gateway.fleet.membership import Membership
+from gateway.grpc.internal import internal_listener
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
 from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable, Step
@@ -144,7 +145,11 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.audit import AuditServicer
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.auth_keys import AuthKeysServicer
+    from gateway.servicers.auth_sessions import AuthSessionsServicer
     from gateway.servicers.auth_login import LoginServicer
+    from gateway.servicers.auth_oauth import AuthOAuthServicer
+    from gateway.servicers.auth_tenants import AuthTenantsServicer
+    from gateway.servicers.auth_users import AuthUsersServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
@@ -159,9 +164,19 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         _ANALYTICS: AnalyticsServicer(services),
         "cohortlens.v1.AuthService": joined(
             AuthServicer(services.identity.core),
+            AuthSessionsServicer(
+                services.identity.core.control, services.identity.core.keys, services.page_tokens
+            ),
             LoginServicer(services.identity.people),
             AuthKeysServicer(
                 services.identity.programs.keys, services.identity.programs.accounts, services.page_tokens
+            ),
+            AuthOAuthServicer(services.identity.oauth, services.page_tokens),
+            AuthUsersServicer(
+                services.identity.tenancy.users, services.identity.tenancy.invitations, services.page_tokens
+            ),
+            AuthTenantsServicer(
+                services.identity.tenancy.tenants, services.identity.tenancy.platform, services.page_tokens
             ),
         ),
         "cohortlens.v1.AuditService": AuditServicer(services.audit, services.page_tokens),
@@ -275,7 +290,12 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose, link: L
     member, stop = Membership(link), asyncio.Event()
     member.configure_logging(core, _json_line)
     BUILD_INFO.labels(__version__).set(1)
-    gateway = Gateway(config, link.sockets(), waits=link.waits) if link is not None else Gateway(config)
+    internal = internal_listener(config, is_shared=link is not None)
+    gateway = (
+        Gateway(config, link.sockets(), waits=link.waits, internal=internal)
+        if link is not None
+        else Gateway(config, internal=internal)
+    )
     _on_signals(stop)
     try:
         await gateway.start()

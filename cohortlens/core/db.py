@@ -184,6 +184,18 @@ async def retried(work: Callable[[], Awaitable[ResultT]]) -> ResultT:
     return await work()
 
 
+async def go_on_for(tx: AsyncConnection, tenant_id: UUID) -> None:
+    """Bind an open transaction to another tenant, so that what concerns two of them commits together.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction``.
+        tenant_id: Whose rows it sees and writes from now on.
+    """
+    await tx.execute(
+        text("SELECT set_config('app.tenant_id', :tenant, true)"), {"tenant": str(UUID(int=tenant_id.int))}
+    )
+
+
 async def driver(connection: AsyncConnection) -> Any:
     """The asyncpg connection underneath, for COPY and for scripts of several statements."""
     return (await connection.get_raw_connection()).driver_connection

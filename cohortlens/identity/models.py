@@ -205,6 +205,9 @@ class Me:
         scopes: What the role gives, sorted.
         session_id: Session of the token.
         created_at: When the user was registered.
+        email: Log-in name.
+        status: ACTIVE or DISABLED.
+        last_login_at: Last log-in to any tenant; None before the first.
     """
 
     user_id: UserId
@@ -214,6 +217,9 @@ class Me:
     scopes: tuple[str, ...]
     session_id: SessionId
     created_at: datetime
+    email: str
+    status: str
+    last_login_at: datetime | None
 
 
 def normal_email(email: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.ids import TenantId, UserId
@@ -38,14 +38,12 @@ class Accounts:
         )
         return bool(made)
 
-    async def profile(self, tenant_id: TenantId, user_id: UserId) -> tuple[str, datetime] | None:
-        """Display name of the tenant and registration time of its user."""
-        row = (
-            await self._tx.execute(
-                text("SELECT * FROM app.auth_me(:tenant, :user)"), {"tenant": tenant_id, "user": user_id}
-            )
-        ).one_or_none()
-        return None if row is None else (row.tenant_display_name, row.created_at)
+    async def profile(self, tenant_id: TenantId, user_id: UserId) -> Row[Any] | None:
+        """Name of the tenant, and registration, address, status and last log-in of its user."""
+        found = await self._tx.execute(
+            text("SELECT * FROM app.auth_me(:tenant, :user)"), {"tenant": tenant_id, "user": user_id}
+        )
+        return found.one_or_none()
 
 
 def _uuid(value: UUID) -> UUID:

@@ -1,24 +1,26 @@
-"""What the use cases of identity share, and those of sessions: refresh, log out, who am I, public keys."""
+"""What the use cases of identity share, and two of them: who am I, public keys."""
 
 from __future__ import annotations
 
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.errors import NotFound, Unauthenticated
-from cohortlens.core.ids import PLATFORM_TENANT_ID, SessionId, parse_uuid
+from cohortlens.core.errors import Unauthenticated
+from cohortlens.core.ids import PLATFORM_TENANT_ID
 from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
 from cohortlens.core.sealing import SealingKeys
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.identity.attempts import LoginAttempts, LoginLimits
 from cohortlens.identity.generations import UsedGenerations
-from cohortlens.identity.models import Me, TokenPair
+from cohortlens.identity.key_control import KeyControl
+from cohortlens.identity.models import Me
 from cohortlens.identity.passwords import PasswordHasher
 from cohortlens.identity.repository import Accounts
 from cohortlens.identity.revocations import Revocations
+from cohortlens.identity.session_control import SessionControl
 from cohortlens.identity.sessions import SessionKeeper
-from cohortlens.identity.signing_keys import PublicKey, SigningKeys
+from cohortlens.identity.signing_keys import ACCESS_KEYS, AUDIT_KEYS, PublicKey, SigningKeys
 from cohortlens.identity.token_check import AccessTokenVerifier
 from cohortlens.identity.tokens import LEEWAY_S, AccessTokens, TokenPolicy
 
@@ -36,6 +38,8 @@ class IdentityService:
         revocations: Sessions that were ended.
         generations: Which generation of a session is in use.
         verifier: Turns an access token into a principal.
+        control: What users do with their sessions.
+        keys: What the platform's staff do with signing keys.
 
     Attributes:
         verifier: For the doors: ``await verifier.verify(token)``.
@@ -45,6 +49,8 @@ class IdentityService:
         tokens: Signs access tokens.
         revocations: What was taken back; ``publish`` after a commit that changed access.
         signing_keys: The keys of access tokens.
+        control: What users do with their sessions.
+        keys: What the platform's staff do with signing keys.
     """
 
     def __init__(
@@ -59,8 +65,12 @@ class IdentityService:
         revocations: Revocations,
         generations: UsedGenerations,
         verifier: AccessTokenVerifier,
+        control: SessionControl,
+        keys: KeyControl,
     ) -> None:
         self._db = db
+        self.control = control
+        self.keys = keys
         self.hasher = hasher
         self.tokens = tokens
         self.signing_keys = signing_keys
@@ -113,16 +123,20 @@ class IdentityService:
         revocations = Revocations(feed or db, redis, access_token_ttl_s + LEEWAY_S)
         generations = UsedGenerations(db)
         tokens = AccessTokens(keys, policy, clock)
+        sessions = SessionKeeper(db, kek, revocations, tokens)
+        sets = {ACCESS_KEYS: keys, AUDIT_KEYS: SigningKeys(db, kek, AUDIT_KEYS)}
         return cls(
             db=db,
             hasher=PasswordHasher(pepper),
             tokens=tokens,
             signing_keys=keys,
-            sessions=SessionKeeper(db, kek, revocations, tokens),
+            sessions=sessions,
             attempts=LoginAttempts(redis, counting, limits),
             revocations=revocations,
             generations=generations,
             verifier=AccessTokenVerifier(keys, policy, revocations, generations, clock),
+            control=SessionControl(db, sessions, revocations),
+            keys=KeyControl(db, sets, clock),
         )
 
     async def close(self) -> None:
@@ -130,23 +144,6 @@ class IdentityService:
         await self.revocations.close()
         await self._generations.close()
         self.hasher.close()
-
-    async def refresh_session(self, refresh_token: str) -> TokenPair:
-        """Exchange a refresh token for the next pair; raises as ``SessionKeeper.renew``."""
-        return await self.sessions.renew(refresh_token)
-
-    async def delete_session(self, ctx: RequestContext, session: str) -> None:
-        """End a session of the caller; ``current`` is the one the call came with.
-
-        Raises:
-            NotFound: The caller has no such session.
-        """
-        caller = ctx.caller
-        session_id = caller.session_id if session == "current" else parse_uuid(session)
-        if session_id is None or not await self.sessions.end(
-            caller.tenant_id, caller.user_id, SessionId(session_id), "LOGOUT"
-        ):
-            raise NotFound("session: there is no such session", metadata={"field": "session"})
 
     async def get_me(self, ctx: RequestContext) -> Me:
         """Who the caller is.
@@ -164,11 +161,14 @@ class IdentityService:
         return Me(
             caller.user_id,
             caller.tenant_id,
-            profile[0],
+            profile.tenant_display_name,
             caller.role,
             tuple(sorted(caller.scopes)),
             caller.session_id,
-            profile[1],
+            profile.created_at,
+            profile.email,
+            profile.status,
+            profile.last_login_at,
         )
 
     async def jwks(self) -> list[PublicKey]:

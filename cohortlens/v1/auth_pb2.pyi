@@ -2,6 +2,10 @@ import datetime
 
 from cohortlens.v1 import auth_keys_pb2 as _auth_keys_pb2
 from cohortlens.v1 import auth_login_pb2 as _auth_login_pb2
+from cohortlens.v1 import auth_oauth_pb2 as _auth_oauth_pb2
+from cohortlens.v1 import auth_sessions_pb2 as _auth_sessions_pb2
+from cohortlens.v1 import auth_tenants_pb2 as _auth_tenants_pb2
+from cohortlens.v1 import auth_users_pb2 as _auth_users_pb2
 from cohortlens.v1 import common_pb2 as _common_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -108,7 +112,7 @@ class GetMeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetMeResponse(_message.Message):
-    __slots__ = ("user", "tenant", "tenant_display_name", "role", "scopes", "session", "create_time")
+    __slots__ = ("user", "tenant", "tenant_display_name", "role", "scopes", "session", "create_time", "email", "status", "last_login_time")
     USER_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TENANT_DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +120,9 @@ class GetMeResponse(_message.Message):
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LAST_LOGIN_TIME_FIELD_NUMBER: _ClassVar[int]
     user: str
     tenant: str
     tenant_display_name: str
@@ -123,7 +130,10 @@ class GetMeResponse(_message.Message):
     scopes: _containers.RepeatedScalarFieldContainer[str]
     session: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, user: _Optional[str] = ..., tenant: _Optional[str] = ..., tenant_display_name: _Optional[str] = ..., role: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., session: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    email: str
+    status: _auth_users_pb2.UserStatus
+    last_login_time: _timestamp_pb2.Timestamp
+    def __init__(self, user: _Optional[str] = ..., tenant: _Optional[str] = ..., tenant_display_name: _Optional[str] = ..., role: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., session: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., email: _Optional[str] = ..., status: _Optional[_Union[_auth_users_pb2.UserStatus, str]] = ..., last_login_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class GetJwksRequest(_message.Message):
     __slots__ = ()

@@ -5,7 +5,11 @@ import warnings
 
 from cohortlens.v1 import auth_keys_pb2 as cohortlens_dot_v1_dot_auth__keys__pb2
 from cohortlens.v1 import auth_login_pb2 as cohortlens_dot_v1_dot_auth__login__pb2
+from cohortlens.v1 import auth_oauth_pb2 as cohortlens_dot_v1_dot_auth__oauth__pb2
 from cohortlens.v1 import auth_pb2 as cohortlens_dot_v1_dot_auth__pb2
+from cohortlens.v1 import auth_sessions_pb2 as cohortlens_dot_v1_dot_auth__sessions__pb2
+from cohortlens.v1 import auth_tenants_pb2 as cohortlens_dot_v1_dot_auth__tenants__pb2
+from cohortlens.v1 import auth_users_pb2 as cohortlens_dot_v1_dot_auth__users__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -87,6 +91,31 @@ class AuthServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_auth__pb2.RefreshSessionRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_auth__pb2.RefreshSessionResponse.FromString,
                 _registered_method=True)
+        self.SwitchTenant = channel.unary_unary(
+                '/cohortlens.v1.AuthService/SwitchTenant',
+                request_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.SwitchTenantRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__pb2.CreateSessionResponse.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListSessions',
+                request_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.RevokeUserSessions = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RevokeUserSessions',
+                request_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RevokeUserSessionsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RevokeUserSessionsResponse.FromString,
+                _registered_method=True)
+        self.ListSigningKeys = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListSigningKeys',
+                request_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSigningKeysRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSigningKeysResponse.FromString,
+                _registered_method=True)
+        self.RotateSigningKey = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RotateSigningKey',
+                request_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RotateSigningKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RotateSigningKeyResponse.FromString,
+                _registered_method=True)
         self.DeleteSession = channel.unary_unary(
                 '/cohortlens.v1.AuthService/DeleteSession',
                 request_serializer=cohortlens_dot_v1_dot_auth__pb2.DeleteSessionRequest.SerializeToString,
@@ -151,6 +180,136 @@ class AuthServiceStub:
                 '/cohortlens.v1.AuthService/DeleteServiceAccount',
                 request_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountResponse.FromString,
+                _registered_method=True)
+        self.CreateOAuthClient = channel.unary_unary(
+                '/cohortlens.v1.AuthService/CreateOAuthClient',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CreateOAuthClientRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CreateOAuthClientResponse.FromString,
+                _registered_method=True)
+        self.ListOAuthClients = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListOAuthClients',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ListOAuthClientsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ListOAuthClientsResponse.FromString,
+                _registered_method=True)
+        self.DeleteOAuthClient = channel.unary_unary(
+                '/cohortlens.v1.AuthService/DeleteOAuthClient',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DeleteOAuthClientRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DeleteOAuthClientResponse.FromString,
+                _registered_method=True)
+        self.RotateOAuthClientSecret = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RotateOAuthClientSecret',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RotateOAuthClientSecretRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RotateOAuthClientSecretResponse.FromString,
+                _registered_method=True)
+        self.CheckAuthorization = channel.unary_unary(
+                '/cohortlens.v1.AuthService/CheckAuthorization',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CheckAuthorizationRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CheckAuthorizationResponse.FromString,
+                _registered_method=True)
+        self.ReviewAuthorization = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ReviewAuthorization',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ReviewAuthorizationRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ReviewAuthorizationResponse.FromString,
+                _registered_method=True)
+        self.DecideAuthorization = channel.unary_unary(
+                '/cohortlens.v1.AuthService/DecideAuthorization',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DecideAuthorizationRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DecideAuthorizationResponse.FromString,
+                _registered_method=True)
+        self.ExchangeToken = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ExchangeToken',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ExchangeTokenRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ExchangeTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RevokeToken',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.IntrospectToken = channel.unary_unary(
+                '/cohortlens.v1.AuthService/IntrospectToken',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.IntrospectTokenRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.IntrospectTokenResponse.FromString,
+                _registered_method=True)
+        self.GetMetadata = channel.unary_unary(
+                '/cohortlens.v1.AuthService/GetMetadata',
+                request_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.GetMetadataRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.GetMetadataResponse.FromString,
+                _registered_method=True)
+        self.GetUser = channel.unary_unary(
+                '/cohortlens.v1.AuthService/GetUser',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.GetUserResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListUsers',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.UpdateUser = channel.unary_unary(
+                '/cohortlens.v1.AuthService/UpdateUser',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.UpdateUserResponse.FromString,
+                _registered_method=True)
+        self.DeleteUser = channel.unary_unary(
+                '/cohortlens.v1.AuthService/DeleteUser',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.DeleteUserRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.DeleteUserResponse.FromString,
+                _registered_method=True)
+        self.InviteUser = channel.unary_unary(
+                '/cohortlens.v1.AuthService/InviteUser',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.InviteUserRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.InviteUserResponse.FromString,
+                _registered_method=True)
+        self.ListInvitations = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListInvitations',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.ListInvitationsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.ListInvitationsResponse.FromString,
+                _registered_method=True)
+        self.RevokeInvitation = channel.unary_unary(
+                '/cohortlens.v1.AuthService/RevokeInvitation',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationResponse.FromString,
+                _registered_method=True)
+        self.AcceptInvitation = channel.unary_unary(
+                '/cohortlens.v1.AuthService/AcceptInvitation',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.AcceptInvitationRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.AcceptInvitationResponse.FromString,
+                _registered_method=True)
+        self.GetTenant = channel.unary_unary(
+                '/cohortlens.v1.AuthService/GetTenant',
+                request_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.GetTenantRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.GetTenantResponse.FromString,
+                _registered_method=True)
+        self.UpdateTenant = channel.unary_unary(
+                '/cohortlens.v1.AuthService/UpdateTenant',
+                request_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UpdateTenantRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UpdateTenantResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/cohortlens.v1.AuthService/DeleteTenant',
+                request_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.DeleteTenantResponse.FromString,
+                _registered_method=True)
+        self.UndeleteTenant = channel.unary_unary(
+                '/cohortlens.v1.AuthService/UndeleteTenant',
+                request_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UndeleteTenantRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UndeleteTenantResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ListTenants',
+                request_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.SuspendTenant = channel.unary_unary(
+                '/cohortlens.v1.AuthService/SuspendTenant',
+                request_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.SuspendTenantResponse.FromString,
+                _registered_method=True)
+        self.ResumeTenant = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ResumeTenant',
+                request_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ResumeTenantRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ResumeTenantResponse.FromString,
                 _registered_method=True)
 
 
@@ -223,6 +382,41 @@ class AuthServiceServicer:
 
     def RefreshSession(self, request, context):
         """Exchanges a refresh token for a new pair. A token that was already exchanged ends its session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwitchTenant(self, request, context):
+        """Opens a session in another tenant of the caller; the session of the call goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Lists the caller's sessions in this tenant, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeUserSessions(self, request, context):
+        """Ends every session of a user in this tenant; those of others with the scope users.write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSigningKeys(self, request, context):
+        """Lists the signing keys of the installation, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateSigningKey(self, request, context):
+        """Lets the next signing key sign from now on; the old one verifies for eleven minutes more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -319,6 +513,188 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateOAuthClient(self, request, context):
+        """Registers an OAuth client: an application that may ask users, or us, for tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOAuthClients(self, request, context):
+        """Lists the OAuth clients of the tenant, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteOAuthClient(self, request, context):
+        """Ends an OAuth client with its codes, sessions and tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateOAuthClientSecret(self, request, context):
+        """Gives an OAuth client a new secret; the old one works on for the overlap.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckAuthorization(self, request, context):
+        """Looks at what an OAuth client asks a user for, before anyone has signed in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewAuthorization(self, request, context):
+        """Tells the caller which tenants and scopes they could consent to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideAuthorization(self, request, context):
+        """Turns the caller's decision into an authorisation code, or into a refusal, for the client.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExchangeToken(self, request, context):
+        """The token endpoint of OAuth 2 (RFC 6749 3.2); over HTTP it takes a form, and answers errors as 5.2 says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """The revocation endpoint (RFC 7009); a form over HTTP. Says nothing about tokens that are not the client's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IntrospectToken(self, request, context):
+        """The introspection endpoint (RFC 7662); a form over HTTP. For a client's own tokens, or with the scope internal.introspect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMetadata(self, request, context):
+        """Metadata of the authorisation server (RFC 8414).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUser(self, request, context):
+        """One user of the tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Users of the tenant, in the order in which they joined.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Changes the role of a user. Their access tokens are refused within 2 s; a refresh brings the new role.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUser(self, request, context):
+        """Removes a user from the tenant: ends their sessions, withdraws their invitations, revokes the API keys they made unless `transfer_to` takes them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InviteUser(self, request, context):
+        """Mails a link by which one person joins the tenant in one role, once, within 7 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInvitations(self, request, context):
+        """Open invitations, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeInvitation(self, request, context):
+        """Withdraws an open invitation; its link no longer works.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptInvitation(self, request, context):
+        """Joins a tenant by the token of a mailed link. A new user chooses a password and gets a session; one who has an account joins without either and logs in as before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTenant(self, request, context):
+        """The caller's tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTenant(self, request, context):
+        """Changes name, settings, retention or accepted terms of the caller's tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenant(self, request, context):
+        """Deletes the caller's tenant: every session ends within 2 s, and after 30 days its data and its key are destroyed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteTenant(self, request, context):
+        """Brings a deleted tenant back within 30 days. An owner proves who they are here, since nobody has a session of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """Tenants of the installation, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendTenant(self, request, context):
+        """Refuses the calls of a tenant within 2 s; its data stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTenant(self, request, context):
+        """Lets a suspended tenant call again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -371,6 +747,31 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.RefreshSession,
                     request_deserializer=cohortlens_dot_v1_dot_auth__pb2.RefreshSessionRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_auth__pb2.RefreshSessionResponse.SerializeToString,
+            ),
+            'SwitchTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwitchTenant,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.SwitchTenantRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__pb2.CreateSessionResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSessionsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RevokeUserSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeUserSessions,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RevokeUserSessionsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RevokeUserSessionsResponse.SerializeToString,
+            ),
+            'ListSigningKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSigningKeys,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSigningKeysRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.ListSigningKeysResponse.SerializeToString,
+            ),
+            'RotateSigningKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSigningKey,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RotateSigningKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__sessions__pb2.RotateSigningKeyResponse.SerializeToString,
             ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
@@ -436,6 +837,136 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.DeleteServiceAccount,
                     request_deserializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountResponse.SerializeToString,
+            ),
+            'CreateOAuthClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateOAuthClient,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CreateOAuthClientRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CreateOAuthClientResponse.SerializeToString,
+            ),
+            'ListOAuthClients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOAuthClients,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ListOAuthClientsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ListOAuthClientsResponse.SerializeToString,
+            ),
+            'DeleteOAuthClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteOAuthClient,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DeleteOAuthClientRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DeleteOAuthClientResponse.SerializeToString,
+            ),
+            'RotateOAuthClientSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateOAuthClientSecret,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RotateOAuthClientSecretRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RotateOAuthClientSecretResponse.SerializeToString,
+            ),
+            'CheckAuthorization': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckAuthorization,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CheckAuthorizationRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.CheckAuthorizationResponse.SerializeToString,
+            ),
+            'ReviewAuthorization': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewAuthorization,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ReviewAuthorizationRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ReviewAuthorizationResponse.SerializeToString,
+            ),
+            'DecideAuthorization': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideAuthorization,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DecideAuthorizationRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.DecideAuthorizationResponse.SerializeToString,
+            ),
+            'ExchangeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeToken,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ExchangeTokenRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.ExchangeTokenResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'IntrospectToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.IntrospectToken,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.IntrospectTokenRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.IntrospectTokenResponse.SerializeToString,
+            ),
+            'GetMetadata': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetadata,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__oauth__pb2.GetMetadataRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__oauth__pb2.GetMetadataResponse.SerializeToString,
+            ),
+            'GetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUser,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.GetUserRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.GetUserResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.ListUsersRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.UpdateUserRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'DeleteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUser,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.DeleteUserRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.DeleteUserResponse.SerializeToString,
+            ),
+            'InviteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.InviteUser,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.InviteUserRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.InviteUserResponse.SerializeToString,
+            ),
+            'ListInvitations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInvitations,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.ListInvitationsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.ListInvitationsResponse.SerializeToString,
+            ),
+            'RevokeInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeInvitation,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationResponse.SerializeToString,
+            ),
+            'AcceptInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptInvitation,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.AcceptInvitationRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.AcceptInvitationResponse.SerializeToString,
+            ),
+            'GetTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenant,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.GetTenantRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.GetTenantResponse.SerializeToString,
+            ),
+            'UpdateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTenant,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UpdateTenantRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UpdateTenantResponse.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.DeleteTenantResponse.SerializeToString,
+            ),
+            'UndeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteTenant,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UndeleteTenantRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.UndeleteTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ListTenantsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'SuspendTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendTenant,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.SuspendTenantResponse.SerializeToString,
+            ),
+            'ResumeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTenant,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ResumeTenantRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__tenants__pb2.ResumeTenantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -709,6 +1240,141 @@ class AuthService:
             '/cohortlens.v1.AuthService/RefreshSession',
             cohortlens_dot_v1_dot_auth__pb2.RefreshSessionRequest.SerializeToString,
             cohortlens_dot_v1_dot_auth__pb2.RefreshSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwitchTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/SwitchTenant',
+            cohortlens_dot_v1_dot_auth__sessions__pb2.SwitchTenantRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__pb2.CreateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListSessions',
+            cohortlens_dot_v1_dot_auth__sessions__pb2.ListSessionsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__sessions__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeUserSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RevokeUserSessions',
+            cohortlens_dot_v1_dot_auth__sessions__pb2.RevokeUserSessionsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__sessions__pb2.RevokeUserSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSigningKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListSigningKeys',
+            cohortlens_dot_v1_dot_auth__sessions__pb2.ListSigningKeysRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__sessions__pb2.ListSigningKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSigningKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RotateSigningKey',
+            cohortlens_dot_v1_dot_auth__sessions__pb2.RotateSigningKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__sessions__pb2.RotateSigningKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1060,6 +1726,708 @@ class AuthService:
             '/cohortlens.v1.AuthService/DeleteServiceAccount',
             cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountRequest.SerializeToString,
             cohortlens_dot_v1_dot_auth__keys__pb2.DeleteServiceAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateOAuthClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/CreateOAuthClient',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.CreateOAuthClientRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.CreateOAuthClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOAuthClients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListOAuthClients',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.ListOAuthClientsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.ListOAuthClientsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteOAuthClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/DeleteOAuthClient',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.DeleteOAuthClientRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.DeleteOAuthClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateOAuthClientSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RotateOAuthClientSecret',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.RotateOAuthClientSecretRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.RotateOAuthClientSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckAuthorization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/CheckAuthorization',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.CheckAuthorizationRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.CheckAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewAuthorization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ReviewAuthorization',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.ReviewAuthorizationRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.ReviewAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideAuthorization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/DecideAuthorization',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.DecideAuthorizationRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.DecideAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ExchangeToken',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.ExchangeTokenRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.ExchangeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RevokeToken',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.RevokeTokenRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IntrospectToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/IntrospectToken',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.IntrospectTokenRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.IntrospectTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetadata(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/GetMetadata',
+            cohortlens_dot_v1_dot_auth__oauth__pb2.GetMetadataRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__oauth__pb2.GetMetadataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/GetUser',
+            cohortlens_dot_v1_dot_auth__users__pb2.GetUserRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.GetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListUsers',
+            cohortlens_dot_v1_dot_auth__users__pb2.ListUsersRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/UpdateUser',
+            cohortlens_dot_v1_dot_auth__users__pb2.UpdateUserRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/DeleteUser',
+            cohortlens_dot_v1_dot_auth__users__pb2.DeleteUserRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.DeleteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InviteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/InviteUser',
+            cohortlens_dot_v1_dot_auth__users__pb2.InviteUserRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.InviteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInvitations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListInvitations',
+            cohortlens_dot_v1_dot_auth__users__pb2.ListInvitationsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.ListInvitationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/RevokeInvitation',
+            cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/AcceptInvitation',
+            cohortlens_dot_v1_dot_auth__users__pb2.AcceptInvitationRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.AcceptInvitationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/GetTenant',
+            cohortlens_dot_v1_dot_auth__tenants__pb2.GetTenantRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__tenants__pb2.GetTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/UpdateTenant',
+            cohortlens_dot_v1_dot_auth__tenants__pb2.UpdateTenantRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__tenants__pb2.UpdateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/DeleteTenant',
+            cohortlens_dot_v1_dot_auth__tenants__pb2.DeleteTenantRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__tenants__pb2.DeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/UndeleteTenant',
+            cohortlens_dot_v1_dot_auth__tenants__pb2.UndeleteTenantRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__tenants__pb2.UndeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ListTenants',
+            cohortlens_dot_v1_dot_auth__tenants__pb2.ListTenantsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__tenants__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/SuspendTenant',
+            cohortlens_dot_v1_dot_auth__tenants__pb2.SuspendTenantRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__tenants__pb2.SuspendTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ResumeTenant',
+            cohortlens_dot_v1_dot_auth__tenants__pb2.ResumeTenantRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__tenants__pb2.ResumeTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

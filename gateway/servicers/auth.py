@@ -1,4 +1,4 @@
-"""AuthService, sessions and keys: messages to values of identity and back."""
+"""AuthService, who is calling and public keys: messages to values of identity and back."""
 
 # ruff: noqa: ARG002 - the methods of a servicer are named like its RPCs and take the same arguments
 
@@ -8,11 +8,12 @@ from cohortlens.identity.jws import encode
 from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_pb2 as pb
 from gateway.interceptors.chain import Call
-from gateway.servicers.auth_login import never_stored, token_pair
+from gateway.servicers.analytics_mapping import timestamp
+from gateway.servicers.auth_users import USER_STATUS
 
 
 class AuthServicer:
-    """RPCs of sessions that are open.
+    """RPCs that tell about the caller and about public keys.
 
     Args:
         identity: The use cases.
@@ -20,19 +21,6 @@ class AuthServicer:
 
     def __init__(self, identity: IdentityService) -> None:
         self._identity = identity
-
-    async def RefreshSession(
-        self, request: pb.RefreshSessionRequest, call: Call
-    ) -> pb.RefreshSessionResponse:
-        """Exchange a refresh token for the next pair."""
-        pair = await self._identity.refresh_session(request.refresh_token)
-        never_stored(call)
-        return pb.RefreshSessionResponse(tokens=token_pair(pair), replayed=pair.replayed)
-
-    async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
-        """End a session of the caller."""
-        await self._identity.delete_session(call.context, request.session)
-        return pb.DeleteSessionResponse()
 
     async def GetMe(self, request: pb.GetMeRequest, call: Call) -> pb.GetMeResponse:
         """Answer who the caller is."""
@@ -44,6 +32,9 @@ class AuthServicer:
             role=me.role,
             scopes=me.scopes,
             session=str(me.session_id),
+            email=me.email,
+            status=USER_STATUS[me.status],
+            last_login_time=timestamp(me.last_login_at),
         )
         response.create_time.FromDatetime(me.created_at)
         return response

@@ -21,7 +21,7 @@ def test_an_rpc_has_a_policy_and_an_http_rule(method):
     assert policy.access != common_pb2.ACCESS_UNSPECIFIED
     assert policy.rate_class != common_pb2.RATE_CLASS_UNSPECIFIED
     path = getattr(rule, rule.WhichOneof("pattern"))
-    assert path.startswith("/api/v1/") or path == "/.well-known/jwks.json"
+    assert path.startswith(("/api/v1/", "/oauth2/", "/.well-known/"))
 
 
 def test_public_messages_use_no_float():
@@ -35,14 +35,18 @@ def test_public_messages_use_no_float():
     assert floats == []
 
 
-def test_no_request_names_a_tenant_but_the_choice_at_log_in():
+def test_no_request_names_a_tenant_but_a_choice_among_own_ones_and_calls_of_the_platform():
     named = [
         m.input_type.full_name + "." + f.name
         for m in METHODS
         for f in m.input_type.fields
         if "tenant" in f.name
     ]
-    assert named == ["cohortlens.v1.CreateSessionRequest.tenant"]
+    # Among the caller's own tenants; staff of the platform name the one they act on.
+    assert sorted(named) == [
+        f"cohortlens.v1.{request}Request.tenant"
+        for request in ("CreateSession", "ResumeTenant", "SuspendTenant", "SwitchTenant", "UndeleteTenant")
+    ]
 
 
 def test_the_descriptor_image_describes_the_committed_stubs():

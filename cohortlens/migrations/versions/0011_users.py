@@ -28,7 +28,7 @@ ALTER TABLE tenants
   ADD CONSTRAINT tenants_erasure CHECK ((status IN ('DELETING', 'ERASED')) = (erase_at IS NOT NULL)),
   ADD CONSTRAINT tenants_erased CHECK ((status = 'ERASED') = (erased_at IS NOT NULL)),
   ADD CONSTRAINT tenants_platform_stays CHECK (kind = 'CUSTOMER' OR status = 'ACTIVE');
-COMMENT ON COLUMN tenants.terms_version IS 'Accepted version of the terms; empty until the first owner has come.';
+COMMENT ON COLUMN tenants.terms_version IS 'Accepted version of the terms; empty until an owner has come.';
 COMMENT ON COLUMN tenants.retention_days IS 'Days for which predictions are kept; 0: all.';
 -- The policy of the table lets a transaction reach its own tenant only.
 GRANT UPDATE (display_name, settings, retention_days, terms_version, terms_at, row_version, status, erase_at)
@@ -151,6 +151,16 @@ SELECT app.define('app.tenant_create(uuid, text)');
 """
 
 _ERASURE = """
+CREATE FUNCTION app.auth_deleted_tenants(p_user uuid) RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT t.id FROM public.tenant_users m JOIN public.tenants t ON t.id = m.tenant_id
+   WHERE m.user_id = p_user AND m.role = 'owner' AND t.status = 'DELETING'
+     -- From then on the erasure may have begun.
+     AND t.erase_at > clock_timestamp() ORDER BY t.id
+$$;
+SELECT app.define('app.auth_deleted_tenants(uuid)');
+COMMENT ON FUNCTION app.auth_deleted_tenants(uuid) IS 'Tenants that an owner can still bring back.';
+
 CREATE FUNCTION app.tenants_to_erase(p_limit integer) RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   SELECT id FROM public.tenants WHERE status = 'DELETING' AND erase_at <= clock_timestamp()
@@ -163,7 +173,7 @@ GRANT EXECUTE ON FUNCTION app.users_forget(uuid[]) TO cl_owner;
 RESET ROLE;
 
 -- Belongs to the owner, who may delete from every table: what a later migration adds is erased without being
--- named here. The policies bind the owner too, so nothing but the rows of the transaction's tenant is in reach.
+-- named here. The policies bind the owner too: only rows of the transaction's tenant are in reach.
 CREATE FUNCTION app.tenant_erase(p_limit integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -185,7 +195,8 @@ BEGIN
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
          WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
            -- Evidence outlives the tenant; it names nobody once the tenant's key is gone.
-           AND c.relname NOT IN ('audit_heads', 'audit_log', 'audit_checkpoints', 'access_log', 'access_minutes')
+           AND c.relname NOT IN ('audit_heads', 'audit_log', 'audit_checkpoints', 'access_log',
+                                 'access_minutes')
         UNION
         SELECT r.parent, d.depth + 1 FROM depths d JOIN referring r ON r.child = d.target
          WHERE d.depth < 20 AND r.parent NOT IN ('public.tenants'::regclass, 'public.users'::regclass))
