@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from cohortlens.core.config import Duration, setting
+from cohortlens.core.tls import file_faults
 
 _MOST_PROCESSES = 256
 
@@ -21,6 +23,18 @@ class GatewayConfig:
     grpc_server: str = setting(
         "GRPC_SERVER", "h2corn", "server of the gRPC port", choices=("h2corn", "grpcio")
     )
+    internal_port: int | None = setting(
+        "INTERNAL_PORT",
+        None,
+        "port of gRPC for programs with client certificates, 0 for any free one; not served when unset",
+    )
+    internal_tls_ca: Path | None = setting(
+        "INTERNAL_TLS_CA", None, "authority of the certificates that callers of the internal port show, PEM"
+    )
+    internal_tls_cert: Path | None = setting(
+        "INTERNAL_TLS_CERT", None, "the gateway's certificate on the internal port, PEM"
+    )
+    internal_tls_key: Path | None = setting("INTERNAL_TLS_KEY", None, "private key of that certificate, PEM")
     reflection: bool | None = setting(
         "REFLECTION", None, "whether gRPC reflection is served; on unless in production when unset"
     )
@@ -58,4 +72,23 @@ class GatewayConfig:
             return [f"{name}: expected auto or a number from 1 to {_MOST_PROCESSES}"]
         if self.grpc_server == "grpcio" and self.process_count() > 1:
             return [f"{name}: expected 1, since COHORTLENS_GRPC_SERVER=grpcio cannot share its port"]
-        return []
+        return self._internal_faults()
+
+    def internal_files(self) -> tuple[Path, Path, Path] | None:
+        """Authority, certificate and key of the internal port; None when not all is set."""
+        files = (self.internal_tls_ca, self.internal_tls_cert, self.internal_tls_key)
+        if self.internal_port is None or None in files:
+            return None
+        authority, certificate, key = (path for path in files if path is not None)
+        return authority, certificate, key
+
+    def _internal_faults(self) -> list[str]:
+        if self.internal_port is None:
+            return []
+        port, prefix = f"COHORTLENS_INTERNAL_PORT={self.internal_port}", "COHORTLENS_INTERNAL_TLS"
+        if self.internal_port == 0 and self.process_count() > 1:
+            return [f"{port}: expected a number, since several processes share it"]
+        files = self.internal_files()
+        if files is None:
+            return [f"{port}: {prefix}_CA, {prefix}_CERT and {prefix}_KEY must all be set"]
+        return file_faults(prefix, *files)

@@ -38,27 +38,39 @@ class MutualTls:
 
     def faults(self) -> list[str]:
         """What cannot work, one sentence each; empty when all is well."""
-        faults = []
-        for name, path in (("CA", self.authority), ("CERT", self.certificate), ("KEY", self.key)):
-            try:
-                path.read_bytes()
-            except OSError as error:
-                faults.append(f"COHORTLENS_WORKER_TLS_{name}={path}: cannot be read: {error.strerror}")
-        if faults:
-            return faults
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return file_faults("COHORTLENS_WORKER_TLS", self.authority, self.certificate, self.key)
+
+
+def file_faults(prefix: str, authority: Path, certificate: Path, key: Path) -> list[str]:
+    """What is wrong with the files of one side, one sentence each; empty when all is well.
+
+    Args:
+        prefix: The settings that name them are ``<prefix>_CA``, ``_CERT`` and ``_KEY``.
+        authority: Certificates of the authority, PEM.
+        certificate: This side's certificate, PEM.
+        key: Its private key, PEM.
+    """
+    faults = []
+    for name, path in (("CA", authority), ("CERT", certificate), ("KEY", key)):
         try:
-            context.load_verify_locations(self.authority)
-        except (ssl.SSLError, ValueError) as error:
-            faults.append(f"COHORTLENS_WORKER_TLS_CA={self.authority}: holds no certificate: {_why(error)}")
-        try:
-            context.load_cert_chain(self.certificate, self.key, password=_no_password)
-        except (ssl.SSLError, ValueError) as error:
-            faults.append(
-                f"COHORTLENS_WORKER_TLS_CERT={self.certificate}: does not go with COHORTLENS_WORKER_TLS_KEY="
-                f"{self.key}: {_why(error)}; give a certificate and its own key without a password"
-            )
+            path.read_bytes()
+        except OSError as error:
+            faults.append(f"{prefix}_{name}={path}: cannot be read: {error.strerror}")
+    if faults:
         return faults
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(authority)
+    except (ssl.SSLError, ValueError) as error:
+        faults.append(f"{prefix}_CA={authority}: holds no certificate: {_why(error)}")
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        faults.append(
+            f"{prefix}_CERT={certificate}: does not go with {prefix}_KEY={key}: {_why(error)};"
+            " give a certificate and its own key without a password"
+        )
+    return faults
 
 
 def mutual_tls(

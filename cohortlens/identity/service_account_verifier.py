@@ -120,7 +120,10 @@ class ServiceAccountVerifier:
         Raises:
             ClientInvalid: The certificate has ended meanwhile, or names no account, or more than one.
         """
-        shown = certificate(pem)
+        try:
+            shown = certificate(pem)
+        except ValueError:
+            raise client_assertions.invalid() from None
         if shown.ends <= self._clock():
             raise client_assertions.invalid()
         state = await self._named(shown.names, address)

@@ -7,7 +7,7 @@ chain as they came; nothing is decoded here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
@@ -51,6 +51,8 @@ class GrpcDoor:
         max_request_bytes: Largest request message, also after inflating.
         max_response_bytes: Largest reply message.
         max_gathered_bytes: What the bodies under way that come in parts may take together.
+        certificate: Reads the client certificate of a connection; None where there are none.
+        hidden: Services that this door does not serve.
     """
 
     def __init__(
@@ -59,9 +61,14 @@ class GrpcDoor:
         max_request_bytes: int = MAX_REQUEST_BYTES,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         max_gathered_bytes: int = MAX_GATHERED_BYTES,
+        certificate: Callable[[Scope], str] | None = None,
+        hidden: Collection[str] = (),
     ) -> None:
         self._chain = chain
-        self._methods = chain.table.methods
+        self._methods = {
+            name: method for name, method in chain.table.methods.items() if method.service not in hidden
+        }
+        self._certificate = certificate
         self._limits = _Limits(max_request_bytes, max_response_bytes)
         self._patience = _Patience()
         self._room = Room(max_gathered_bytes)
@@ -82,6 +89,8 @@ class GrpcDoor:
             await take_rest(receive)
             return
         call = _call(scope, metadata, method)
+        if self._certificate is not None:
+            call.certificate = self._certificate(scope)
         exchange = _Exchange(call, receive, send, self._limits, self._patience, self._room)
         try:
             await self._run(call, exchange)

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import h2corn
 
@@ -129,8 +129,17 @@ def _is_grpc(scope: Scope) -> bool:
     return False
 
 
-def asgi_server(application: AsgiApp, sockets: list[socket.socket], drain_timeout_s: float) -> h2corn.Server:
-    """A server of ``application`` on listening sockets, with the limits of the design."""
+def asgi_server(
+    application: AsgiApp, sockets: list[socket.socket], drain_timeout_s: float, **tls: Any
+) -> h2corn.Server:
+    """A server of ``application`` on listening sockets, with the limits of the design.
+
+    Args:
+        application: The application.
+        sockets: Listening sockets.
+        drain_timeout_s: Time for calls under way when the server stops.
+        tls: Settings of h2corn that turn on TLS.
+    """
     config = h2corn.Config(
         bind=tuple(f"fd://{one.fileno()}" for one in sockets),
         grpc=True,
@@ -153,8 +162,22 @@ def asgi_server(application: AsgiApp, sockets: list[socket.socket], drain_timeou
         h2_timeout_write=PATIENCE.stall_s,
         timeout_keep_alive=PATIENCE.idle_s,
         timeout_graceful_shutdown=float(drain_timeout_s),
+        **tls,
     )
     return h2corn.Server(application, config)
+
+
+class FurtherPort(Protocol):
+    """A port beside the two."""
+
+    def bind(self) -> None:
+        """Take the port; raises PortInUseError."""
+
+    async def open(self, chain: Chain) -> None:
+        """Let calls in."""
+
+    async def stop(self) -> None:
+        """Let no more calls in and wait for those there are."""
 
 
 class Gateway:
@@ -164,12 +187,19 @@ class Gateway:
         config: The gateway's settings.
         handed: Listening sockets that somebody else opened, HTTP first; opened here when None.
         waits: Whether to accept only when calls can be answered, since others answer meanwhile.
+        internal: The internal port; None when it is not served.
     """
 
     def __init__(
-        self, config: GatewayConfig, handed: list[socket.socket] | None = None, *, waits: bool = False
+        self,
+        config: GatewayConfig,
+        handed: list[socket.socket] | None = None,
+        *,
+        waits: bool = False,
+        internal: FurtherPort | None = None,
     ) -> None:
         self._config = config
+        self._internal = internal
         self._handed = handed
         self._waits = waits
         self._router = Router()
@@ -189,6 +219,8 @@ class Gateway:
             PortInUseError: A port is taken; nothing listens then.
         """
         config = self._config
+        if self._internal is not None:
+            self._internal.bind()
         if self._handed is not None:
             self._sockets += self._handed
         else:
@@ -208,6 +240,8 @@ class Gateway:
             await self._aio.start(self._config.bind, self.grpc_port)
         self._router.grpc = GrpcDoor(chain)
         self._router.http = http_app
+        if self._internal is not None:
+            await self._internal.open(chain)
         board.unblock("starting")
         if self._server is None:
             await self._accept()
@@ -222,6 +256,8 @@ class Gateway:
         waits: list[Awaitable[None]] = []
         if self._aio is not None:
             waits.append(self._aio.stop(self._config.drain_timeout))
+        if self._internal is not None:
+            waits.append(self._internal.stop())
         if self._server is not None and self._serving is not None:
             self._server.shutdown()
             waits.append(self._served(self._serving))

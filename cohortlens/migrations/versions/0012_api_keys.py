@@ -98,7 +98,7 @@ CREATE TABLE client_assertions (
 CREATE INDEX client_assertions_over ON client_assertions (expires_at);
 SELECT app.protect('client_assertions');
 REVOKE UPDATE, DELETE ON client_assertions FROM cl_app;
-SELECT app.allow_definer('client_assertions', 'SELECT, DELETE');
+SELECT app.allow_definer('client_assertions', 'SELECT, UPDATE, DELETE');
 """
 
 # A trigger, so that no statement can end a key without every process hearing of it.
