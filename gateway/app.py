@@ -29,6 +29,7 @@ from gateway.fleet.link import Link
 from gateway.fleet.membership import Membership
 from gateway.grpc.internal import internal_listener
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
+from gateway.interceptors.access import AccessStep
 from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable, Step
 from gateway.interceptors.errors import ErrorsStep
@@ -42,6 +43,7 @@ from gateway.servicers import health, inference_v2_policy, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
 
 if TYPE_CHECKING:
+    from cohortlens.audit.access_log import AccessLog
     from cohortlens.bootstrap import Services
     from gateway.http.health import Check
 
@@ -86,6 +88,7 @@ def make_chain(
     authenticate: Authenticators | Authenticate,
     board: HealthBoard,
     config: GatewayConfig | None = None,
+    access_log: AccessLog | None = None,
 ) -> Chain:
     """The chain of the process: the real steps around ``servicers``, health and reflection.
 
@@ -95,6 +98,7 @@ def make_chain(
         authenticate: Verifies credentials; a function alone verifies access tokens.
         board: What health answers.
         config: How much the process takes on; the defaults when None.
+        access_log: Where reads about customers and refused calls are noted; nowhere when None.
     """
     limits = config or GatewayConfig()
     load = Load(limits.calls_max, limits.loop_lag_max)
@@ -105,6 +109,7 @@ def make_chain(
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
+        "access": AccessStep(access_log),
         "shed": ShedStep(load),
         "authn": AuthnStep(authenticate),
         "share": ShareStep(
@@ -139,15 +144,17 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     """
     await asyncio.to_thread(_import_slices)
     from cohortlens.bootstrap import Services
+    from cohortlens.core.sealing import derived_key
     from gateway.http.app import build_http_app
+    from gateway.http.pages.addresses import page_door
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.audit import AuditServicer
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.auth_keys import AuthKeysServicer
-    from gateway.servicers.auth_sessions import AuthSessionsServicer
     from gateway.servicers.auth_login import LoginServicer
     from gateway.servicers.auth_oauth import AuthOAuthServicer
+    from gateway.servicers.auth_sessions import AuthSessionsServicer
     from gateway.servicers.auth_tenants import AuthTenantsServicer
     from gateway.servicers.auth_users import AuthUsersServicer
     from gateway.servicers.customers import CustomersServicer
@@ -190,7 +197,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board,
         ),
     }
-    chain = make_chain(table, servicers, _authenticators(services), board, config)
+    chain = make_chain(table, servicers, _authenticators(services), board, config, services.audit.access)
 
     async def check() -> None:
         replicas = await services.inference.live_replicas()
@@ -199,7 +206,8 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board.set_service(name, serving=scoring)
         await services.db.ping()
 
-    http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining)
+    people = page_door(chain, derived_key(services.keyring, "form-token"), core.public_url)
+    http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining, people)
     return Parts(chain, http_app, board, check, services.close)
 
 

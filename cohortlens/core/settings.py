@@ -91,7 +91,9 @@ class CoreConfig(SharedConfig):
     kek_previous: Secret = setting(
         "KEK_PREVIOUS", Secret(""), "keys that still open what they sealed, while the key is being changed"
     )
-    issuer: str = setting("ISSUER", "https://cohortlens.local", "issuer of access tokens")
+    issuer: Url = setting(
+        "ISSUER", Url(""), "issuer of access tokens, an address of this installation; PUBLIC_URL when unset"
+    )
     access_token_ttl: Duration = setting("ACCESS_TOKEN_TTL", Duration(600), "life of an access token")
     password_pepper: Secret = setting(
         "PASSWORD_PEPPER",
@@ -125,6 +127,11 @@ class CoreConfig(SharedConfig):
     public_url: Url = setting(
         "PUBLIC_URL", Url(""), "where people reach this installation, for links; this machine when unset"
     )
+
+    @property
+    def token_issuer(self) -> str:
+        """Value of ``iss``: where clients find this installation, without a slash at the end."""
+        return (self.issuer or self.public_url or "https://cohortlens.local").rstrip("/")
 
     def faults(self) -> list[str]:
         """What cannot work, one sentence each; empty when all is well."""

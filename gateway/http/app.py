@@ -9,6 +9,7 @@ from gateway.http import docs
 from gateway.http.body import Receive
 from gateway.http.comments import Comments
 from gateway.http.health import Check, HealthMonitor, healthz_page
+from gateway.http.oauth import OAuthDoor, is_oauth
 from gateway.http.oip import OipDoor, is_oip
 from gateway.http.openapi import build_document, render_document
 from gateway.http.pages.door import PageDoor
@@ -25,17 +26,20 @@ class HttpDoors:
     Args:
         ours: Serves the public API and the operators' pages.
         oip: Serves the Open Inference Protocol.
+        oauth: Serves the endpoints of OAuth 2.
         pages: Serves the pages for people; None for none.
     """
 
-    def __init__(self, ours: HttpDoor, oip: OipDoor, pages: PageDoor | None = None) -> None:
-        self._ours, self._oip, self._pages = ours, oip, pages
+    def __init__(self, ours: HttpDoor, oip: OipDoor, oauth: OAuthDoor, pages: PageDoor | None = None) -> None:
+        self._ours, self._oip, self._oauth, self._pages = ours, oip, oauth, pages
 
     def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> Awaitable[None]:
         """Answer one request."""
         path = scope["path"]
         if self._pages is not None and self._pages.has(path):
             return self._pages(scope, receive, send)
+        if is_oauth(path):
+            return self._oauth(scope, receive, send)
         return (self._oip if is_oip(path) else self._ours)(scope, receive, send)
 
 
@@ -70,4 +74,4 @@ def build_http_app(
     healthz = healthz_page(chain)
     if healthz is not None:
         pages["/healthz"] = healthz
-    return HttpDoors(HttpDoor(chain, routes, pages), OipDoor(chain), people)
+    return HttpDoors(HttpDoor(chain, routes, pages), OipDoor(chain), OAuthDoor(chain), people)

@@ -23,6 +23,8 @@ _REFUSED = f'{_CHALLENGE}, error="invalid_token"'
 _TOKEN_CHARACTERS_MAX = 8192
 _KEY_START = "cl_"
 _READING = frozenset({RateClass.PUBLIC, RateClass.READ, RateClass.INFERENCE})
+_OWN_CLIENTS = frozenset({"", "cohortlens"})
+_OPEN_TO_APPLICATIONS = frozenset({"/cohortlens.v1.AuthService/GetMe"})
 _PLATFORM_ROLE, _SECOND_FACTOR = "platform", "otp"
 
 
@@ -101,6 +103,8 @@ class AuthnStep:
             _require_staff(principal)
         for scope in policy.scopes:
             principal.require(scope)
+        if not policy.scopes and principal.client_id not in _OWN_CLIENTS:
+            _require_person(call, principal)
         token = TENANT_ID.set(principal.tenant_id)
         try:
             await proceed(call)
@@ -128,6 +132,18 @@ class AuthnStep:
         if principal.kind is not PrincipalKind.SERVICE_ACCOUNT or principal.id != account.id:
             raise Unauthenticated("the access token was not issued to the account of the certificate")
         return principal
+
+
+def _require_person(call: Call, principal: Principal) -> None:
+    """Keep applications that users consented to from what no scope names: sessions, passwords, consents.
+
+    Such a call would give it more than the user granted.
+    """
+    if principal.kind is PrincipalKind.USER and call.method.full_name not in _OPEN_TO_APPLICATIONS:
+        raise PermissionDenied(
+            "this call needs the user's own session; a token issued to an application does not do",
+            reason="FIRST_PARTY_ONLY",
+        )
 
 
 def _require_staff(principal: Principal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.http.pages import authorize
 from gateway.http.pages.door import Page, PageDoor, Rpcs
 from gateway.http.pages.forms import FormGuard
 from gateway.interceptors.chain import Chain
@@ -19,4 +20,4 @@ def page_door(chain: Chain, form_key: bytes, public_url: str) -> PageDoor:
 
 
 def _pages(rpcs: Rpcs) -> dict[str, Page]:
-    return {}
+    return {authorize.PATH: authorize.AuthorizePage(rpcs)}

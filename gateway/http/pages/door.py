@@ -119,14 +119,20 @@ class Rpcs:
         self._chain = chain
 
     async def call(
-        self, visit: Visit, name: str, request: Message, *, token: str = "", service: str = "AuthService"
+        self,
+        visit: Visit,
+        name: str,
+        request: Message | Mapping[str, Any],
+        *,
+        token: str = "",
+        service: str = "AuthService",
     ) -> Any:
         """The reply of an RPC.
 
         Args:
             visit: Whose call it is; address and user agent go along.
             name: Name of the RPC.
-            request: Its request message.
+            request: Its request message, or the fields of it.
             token: Access token of the caller; empty for public RPCs.
             service: Service of the RPC.
 
@@ -141,7 +147,8 @@ class Rpcs:
         if token:
             metadata["authorization"] = [f"Bearer {token}"]
         call = Call("page", method, metadata, peer=visit.request.peer, decoder=_as_it_is)
-        return await self._chain.unary(call, request)
+        payload = method.input_class(**request) if isinstance(request, Mapping) else request
+        return await self._chain.unary(call, payload)
 
 
 def _as_it_is(message: Any) -> Message:
