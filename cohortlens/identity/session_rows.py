@@ -213,6 +213,14 @@ class Sessions:
             for row in rows
         ]
 
+    async def device_name(self, session_id: SessionId) -> str:
+        """Name of a session's device; empty when there is no such session."""
+        name = await self._tx.scalar(
+            text("SELECT device_name FROM sessions WHERE tenant_id = :tenant AND id = :id"),
+            {"tenant": self._tenant_id, "id": session_id},
+        )
+        return str(name or "")
+
     async def has_user(self, user_id: UserId) -> bool:
         """Whether the user belongs to the tenant."""
         found = await self._tx.scalar(

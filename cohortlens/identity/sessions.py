@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.models import Actor, Outcome, truncated_address
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import Aborted, CohortLensError, NotFound
 from cohortlens.core.ids import SessionId, TenantId, UserId, uuid7
@@ -22,6 +23,7 @@ from cohortlens.identity.models import (
     RefreshReused,
     SessionState,
     TokenExpired,
+    TokenInvalid,
     TokenPair,
     TokenRevoked,
 )
@@ -188,7 +190,7 @@ class SessionKeeper:
         session_id: SessionId,
         reason: str,
         *,
-        who: Actor | None = None,
+        who: RequestContext | Actor | None = None,
     ) -> bool:
         """End a session of a user; ending it twice is fine. False when the user never had it.
 
@@ -214,20 +216,6 @@ class SessionKeeper:
         await self._revocations.publish()
         return True
 
-    async def state_of(self, text: str) -> SessionState | None:
-        """The session of a refresh token that could be exchanged now; None for any other text."""
-        try:
-            token = RefreshToken.parse(text)
-        except CohortLensError:
-            return None
-        async with self._db.transaction() as tx:
-            state = await SessionLookups(tx).state(token.session_id)
-        if state is None or state.refresh_counter != token.counter:
-            return None
-        is_live = state.usable and not state.revoked and state.expires_in_s > 0
-        is_proven = token.is_proven_by(self._sealer.open(state.refresh_key_enc, token.session_id.bytes))
-        return state if is_live and is_proven else None
-
     async def revoke_token(self, text: str, *, client_id: str = CLIENT_ID) -> None:
         """End the session of a refresh token, whichever of its tokens it is; anything else does nothing.
 
@@ -235,16 +223,32 @@ class SessionKeeper:
             text: What was presented.
             client_id: Client that presents it; of another client's session nothing ends.
         """
+        named = await self._named(text)
+        if named is not None and named[1].client_id == client_id:
+            state = named[1]
+            await self.end(state.tenant_id, state.user_id, state.session_id, "TOKEN_REVOKED")
+
+    async def state_of(self, text: str) -> SessionState | None:
+        """The session of a refresh token that could be exchanged now; None for any other text."""
+        named = await self._named(text)
+        if named is None:
+            return None
+        token, state = named
+        is_good = state.usable and not state.revoked and state.expires_in_s > 0
+        return state if is_good and token.counter == state.refresh_counter else None
+
+    async def _named(self, text: str) -> tuple[RefreshToken, SessionState] | None:
+        """A proven refresh token and its session, whatever became of both."""
         try:
             token = RefreshToken.parse(text)
-        except CohortLensError:
-            return
+        except TokenInvalid:
+            return None
         async with self._db.transaction() as tx:
             state = await SessionLookups(tx).state(token.session_id)
-        if state is None or state.client_id != client_id:
-            return
-        if token.is_proven_by(self._sealer.open(state.refresh_key_enc, token.session_id.bytes)):
-            await self.end(state.tenant_id, state.user_id, token.session_id, "TOKEN_REVOKED")
+        if state is None:
+            return None
+        session_key = self._sealer.open(state.refresh_key_enc, token.session_id.bytes)
+        return (token, state) if token.is_proven_by(session_key) else None
 
     async def _rotate(
         self, token: RefreshToken, before: SessionState, who: Actor

@@ -88,7 +88,7 @@ class Setup:
         """An access token of the tenant's owner that holds for some minutes."""
         now = time.monotonic()
         if now >= self._renew_at:
-            self.session = await self.direct.identity.core.refresh_session(self.session.refresh_token)
+            self.session = await self.direct.identity.core.sessions.renew(self.session.refresh_token)
             self._renew_at = now + self.session.expires_in_s / 2
         return self.session.access_token
 

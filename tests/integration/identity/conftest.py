@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import event
 
+from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
+from cohortlens.core.ids import uuid7
 from cohortlens.core.redis import redis_client as connect
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.identity.attempts import LoginLimits
-from cohortlens.identity.models import TokenPair
+from cohortlens.identity.models import TokenPair, normal_email
+from cohortlens.identity.opening import Device, Opened
+from cohortlens.identity.people import People
 from cohortlens.identity.service import IdentityService
+from tests.fixtures.mailbox import Mailbox
 from tests.fixtures.tenants import register
 
 KEK = bytes(range(32))
@@ -24,6 +32,7 @@ class Owner:
 
     email: str
     password: str
+    opened: Opened
 
 
 async def open_identity(db: Database, redis, **options) -> IdentityService:
@@ -50,14 +59,37 @@ async def another_process(postgres_urls, redis_url, identity):
 
 
 @pytest.fixture
-async def owner(identity) -> Owner:
-    await identity.register_tenant(
-        display_name="Corner Shop",
-        email="Owner@Shop.example",
-        password=PASSWORD,
-        accept_terms_version="2026-11",
+def people(identity, database) -> People:
+    """What people who log in need."""
+    return People(database, KEK, TenantKeys(KEK), identity)
+
+
+@pytest.fixture
+def mailbox(superuser) -> Mailbox:
+    return Mailbox(superuser, KEK)
+
+
+@pytest.fixture
+async def owner(people, mailbox) -> Owner:
+    """An owner who registered and confirmed the address."""
+    return await registered(people, mailbox, "Owner@Shop.example", "Corner Shop")
+
+
+async def registered(people: People, mailbox: Mailbox, email: str, name: str = "Shop") -> Owner:
+    """Register and use the mailed link, from an address of its own."""
+    ctx = anonymous("198.51.100.1")
+    await people.registration.register(
+        ctx, display_name=name, email=email, password=PASSWORD, accept_terms_version="2026-11"
     )
-    return Owner("owner@shop.example", PASSWORD)
+    mail = await mailbox.newest(normal_email(email))
+    assert mail.template == "verify_email"
+    opened = await people.registration.verify(ctx, mail.values["token"], Device())
+    return Owner(normal_email(email), PASSWORD, opened)
+
+
+def anonymous(address: str = "192.0.2.7") -> RequestContext:
+    """A request of somebody who has not logged in."""
+    return RequestContext(str(uuid7()), None, time.monotonic() + 30, address)
 
 
 @pytest.fixture
@@ -69,10 +101,35 @@ async def session(identity, database) -> TokenPair:
 
 async def another_session(identity, tenant_id, user_id, **device) -> TokenPair:
     """One more session of a user."""
-    device = {"device_name": "laptop", "address": "192.0.2.7", "user_agent": "tests", "amr": ("pwd",), **device}
+    device = {
+        "device_name": "laptop",
+        "address": "192.0.2.7",
+        "user_agent": "tests",
+        "amr": ("pwd",),
+        **device,
+    }
     return await identity.sessions.open(tenant_id, user_id, **device)
 
 
 @pytest.fixture
 def lenient() -> LoginLimits:
     return LoginLimits(at_once=10_000, per_address=10_000)
+
+
+@pytest.fixture
+def statements(database, monkeypatch):
+    """Every statement that goes to PostgreSQL, transactions included, without its values."""
+    seen: list[str] = []
+
+    @event.listens_for(database._engine.sync_engine, "before_cursor_execute")
+    def note(_connection, _cursor, statement, *_):
+        seen.append(statement)
+
+    begun = Database._opened
+
+    async def opened(self, begin):
+        seen.append(begin.split("'")[0])
+        return await begun(self, begin)
+
+    monkeypatch.setattr(Database, "_opened", opened)
+    return seen

@@ -154,7 +154,7 @@ async def test_a_refresh_token_is_no_access_token_and_the_other_way_round(identi
     with pytest.raises(TokenInvalid):
         await identity.verifier.verify(session.refresh_token)
     with pytest.raises(TokenInvalid):
-        await identity.refresh_session(session.access_token)
+        await identity.sessions.renew(session.access_token)
 
 
 async def test_an_expired_token_is_told_apart_and_the_leeway_is_thirty_seconds(
@@ -204,7 +204,7 @@ async def test_rotation_keeps_old_tokens_good_and_signs_with_the_published_next_
     assert len(await identity.jwks()) == 3
     identity.signing_keys._read_at = float("-inf")
     assert await identity.verifier.verify(session.access_token)
-    pair = await identity.refresh_session(session.refresh_token)
+    pair = await identity.sessions.renew(session.refresh_token)
     assert jwt.get_unverified_header(pair.access_token)["kid"] == kid
     await superuser.execute("UPDATE signing_keys SET retire_at = clock_timestamp() WHERE state = 'RETIRING'")
     assert len(await identity.jwks()) == 2

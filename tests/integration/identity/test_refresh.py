@@ -29,13 +29,13 @@ async def _age(superuser, seconds):
 async def _rotated(identity, session, times):
     tokens = [session.refresh_token]
     for _ in range(times):
-        tokens.append((await identity.refresh_session(tokens[-1])).refresh_token)
+        tokens.append((await identity.sessions.renew(tokens[-1])).refresh_token)
     return tokens
 
 
 async def test_each_refresh_gives_the_next_token_and_moves_the_idle_end(identity, session, superuser):
     await superuser.execute("UPDATE sessions SET idle_expires_at = clock_timestamp() + interval '1 hour'")
-    pair = await identity.refresh_session(session.refresh_token)
+    pair = await identity.sessions.renew(session.refresh_token)
     assert pair.refresh_token != session.refresh_token
     assert not pair.replayed
     assert pair.session_id == session.session_id
@@ -67,23 +67,23 @@ async def test_the_table_of_the_refresh_holds_in_each_cell(
     if used:
         await superuser.execute("UPDATE sessions SET used_gen = refresh_counter")
     if is_replay:
-        pair = await identity.refresh_session(tokens[0])
+        pair = await identity.sessions.renew(tokens[0])
         assert pair.replayed
         assert pair.refresh_token == tokens[-1]
         assert await _rows(superuser, "refresh_counter") == behind + 1
     else:
         with pytest.raises(RefreshReused):
-            await identity.refresh_session(tokens[0])
+            await identity.sessions.renew(tokens[0])
         assert await _rows(superuser, "revoke_reason") == "REUSE"
         with pytest.raises(TokenRevoked):
-            await identity.refresh_session(tokens[-1])
+            await identity.sessions.renew(tokens[-1])
 
 
 async def test_a_token_of_a_future_that_never_was_is_refused_without_harm(identity, session, superuser):
     tokens = await _rotated(identity, session, 2)
     await superuser.execute("UPDATE sessions SET refresh_counter = 2")  # a backup was restored
     with pytest.raises(TokenInvalid):
-        await identity.refresh_session(tokens[-1])
+        await identity.sessions.renew(tokens[-1])
     assert await _rows(superuser, "revoked_at") is None
 
 
@@ -92,7 +92,7 @@ async def test_thirty_two_refreshes_at_once_are_one_rotation_and_equal_children(
 ):
     pairs = await asyncio.gather(
         *(
-            (identity, another_process)[index % 2].refresh_session(session.refresh_token)
+            (identity, another_process)[index % 2].sessions.renew(session.refresh_token)
             for index in range(32)
         )
     )
@@ -104,11 +104,11 @@ async def test_thirty_two_refreshes_at_once_are_one_rotation_and_equal_children(
 async def test_a_reuse_ends_the_session_its_access_tokens_and_leaves_an_event(
     identity, another_process, session, superuser
 ):
-    newest = await identity.refresh_session(session.refresh_token)
+    newest = await identity.sessions.renew(session.refresh_token)
     assert (await another_process.verifier.verify(newest.access_token)).session_id == session.session_id
     await _age(superuser, 61)
     with pytest.raises(RefreshReused):
-        await identity.refresh_session(session.refresh_token)
+        await identity.sessions.renew(session.refresh_token)
     with pytest.raises(TokenRevoked):
         await identity.verifier.verify(newest.access_token)
     await _dies(another_process, newest.access_token)
@@ -132,7 +132,7 @@ async def _dies(process, token):
 async def test_a_session_past_either_end_is_expired(identity, session, superuser, column):
     await superuser.execute(EXPIRED.format(column))
     with pytest.raises(TokenExpired):
-        await identity.refresh_session(session.refresh_token)
+        await identity.sessions.renew(session.refresh_token)
 
 
 @pytest.mark.parametrize(
@@ -145,15 +145,15 @@ async def test_a_session_past_either_end_is_expired(identity, session, superuser
 async def test_a_user_or_tenant_no_longer_active_cannot_refresh(identity, session, superuser, change):
     await superuser.execute(change)
     with pytest.raises(TokenInvalid):
-        await identity.refresh_session(session.refresh_token)
+        await identity.sessions.renew(session.refresh_token)
 
 
 async def test_a_guessed_session_id_cannot_kill_the_session(identity, session, superuser):
-    await identity.refresh_session(session.refresh_token)
+    await identity.sessions.renew(session.refresh_token)
     await _age(superuser, 100)
     forged = RefreshToken.make(session.session_id, 1, b"not the key").text()
     with pytest.raises(TokenInvalid):
-        await identity.refresh_session(forged)
+        await identity.sessions.renew(forged)
     assert await _rows(superuser, "revoked_at") is None
 
 
@@ -163,10 +163,10 @@ async def test_malformed_refresh_tokens_are_all_the_same_fault(identity, session
     edits = [good[:-1], good + "=", good + "A", " " + good, "B" + good[1:], good[:-1] + "/"]
     for bad in ["", "AQ", "é" * 55, *edits]:
         with pytest.raises(TokenInvalid) as caught:
-            await identity.refresh_session(bad)
+            await identity.sessions.renew(bad)
         texts.add(str(caught.value))
     assert len(texts) == 1
-    assert not (await identity.refresh_session(good)).replayed
+    assert not (await identity.sessions.renew(good)).replayed
 
 
 async def test_a_second_spelling_of_the_last_character_is_not_the_same_token(identity, session):
@@ -174,7 +174,7 @@ async def test_a_second_spelling_of_the_last_character_is_not_the_same_token(ide
     last = alphabet.index(session.refresh_token[-1])
     other = session.refresh_token[:-1] + alphabet[last ^ 1]  # differs only in bits that no byte holds
     with pytest.raises(TokenInvalid):
-        await identity.refresh_session(other)
+        await identity.sessions.renew(other)
 
 
 async def test_a_verified_access_token_marks_its_generation_as_used(identity, session, superuser):
@@ -187,8 +187,8 @@ async def test_refreshing_while_logging_out_ends_in_one_clear_state(identity, se
     principal = await identity.verifier.verify(session.access_token)
     context = RequestContext("r", principal, time.monotonic() + 10)
     results = await asyncio.gather(
-        *(identity.refresh_session(session.refresh_token) for _ in range(4)),
-        identity.delete_session(context, "current"),
+        *(identity.sessions.renew(session.refresh_token) for _ in range(4)),
+        identity.control.delete(context, "current"),
         return_exceptions=True,
     )
     assert not [it for it in results if isinstance(it, BaseException) and not isinstance(it, CohortLensError)]

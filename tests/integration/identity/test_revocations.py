@@ -25,7 +25,7 @@ BOUND_S = 2.0
 
 async def log_out(identity, session):
     principal = await identity.verifier.verify(session.access_token)
-    await identity.delete_session(RequestContext("r", principal, time.monotonic() + 10), "current")
+    await identity.control.delete(RequestContext("r", principal, time.monotonic() + 10), "current")
 
 
 async def seconds_until(fault, process, token):
@@ -108,7 +108,7 @@ async def test_a_change_of_the_user_refuses_older_tokens_and_takes_newer_ones(
     await change(database, session, lambda changes: changes.user(principal.user_id, cause))
     # Nobody was told: the process that made the change died right after its commit.
     assert await seconds_until(fault, another_process, session.access_token) <= BOUND_S
-    newer = await identity.refresh_session(session.refresh_token)
+    newer = await identity.sessions.renew(session.refresh_token)
     assert await another_process.verifier.verify(newer.access_token)
 
 
@@ -140,8 +140,8 @@ async def test_after_a_new_password_the_kept_session_refreshes_and_the_others_en
     with pytest.raises(TokenRevoked):
         await another_process.verifier.verify(other.access_token)
     with pytest.raises(TokenRevoked):
-        await identity.refresh_session(other.refresh_token)
-    assert await identity.refresh_session(session.refresh_token)
+        await identity.sessions.renew(other.refresh_token)
+    assert await identity.sessions.renew(session.refresh_token)
 
 
 async def test_a_revoked_key_is_known_everywhere(identity, another_process, session, database):
