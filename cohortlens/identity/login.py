@@ -222,7 +222,7 @@ def _require_one_way(wanted: LoginRequest) -> None:
     if wanted.mfa_token and (wanted.email or wanted.password):
         raise field_fault("mfa_token", "stands in place of email and password; send one or the other")
     if wanted.mfa_token and not wanted.code:
-        raise field_fault("code", "is needed with mfa_token")
+        raise field_fault("totp", "is needed with mfa_token")
     if not wanted.mfa_token and not wanted.email:
         raise field_fault("email", "is needed")
 
