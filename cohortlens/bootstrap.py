@@ -159,6 +159,9 @@ class Services:
             await tenant_keys.make_missing(db)
             redis = redis_client(config.redis_url)
             opened.push_async_callback(redis.aclose)
+            # One connection of its own: a busy pool must not make changes of access late.
+            feed = Database(config.database_url, 1, pooled=config.database_pooled)
+            opened.push_async_callback(feed.close)
             identity = await IdentityService.open(
                 db,
                 redis,
@@ -167,6 +170,7 @@ class Services:
                 access_token_ttl_s=int(config.access_token_ttl),
                 limits=_login_limits(config),
                 pepper=config.password_pepper.reveal(),
+                feed=feed,
             )
             opened.push_async_callback(identity.close)
             programs = Programs(db, identity.revocations, is_live=config.environment == "production")

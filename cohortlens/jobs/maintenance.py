@@ -13,6 +13,7 @@ from cohortlens.core import outbox
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.telemetry import get_logger
+from cohortlens.identity import access_changes
 from cohortlens.jobs.handlers import Services
 from cohortlens.jobs.resealing import reseal_all
 
@@ -72,7 +73,18 @@ async def _reseal(services: Services) -> int:
     return await reseal_all(services.db, services.keyring)
 
 
+async def _keep_signing_keys(services: Services) -> int:
+    return await services.identity.core.keys.keep_up()
+
+
+async def _purge_access_changes(services: Services) -> int:
+    async with services.db.transaction() as tx:
+        return await access_changes.purge(tx)
+
+
 TASKS = (
+    Task("keep_signing_keys", 3_600.0, _keep_signing_keys),
+    Task("purge_access_changes", 3_600.0, _purge_access_changes),
     Task("make_tenant_keys", 3_600.0, _make_tenant_keys),
     Task("reseal", 3_600.0, _reseal),
     Task("ensure_partitions", 86_400.0, _partitions),
