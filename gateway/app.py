@@ -30,6 +30,7 @@ from gateway.fleet.membership import Membership
 from gateway.grpc.internal import internal_listener
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
 from gateway.interceptors.access import AccessStep
+from gateway.interceptors.access import AccessStep
 from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable, Step
 from gateway.interceptors.errors import ErrorsStep
@@ -43,6 +44,7 @@ from gateway.servicers import health, inference_v2_policy, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
 
 if TYPE_CHECKING:
+    from cohortlens.audit.access import AccessNotes
     from cohortlens.audit.access_log import AccessLog
     from cohortlens.bootstrap import Services
     from gateway.http.health import Check
@@ -99,6 +101,7 @@ def make_chain(
         board: What health answers.
         config: How much the process takes on; the defaults when None.
         access_log: Where reads about customers and refused calls are noted; nowhere when None.
+        access_log: Where reads about customers and refused calls are noted; nowhere when None.
     """
     limits = config or GatewayConfig()
     load = Load(limits.calls_max, limits.loop_lag_max)
@@ -109,6 +112,7 @@ def make_chain(
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
+        "access": AccessStep(access_log),
         "access": AccessStep(access_log),
         "shed": ShedStep(load),
         "authn": AuthnStep(authenticate),

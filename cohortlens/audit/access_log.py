@@ -10,8 +10,6 @@ import asyncio
 import hashlib
 import hmac
 from collections import defaultdict, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +17,7 @@ import rfc8785
 from prometheus_client import Counter
 from sqlalchemy import text
 
+from cohortlens.audit.access import Access
 from cohortlens.audit.models import truncated_address
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
@@ -39,37 +38,6 @@ _APPEND = text("SELECT app.access_append(:ids, :canonicals)")
 _DROPPED = Counter("audit_access_dropped_total", "Denied calls left out: queue full", registry=REGISTRY)
 _STORED = Counter("audit_access_entries_total", "Entries of the access log stored", registry=REGISTRY)
 _LOG = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """One call as the access log notes it.
-
-    Attributes:
-        tenant_id: Whose log.
-        actor: Who called, such as ``user:0193...``; ``anonymous:`` if unproven.
-        on_behalf_of: For whom a program called; empty for nobody.
-        action: Name of the call.
-        resource: Identifiers the request names, such as ``batch/0193...``; none of a customer.
-        customers: Identifiers of customers the request names; stored as keyed hashes.
-        outcome: OK, DENIED or FAILED.
-        reason: Why it was refused or failed; empty else.
-        request_id: The request.
-        address: Network address of the caller; stored truncated.
-        at_us: When it ended, microseconds since 1970.
-    """
-
-    tenant_id: TenantId
-    actor: str
-    on_behalf_of: str
-    action: str
-    resource: str
-    customers: Sequence[str]
-    outcome: str
-    reason: str
-    request_id: str
-    address: str
-    at_us: int
 
 
 class AccessLog:
@@ -173,6 +141,7 @@ def _canonical(entry_id: UUID, access: Access, secret: bytes | None) -> bytes:
         "actor": access.actor,
         "on_behalf_of": access.on_behalf_of,
         "action": access.action,
+        "method": access.method,
         "resource": access.resource,
         "customer_refs": [customer_ref(secret, one) for one in access.customers] if secret else [],
         "outcome": access.outcome,

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from cohortlens.core.context import Principal
 
 
 class Code(IntEnum):
@@ -90,6 +93,8 @@ class Unauthenticated(CohortLensError):
 
     code = Code.UNAUTHENTICATED
     reason = "TOKEN_INVALID"
+    # Whom a genuine credential named that does not hold any more: for the access log, never for the caller.
+    principal: Principal | None = None
 
 
 class PermissionDenied(CohortLensError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import Principal, PrincipalKind
+from cohortlens.core.errors import Unauthenticated
 from cohortlens.core.ids import SessionId, TenantId, parse_uuid
 from cohortlens.identity import jws
 from cohortlens.identity.generations import UsedGenerations
@@ -88,16 +89,20 @@ class AccessTokenVerifier:
         if verified is None or is_new:
             self._cache.pop(token, None)
             verified = await self._proven(token)
-        if verified.refused_from <= self._clock():
-            raise TokenExpired("the access token has expired; refresh the session")
-        revocations = self._revocations
-        revocations.in_use = True
-        if at >= revocations.fresh_until:
-            await revocations.refreshed(at, strict=strict)
-        if verified.edition != revocations.edition:
-            edition = revocations.edition
-            revocations.check(verified.grant)
-            verified.edition = edition
+        try:
+            if verified.refused_from <= self._clock():
+                raise TokenExpired("the access token has expired; refresh the session")
+            revocations = self._revocations
+            revocations.in_use = True
+            if at >= revocations.fresh_until:
+                await revocations.refreshed(at, strict=strict)
+            if verified.edition != revocations.edition:
+                edition = revocations.edition
+                revocations.check(verified.grant)
+                verified.edition = edition
+        except Unauthenticated as fault:
+            fault.principal = verified.principal
+            raise
         if is_new:
             self._remember(token, verified)
         return verified.principal

@@ -22,7 +22,7 @@ from gateway.registry import MethodInfo, MethodTable
 
 __all__ = ["ORDER", "Call", "CallFailed", "Chain", "MethodInfo", "MethodTable", "Proceed", "Send", "Step"]
 
-ORDER = ("request_id", "observe", "errors", "shed", "authn", "share", "validate")
+ORDER = ("request_id", "observe", "errors", "access", "shed", "authn", "share", "validate")
 """THE order of the steps, outermost first; the servicer comes last."""
 
 Proceed = Callable[["Call"], Awaitable[None]]

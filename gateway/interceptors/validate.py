@@ -1,4 +1,4 @@
-"""Step 7, the last before the servicer: bytes become a message that keeps the rules of its fields."""
+"""Step 8, the last before the servicer: bytes become a message that keeps the rules of its fields."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ async def failure_of(run):
 
 
 async def test_the_steps_run_in_the_order_of_the_design():
-    assert ORDER == ("request_id", "observe", "errors", "shed", "authn", "share", "validate")
+    assert ORDER == ("request_id", "observe", "errors", "access", "shed", "authn", "share", "validate")
     notes, table = [], echo_table()
     real = steps(table)["validate"]
     noted = {name: Note(name, notes) for name in ORDER}
