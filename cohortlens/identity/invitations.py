@@ -115,19 +115,6 @@ class InvitationsService:
                 )
             raise
 
-    async def invite_as_operator(self, tenant_id: TenantId, email: str, role: str) -> str:
-        """Make an invitation whose link the operator of the installation hands over; answers its token.
-
-        Raises:
-            InvalidArgument: FIELD_INVALID: not an address.
-            AlreadyExists: RESOURCE_EXISTS: the tenant has this user.
-        """
-        normal = checked_address(normal_email(email))
-        async with self._db.tenant_transaction(tenant_id) as tx:
-            made, token, replaced = await self._made(tx, tenant_id, normal, role, None)
-            await _noted(tx, Actor("system", "operator"), made, replaced)
-        return token
-
     async def page(self, ctx: RequestContext, below: UUID | None, limit: int) -> list[Invitation]:
         """Open invitations of the caller's tenant that are older than ``below``, newest first."""
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
@@ -245,29 +232,13 @@ class InvitationsService:
                     f"{OPEN_MAX} invitations are open; revoke some or wait until they are accepted",
                     reason="INVITATIONS_TOO_MANY",
                 )
-            made, token, replaced = await self._made(tx, tenant_id, email, role, caller)
+            made, token, replaced = await issue(tx, self._tenant_keys, tenant_id, email, role, caller)
             tenant = await TenantRows(tx, tenant_id).get()
             assert tenant is not None
             values = {"token": token, "name": tenant.display_name, "role": role}
             await MailQueue(tx, self._mail_sealer).put(email, INVITATION, values)
-            await _noted(tx, ctx, made, replaced)
+            await note_invited(tx, ctx, made, replaced)
         return made
-
-    async def _made(
-        self, tx: AsyncConnection, tenant_id: TenantId, email: str, role: str, by: UserId | None
-    ) -> tuple[Invitation, str, UUID | None]:
-        known = (
-            await tx.execute(text("SELECT * FROM app.auth_invited_user(:email)"), {"email": email})
-        ).one_or_none()
-        if known is not None and await Members(tx, tenant_id).lock_role(UserId(known.user_id)) is not None:
-            raise AlreadyExists("email: this person is a user of the tenant already")
-        tokens = OneTimeTokens(tx)
-        made, replaced = await InvitationRows(tx, tenant_id).replace(
-            self._tenant_keys, email, role, by, LIFE_S
-        )
-        if replaced is not None:
-            await tokens.discard(USE, tenant_id, replaced)
-        return made, await tokens.issue(USE, tenant_id, made.invitation_id, LIFE_S), replaced
 
     async def _join(
         self, ctx: RequestContext, token: str, offer: Offer, encoded: str, terms_version: str
@@ -301,6 +272,51 @@ class InvitationsService:
         return user_id
 
 
+async def issue(
+    tx: AsyncConnection,
+    tenant_keys: TenantKeys,
+    tenant_id: TenantId,
+    email: str,
+    role: str,
+    by: UserId | None,
+) -> tuple[Invitation, str, UUID | None]:
+    """Make an invitation, which replaces an open one of the address; answers it, its token and that one.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction``.
+        tenant_keys: Seal the address.
+        tenant_id: The tenant.
+        email: Address in normal form.
+        role: Role it gives.
+        by: The user who invites; None for the operator.
+
+    Raises:
+        AlreadyExists: RESOURCE_EXISTS: the tenant has this user.
+    """
+    known = (
+        await tx.execute(text("SELECT * FROM app.auth_invited_user(:email)"), {"email": email})
+    ).one_or_none()
+    if known is not None and await Members(tx, tenant_id).lock_role(UserId(known.user_id)) is not None:
+        raise AlreadyExists("email: this person is a user of the tenant already")
+    tokens = OneTimeTokens(tx)
+    made, replaced = await InvitationRows(tx, tenant_id).replace(tenant_keys, email, role, by, LIFE_S)
+    if replaced is not None:
+        await tokens.discard(USE, tenant_id, replaced)
+    return made, await tokens.issue(USE, tenant_id, made.invitation_id, LIFE_S), replaced
+
+
+async def note_invited(
+    tx: AsyncConnection, who: RequestContext | Actor, made: Invitation, replaced: UUID | None
+) -> None:
+    """Write an invitation into the audit log; the address stays out of it."""
+    await AuditTrail(tx).append(
+        who,
+        "identity.user.invited",
+        resource=f"invitations/{made.invitation_id}",
+        details={"role": made.role, "replaces": "" if replaced is None else f"invitations/{replaced}"},
+    )
+
+
 async def _with_account(tx: AsyncConnection, offer: Offer, encoded: str) -> UserId:
     """The account of the invited address, made or given its first password if need be."""
     if offer.user_id is not None:
@@ -317,17 +333,6 @@ async def _with_account(tx: AsyncConnection, offer: Offer, encoded: str) -> User
     if not made:
         raise Aborted("the address got an account meanwhile; open the link again", retry_delay_s=0.1)
     return user_id
-
-
-async def _noted(
-    tx: AsyncConnection, who: RequestContext | Actor, made: Invitation, replaced: UUID | None
-) -> None:
-    await AuditTrail(tx).append(
-        who,
-        "identity.user.invited",
-        resource=f"invitations/{made.invitation_id}",
-        details={"role": made.role, "replaces": "" if replaced is None else f"invitations/{replaced}"},
-    )
 
 
 def _require_given(offer: Offer, password: str, terms_version: str) -> None:

@@ -1,25 +1,18 @@
-"""The tenants of the installation as its staff see them: list, suspend, resume; and who the staff are."""
+"""The tenants of the installation as its staff see them: list, suspend, resume."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for, retried
 from cohortlens.core.errors import FailedPrecondition
-from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, UserId
-from cohortlens.core.paging import MAX_PAGE_SIZE
-from cohortlens.identity.access_changes import AccessChanges
-from cohortlens.identity.members import Member, Members
+from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId
 from cohortlens.identity.revocations import Revocations
 from cohortlens.identity.roles import missing
 from cohortlens.identity.tenant_rows import TenantOverview, TenantRows, tenant_overviews
-
-OPERATOR = Actor("system", "operator")
-"""Whoever may run the command line of the installation."""
 
 
 @dataclass(frozen=True)
@@ -76,35 +69,6 @@ class PlatformService:
         """
         return await self._changed(ctx, tenant_id, reason, _RESUME)
 
-    async def staff(self) -> list[Member]:
-        """Who may act for the platform."""
-        async with self._db.tenant_transaction(PLATFORM_TENANT_ID) as tx:
-            return await Members(tx, PLATFORM_TENANT_ID).page("", None, MAX_PAGE_SIZE)
-
-    async def dismiss(self, email: str) -> bool:
-        """Remove somebody from the staff, with their sessions; False when nobody has this address.
-
-        Args:
-            email: Log-in name in normal form.
-        """
-        found = next((one for one in await self.staff() if one.email == email), None)
-        if found is None:
-            return False
-        await retried(lambda: self._dismiss(found.user_id))
-        await self._revocations.publish()
-        return True
-
-    async def overviews(self) -> list[TenantOverview]:
-        """Every tenant, for the operator of the installation."""
-        found: list[TenantOverview] = []
-        while True:
-            after = found[-1].tenant_id if found else None
-            async with self._db.transaction() as tx:
-                page = await tenant_overviews(tx, after=after, limit=MAX_PAGE_SIZE)
-            found += page
-            if len(page) < MAX_PAGE_SIZE:
-                return found
-
     async def _changed(
         self, ctx: RequestContext, tenant_id: UUID, reason: str, change: _Change
     ) -> TenantOverview:
@@ -137,14 +101,3 @@ class PlatformService:
                 ctx, f"platform.tenant.{change.verb}", resource=f"tenants/{tenant_id}", details=details
             )
             return (await tenant_overviews(tx, tenant=tenant_id))[0]
-
-    async def _dismiss(self, user_id: UserId) -> None:
-        async with self._db.tenant_transaction(PLATFORM_TENANT_ID) as tx:
-            ended = await AccessChanges(tx, PLATFORM_TENANT_ID).sessions_of(user_id, "REMOVED")
-            await Members(tx, PLATFORM_TENANT_ID).remove(user_id)
-            await AuditTrail(tx).append(
-                OPERATOR,
-                "identity.user.removed",
-                resource=f"users/{user_id}",
-                details={"sessions_ended": ended},
-            )
