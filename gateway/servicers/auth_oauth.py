@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from cohortlens.core.paging import PageTokens
+from cohortlens.identity.certificates import certificate
 from cohortlens.identity.oauth import OAuth
 from cohortlens.identity.oauth_keys import shown_key_set
 from cohortlens.identity.oauth_models import (
@@ -207,6 +208,7 @@ def _proof(request: Any, call: Call) -> ClientProof:
         tuple(call.metadata.values("authorization")),
         request.client_assertion_type,
         request.client_assertion,
+        certificate(call.certificate).names if call.certificate else (),
     )
 
 
