@@ -20,6 +20,7 @@ from google.protobuf import (
 from cohortlens.core.context import Principal
 from cohortlens.core.errors import NotFound, Unauthenticated, Unavailable, Violation
 from cohortlens.v1 import common_pb2
+from gateway.interceptors.access import AccessStep
 from gateway.interceptors.authn import AuthnStep
 from gateway.interceptors.chain import Chain
 from gateway.interceptors.errors import ErrorsStep
@@ -220,6 +221,7 @@ def steps(table):
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
+        "access": AccessStep(None),
         "shed": ShedStep(load),
         "authn": AuthnStep(authenticate),
         "share": ShareStep(load, ShareLimits()),

@@ -23,6 +23,7 @@ from google.protobuf import (
 
 from gateway.http.routes import RouteTable
 from gateway.http.transcoding import HttpDoor
+from gateway.interceptors.access import AccessStep
 from gateway.interceptors.authn import AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable
 from gateway.interceptors.errors import ErrorsStep
@@ -166,6 +167,7 @@ def chain_of(table, servicers, authenticate=None):
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
+        "access": AccessStep(None),
         "shed": ShedStep(load),
         "authn": AuthnStep(authenticate or nobody),
         "share": ShareStep(load, ShareLimits()),
