@@ -25,7 +25,7 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.errors import CohortLensError, FailedPrecondition
+from cohortlens.core.errors import FailedPrecondition
 from cohortlens.core.ids import TenantId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.telemetry import get_logger
@@ -34,6 +34,7 @@ EXPORT_REQUESTED = "audit.export_requested"
 RETENTION = timedelta(days=7)
 PART_ROWS = 5000
 _PIECE_BYTES = 256 * 1024
+_DIED = "every attempt ended in a fault of ours; start another export"
 _LOG = get_logger(__name__)
 
 
@@ -146,10 +147,10 @@ class AuditExports:
         for part in _part_starts(export):
             await asyncio.to_thread(folder.part(export_id, part).unlink, missing_ok=True)
 
-    async def fail(self, tenant_id: TenantId, export_id: UUID, fault: CohortLensError) -> None:
-        """End an export badly; one that has ended is left alone."""
+    async def fail(self, tenant_id: TenantId, export_id: UUID) -> None:
+        """End an export after its last attempt; one that has ended is left alone."""
         async with self._db.tenant_transaction(tenant_id) as tx:
-            await ExportRows(tx).fail(export_id, fault.reason, fault.message, self._clock())
+            await ExportRows(tx).fail(export_id, "INTERNAL", _DIED, self._clock())
 
     async def sweep(self) -> int:
         """Remove exports that ended over 7 days ago, rows and files; answers how many."""

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from cohortlens.analytics.batches.models import BATCH_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
-from cohortlens.bootstrap import Analytics, Identity
+from cohortlens.audit.exports import EXPORT_REQUESTED
+from cohortlens.bootstrap import Analytics, Audit, Identity
 from cohortlens.core.db import Database
 from cohortlens.core.mail import MAIL_REQUESTED, MailRefused
 from cohortlens.core.mail_delivery import MailDelivery
@@ -56,6 +57,10 @@ class Services(Protocol):
     @property
     def tenant_keys(self) -> TenantKeys:
         """The tenants' keys."""
+
+    @property
+    def audit(self) -> Audit:
+        """The use cases of the audit log."""
 
     @property
     def mail(self) -> MailDelivery:
@@ -149,6 +154,16 @@ async def mail_died(services: Services, event: Event) -> None:
     await services.mail.give_up(event.tenant_id, UUID(event.payload["mail_id"]))
 
 
+async def run_export(services: Services, event: Event) -> None:
+    """Write an export of the audit log."""
+    await services.audit.exports.run(event.tenant_id, UUID(event.payload["export_id"]))
+
+
+async def export_died(services: Services, event: Event) -> None:
+    """Tell the tenant that an export could not be finished."""
+    await services.audit.exports.fail(event.tenant_id, UUID(event.payload["export_id"]))
+
+
 HANDLERS: Mapping[str, Handler] = {
     SESSION_REVOKED: Handler(publish_revocation, concurrency=4),
     MAIL_REQUESTED: Handler(
@@ -158,6 +173,7 @@ HANDLERS: Mapping[str, Handler] = {
     TRANSACTIONS_IMPORTED: Handler(train_first, concurrency=2),
     TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),
     SEGMENTATION_REQUESTED: Handler(run_segmentation, on_dead=segmentation_died),
+    EXPORT_REQUESTED: Handler(run_export, on_dead=export_died),
     # Each of a tenant's batches has the same key: as many tenants are served at once, never one alone.
     BATCH_REQUESTED: Handler(run_batch, concurrency=3, on_dead=batch_died, lease_s=6.0),
 }

@@ -82,12 +82,32 @@ async def _purge_access_changes(services: Services) -> int:
         return await access_changes.purge(tx)
 
 
+async def _seal_chains(services: Services) -> int:
+    return await services.audit.checkpoints.seal_all()
+
+
+async def _seal_months(services: Services) -> int:
+    return await services.audit.checkpoints.seal_months()
+
+
+async def _seal_access(services: Services) -> int:
+    return await services.audit.access_sealing.seal_ended()
+
+
+async def _sweep_exports(services: Services) -> int:
+    return await services.audit.exports.sweep()
+
+
 TASKS = (
     Task("keep_signing_keys", 3_600.0, _keep_signing_keys),
     Task("purge_access_changes", 3_600.0, _purge_access_changes),
     Task("make_tenant_keys", 3_600.0, _make_tenant_keys),
     Task("reseal", 3_600.0, _reseal),
     Task("ensure_partitions", 86_400.0, _partitions),
+    Task("seal_access_log", 20.0, _seal_access),
+    Task("seal_audit_chains", 3_600.0, _seal_chains),
+    Task("seal_audit_months", 3_600.0, _seal_months),
+    Task("sweep_audit_exports", 3_600.0, _sweep_exports),
     Task("sweep_spool", 3_600.0, _sweep),
     Task("sweep_batches", 3_600.0, _sweep_batches),
     Task("purge_outbox", 3_600.0, _purge),
