@@ -25,9 +25,7 @@ from cohortlens.identity.models import TokenPair
 from cohortlens.migrations import runner
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.microbatch.batcher import MicroBatcher
-from load.bench.tenants import activate_untrained
-
-_EMAIL, _PASSWORD = "profile@example.com", "measure twice cut once 27"
+from load.bench.tenants import activate_untrained, registered
 
 
 class InstantReplica:
@@ -126,10 +124,15 @@ async def prepared(rows: int) -> AsyncIterator[Setup]:
             opened.push_async_callback(direct.close)
             batched = await Services.open(core, wrap_inference=_gathered)
             opened.push_async_callback(batched.close)
-            await direct.identity.core.register_tenant(
-                display_name="Profile", email=_EMAIL, password=_PASSWORD, accept_terms_version="2026-01"
+            owner = await registered(direct.db)
+            session = await direct.identity.core.sessions.open(
+                owner.tenant_id,
+                owner.user_id,
+                device_name="profile",
+                address="127.0.0.1",
+                user_agent="",
+                amr=("pwd",),
             )
-            session = await direct.identity.core.create_session(email=_EMAIL, password=_PASSWORD)
             await activate_untrained(direct, session.tenant_id)
             yield Setup(direct, batched, predict_request(rows), session)
 

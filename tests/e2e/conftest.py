@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 
 import pytest
 
 from cohortlens.client.client import Client, Credentials
-from cohortlens.v1 import auth_pb2
+from cohortlens.v1 import auth_login_pb2, auth_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 COHORTLENS = Path(sys.executable).parent / "cohortlens"
@@ -64,7 +68,22 @@ class Stack:
             display_name=email, email=email, password=PASSWORD, accept_terms_version="2026-11"
         )
         client.public(client.auth.RegisterTenant, request)
+        verify = auth_login_pb2.VerifyEmailRequest(token=self.mailed_token(email))
+        client.public(client.auth.VerifyEmail, verify)
         return client
+
+    def mailed_token(self, email: str, bound_s: float = 30.0) -> str:
+        """The token of the newest mailed link to somebody, once the mail is there."""
+        end = time.monotonic() + bound_s
+        while time.monotonic() < end:
+            for path in sorted((self.data_dir / "mail").glob("*.eml"), reverse=True):
+                mail = message_from_bytes(path.read_bytes(), policy=default)
+                text = mail.get_body(("plain",)).get_content()
+                found = re.search(r"[?&]token=([A-Za-z0-9_-]+)", text)
+                if mail["To"] == email and found:
+                    return found[1]
+            time.sleep(0.1)
+        raise AssertionError(f"no mail with a link came to {email}")
 
 
 def stack_environment(data_dir: Path) -> dict[str, str]:

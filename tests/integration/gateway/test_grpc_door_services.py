@@ -15,10 +15,11 @@ from cohortlens.core.errors import Unavailable
 from cohortlens.core.settings import CoreConfig
 from cohortlens.identity import jws
 from cohortlens.identity.signing_keys import SigningKeys
-from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc, auth_pb2, auth_pb2_grpc
+from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc, auth_login_pb2, auth_pb2, auth_pb2_grpc
 from gateway import app
 from gateway.config import GatewayConfig
 from gateway.grpc.server import Gateway
+from tests.fixtures.mailbox import Mailbox
 
 BOUND_S = 20
 PASSWORD = "three blind mice ran 42"
@@ -52,15 +53,26 @@ async def channel(gateway):
         yield one
 
 
-async def log_in(channel):
-    """The access token of a new tenant's owner."""
+@pytest.fixture
+def mailbox(superuser):
+    return Mailbox(superuser, bytes(range(32)))
+
+
+async def register(channel, mailbox, email):
+    """The first session of a new tenant's owner, by the mailed link."""
     auth = auth_pb2_grpc.AuthServiceStub(channel)
     wanted = auth_pb2.RegisterTenantRequest(
-        display_name="South", email="a@south.example", password=PASSWORD, accept_terms_version="2026-01"
+        display_name="South", email=email, password=PASSWORD, accept_terms_version="2026-01"
     )
     await auth.RegisterTenant(wanted, timeout=BOUND_S)
-    request = auth_pb2.CreateSessionRequest(email="a@south.example", password=PASSWORD)
-    return (await auth.CreateSession(request, timeout=BOUND_S)).tokens.access_token
+    token = (await mailbox.newest(email)).values["token"]
+    request = auth_login_pb2.VerifyEmailRequest(token=token)
+    return await auth.VerifyEmail(request, timeout=BOUND_S)
+
+
+async def log_in(channel, mailbox):
+    """The access token of a new tenant's owner."""
+    return (await register(channel, mailbox, "a@south.example")).tokens.access_token
 
 
 def over_http(port, path, token):
@@ -77,14 +89,9 @@ async def fault_of(call):
     return caught.value
 
 
-async def test_a_tenant_registers_logs_in_and_is_known(channel):
+async def test_a_tenant_registers_logs_in_and_is_known(channel, mailbox):
     auth = auth_pb2_grpc.AuthServiceStub(channel)
-    await auth.RegisterTenant(
-        auth_pb2.RegisterTenantRequest(
-            display_name="North", email="a@north.example", password=PASSWORD, accept_terms_version="2026-01"
-        ),
-        timeout=BOUND_S,
-    )
+    await register(channel, mailbox, "a@north.example")
     session = await auth.CreateSession(
         auth_pb2.CreateSessionRequest(email="a@north.example", password=PASSWORD), timeout=BOUND_S
     )
@@ -113,8 +120,8 @@ async def test_nobody_without_a_token_gets_past_authentication(channel):
         assert (await fault_of(call)).code() == grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_an_expired_token_is_refused_as_such_at_both_doors(gateway, channel, database):
-    token = await log_in(channel)
+async def test_an_expired_token_is_refused_as_such_at_both_doors(gateway, channel, database, mailbox):
+    token = await log_in(channel, mailbox)
     # What the same session would hold an hour later: only the times differ, and the real key signs it.
     key = await SigningKeys(database, bytes(range(32))).active()
     claims = jws.claims_of(jws.parse(token), key.private.public_key())
@@ -133,7 +140,7 @@ async def test_an_expired_token_is_refused_as_such_at_both_doors(gateway, channe
     )
     assert (status, body["details"][0]["reason"]) == (401, "TOKEN_EXPIRED")
     assert body["message"] == fault.details()
-    assert challenge == 'Bearer realm="cohortlens"'
+    assert challenge == 'Bearer realm="cohortlens", error="invalid_token"'
 
 
 async def test_an_unreachable_database_is_waited_for_by_name(tmp_path):
