@@ -19,10 +19,12 @@ class Endpoints:
     Attributes:
         http: Base URL of the HTTP door.
         grpc: ``host:port`` of the gRPC door.
+        ops: Base URL of the gateway's ops pages.
     """
 
     http: str
     grpc: str
+    ops: str
 
 
 def config() -> StackConfig:
@@ -39,8 +41,10 @@ def endpoints() -> Endpoints:
     """The doors of the running stack, or those it would have."""
     settings = config()
     ports = stack.status(settings).ports
-    http, grpc = (ports.get(name) or settings.port(name) for name in ("http", "grpc"))
-    return Endpoints(f"http://{settings.bind}:{http}", f"{settings.bind}:{grpc}")
+    http, grpc, ops = (ports.get(name) or settings.port(name) for name in ("http", "grpc", "ops"))
+    return Endpoints(
+        f"http://{settings.bind}:{http}", f"{settings.bind}:{grpc}", f"http://{settings.ops_bind}:{ops}"
+    )
 
 
 def local_target() -> str:
@@ -82,6 +86,18 @@ def runtime_url(config: StackConfig) -> str:
             "cohortlens up, or set COHORTLENS_DATABASE_URL",
         )
     return database_urls(secrets.load_or_create(config.folder), port).runtime
+
+
+def jobs_url(config: StackConfig) -> str:
+    """Address of the database of this machine's stack, as the role of jobs.
+
+    Raises:
+        Fault: DATABASE_UNREACHABLE.
+    """
+    runtime = runtime_url(config)
+    if config.database_url:
+        return config.jobs_database_url or runtime
+    return database_urls(secrets.load_or_create(config.folder), stack.status(config).ports["postgres"]).jobs
 
 
 def _parsed(current: str, previous: str) -> Keyring:
