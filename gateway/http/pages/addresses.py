@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.http.pages import authorize
+from gateway.http.pages import authorize, reset_password, verify_email
 from gateway.http.pages.door import Page, PageDoor, Rpcs
 from gateway.http.pages.forms import FormGuard
 from gateway.interceptors.chain import Chain
@@ -20,4 +20,8 @@ def page_door(chain: Chain, form_key: bytes, public_url: str) -> PageDoor:
 
 
 def _pages(rpcs: Rpcs) -> dict[str, Page]:
-    return {authorize.PATH: authorize.AuthorizePage(rpcs)}
+    return {
+        authorize.PATH: authorize.AuthorizePage(rpcs),
+        reset_password.PATH: reset_password.ResetPasswordPage(rpcs),
+        verify_email.PATH: verify_email.VerifyEmailPage(rpcs),
+    }
