@@ -1,4 +1,4 @@
-"""What makes tokens refused that are still valid; answered from memory, at most 2 s old.
+"""What makes tokens refused that are still valid; answered from memory, under 2 s old.
 
 Every process reads the new rows of ``access_changes`` once a second and keeps those that a living token can
 still run into. PostgreSQL is the only source, so a Redis that is down, was emptied or evicts keys lets
@@ -24,8 +24,8 @@ from cohortlens.identity.access_changes import AccessChanges, changes_since
 from cohortlens.identity.changes_known import KnownChanges
 from cohortlens.identity.models import TokenExpired, TokenRevoked
 
-FRESH_S = 2.0
-"""How old the answer to any call may be."""
+FRESH_S = 1.8
+"""How old the answer to any call may be: what happened two seconds ago must be known, the reading included."""
 TRUSTED_S = 60.0
 """How old the answer to a read may be while PostgreSQL does not answer."""
 _PERIOD_S = 1.0

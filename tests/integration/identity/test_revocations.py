@@ -170,9 +170,7 @@ async def test_no_statement_changes_access_without_every_process_hearing_of_it(
     assert await seconds_until(fault, identity, session.access_token) <= BOUND_S
 
 
-async def test_who_comes_back_into_a_tenant_is_not_met_by_the_removal(
-    identity, session, superuser, database
-):
+async def test_who_comes_back_into_a_tenant_is_not_met_by_the_removal(identity, session, superuser, database):
     principal = await identity.verifier.verify(session.access_token)
     await change(database, session, lambda changes: changes.user(principal.user_id, UserChange.ROLE))
     await superuser.execute("DELETE FROM tenant_users")
