@@ -33,7 +33,7 @@ class Assertion:
     Attributes:
         account_id: The account it claims to be from (``iss`` and ``sub``).
         alg: Algorithm it names.
-        kid: Key it names.
+        kid: Key it names; empty when it names none.
         signed: The bytes under the signature.
         signature: The signature.
         claims: Its claims.
@@ -107,7 +107,7 @@ def _parsed(text: str) -> Assertion:
     if len(segments) != 3:
         raise invalid()
     header = jws.json_object(jws.decode(segments[0]))
-    alg, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
+    alg, kid, kind = header.get("alg"), header.get("kid", ""), header.get("typ")
     known = isinstance(kind, str | None) and kind in _TYPES and isinstance(alg, str) and isinstance(kid, str)
     # What is not known here (jku, x5u, jwk, crit) would change what is to be checked.
     if not known or alg not in ALGORITHMS or set(header) - _HEADER:

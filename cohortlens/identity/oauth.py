@@ -16,6 +16,7 @@ from cohortlens.identity.program_scopes import GRANTABLE
 from cohortlens.identity.service import IdentityService
 from cohortlens.identity.service_account_verifier import ServiceAccountVerifier
 
+_FOR_OPERATORS = ("internal.", "platform.")
 KEEP_CODES_S = 86_400
 """How long a code is remembered after its end, so that its coming back is noticed."""
 
@@ -65,7 +66,7 @@ class OAuth:
         self, db: Database, identity: IdentityService, accounts: ServiceAccountVerifier, issuer: str
     ) -> None:
         self._db = db
-        scopes = tuple(sorted(one for one in GRANTABLE if not one.startswith("internal.")))
+        scopes = tuple(sorted(one for one in GRANTABLE if not one.startswith(_FOR_OPERATORS)))
         self.metadata = Metadata(issuer, scopes, ALGORITHMS)
         names = ("token", "revoke", "introspect")
         audiences = (issuer, *(self.metadata.endpoint(name) for name in names))

@@ -102,7 +102,9 @@ class ClientAuthenticator:
 
     async def _holds(self, client: OAuthClient, parsed: Assertion) -> bool:
         """Whether one of the client's keys signed the assertion for us, and it is used for the first time."""
-        key = stored_keys(client.jwks or {}).get(parsed.kid)
+        keys = stored_keys(client.jwks or {})
+        # Where there is one key only, an assertion need not say which.
+        key = next(iter(keys.values())) if len(keys) == 1 and not parsed.kid else keys.get(parsed.kid)
         at = self._clock().timestamp()
         if client_assertions.proven(parsed, key, self._audiences, at, ASSERTION_LIFE_S):
             return False

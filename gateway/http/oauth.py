@@ -143,7 +143,8 @@ def _code(error: CohortLensError, status: int) -> str:
     bearer = {401: "invalid_token", 403: "insufficient_scope"}
     if status in bearer and error.reason != "INVALID_CLIENT":
         return bearer[status]  # RFC 6750: who asks with a bearer token
-    return oauth_code_of(error) if status != 404 else "invalid_request"
+    known = oauth_code_of(error)
+    return "invalid_request" if known == "server_error" and status < 500 else known
 
 
 def _routes(table: MethodTable) -> RouteTable:
