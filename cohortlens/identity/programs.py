@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import text
+
 from cohortlens.core.db import Database
 from cohortlens.identity import api_key_text
 from cohortlens.identity.api_key_verifier import ApiKeyVerifier
@@ -10,6 +12,10 @@ from cohortlens.identity.program_use import ProgramUse
 from cohortlens.identity.revocations import Revocations
 from cohortlens.identity.service_account_verifier import ServiceAccountVerifier
 from cohortlens.identity.service_accounts import ServiceAccounts
+
+KEPT_DAYS = 90
+"""How long a key that ended is still listed."""
+_BATCH = 1000
 
 
 class Programs:
@@ -29,11 +35,27 @@ class Programs:
 
     def __init__(self, db: Database, revocations: Revocations, *, is_live: bool) -> None:
         prefix = api_key_text.LIVE if is_live else api_key_text.TEST
+        self._db = db
         self._use = ProgramUse(db)
         self.keys = ApiKeys(db, revocations, prefix)
         self.accounts = ServiceAccounts(db, revocations)
         self.key_verifier = ApiKeyVerifier(db, revocations, self._use, prefix)
         self.account_verifier = ServiceAccountVerifier(db, revocations, self._use)
+
+    async def tidy(self) -> int:
+        """Remove API keys that ended long ago and assertions too old to be shown again; answers how many."""
+        removed = 0
+        while True:
+            async with self._db.transaction() as tx:
+                row = (
+                    await tx.execute(
+                        text("SELECT * FROM app.auth_programs_tidy(:days, :limit)"),
+                        {"days": KEPT_DAYS, "limit": _BATCH},
+                    )
+                ).one()
+            removed += row.api_keys + row.assertions
+            if max(row.api_keys, row.assertions) < _BATCH:
+                return removed
 
     async def close(self) -> None:
         """Write what is pending."""

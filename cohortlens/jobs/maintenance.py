@@ -82,6 +82,10 @@ async def _purge_access_changes(services: Services) -> int:
         return await access_changes.purge(tx)
 
 
+async def _tidy_programs(services: Services) -> int:
+    return await services.identity.programs.tidy()
+
+
 async def _seal_chains(services: Services) -> int:
     return await services.audit.checkpoints.seal_all()
 
@@ -101,6 +105,7 @@ async def _sweep_exports(services: Services) -> int:
 TASKS = (
     Task("keep_signing_keys", 3_600.0, _keep_signing_keys),
     Task("purge_access_changes", 3_600.0, _purge_access_changes),
+    Task("tidy_programs", 3_600.0, _tidy_programs),
     Task("make_tenant_keys", 3_600.0, _make_tenant_keys),
     Task("reseal", 3_600.0, _reseal),
     Task("ensure_partitions", 86_400.0, _partitions),

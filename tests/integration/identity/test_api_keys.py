@@ -5,7 +5,6 @@ import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
 from cohortlens.core.clock import now
 from cohortlens.core.context import PrincipalKind
@@ -325,14 +324,12 @@ async def test_keys_of_another_tenant_are_missing(programs, tenants):
     assert await programs.key_verifier.verify(made.secret, HERE)
 
 
-async def test_keys_that_ended_long_ago_are_tidied_away(programs, tenants, superuser, database):
+async def test_keys_that_ended_long_ago_are_tidied_away(programs, tenants, superuser):
     old, young = await key_of(programs, tenants[0]), await key_of(programs, tenants[0])
     await superuser.execute(
         "UPDATE api_keys SET expires_at = clock_timestamp() - interval '91 d' WHERE id = $1", old.key.key_id
     )
-    async with database.transaction() as tx:
-        row = (await tx.execute(text("SELECT * FROM app.auth_programs_tidy(90, 1000)"))).one()
-    assert row.api_keys == 1
+    assert await programs.tidy() == 1
     assert [key.key_id for key in await programs.keys.page(tenants[0].context(), None, 10)] == [
         young.key.key_id
     ]

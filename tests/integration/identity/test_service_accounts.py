@@ -10,7 +10,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from sqlalchemy import text
 
 from cohortlens.core.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
 from cohortlens.core.ids import uuid7
@@ -87,7 +86,7 @@ async def test_an_assertion_of_a_foreign_library_proves_the_account(
     assert (proven.scopes, proven.audiences) == (tuple(SCOPES), ("billing", "cohortlens"))
 
 
-async def test_an_assertion_works_once_however_many_try_it_together(programs, account, database):
+async def test_an_assertion_works_once_however_many_try_it_together(programs, account):
     pair = Pair()
     made = await account(pair)
     once = pair.signed(made.account_id)
@@ -341,12 +340,12 @@ async def test_a_suspended_tenant_stops_its_accounts_within_two_seconds(
     assert await eventually(is_refused, 2.0, "refusal")
 
 
-async def test_used_assertions_are_forgotten_once_they_are_too_old(programs, account, database, superuser):
+async def test_used_assertions_are_forgotten_once_they_are_too_old(programs, account, superuser):
     pair = Pair()
     made = await account(pair)
     await programs.account_verifier.authenticate(pair.signed(made.account_id), ISSUER)
     kept = await superuser.fetchval("SELECT expires_at FROM client_assertions")
     assert kept > datetime.now(UTC) + timedelta(seconds=60)
     await superuser.execute("UPDATE client_assertions SET expires_at = clock_timestamp() - interval '1 s'")
-    async with database.transaction() as tx:
-        assert (await tx.execute(text("SELECT * FROM app.auth_programs_tidy(90, 10)"))).one().assertions == 1
+    assert await programs.tidy() == 1
+    assert await superuser.fetchval("SELECT count(*) FROM client_assertions") == 0
