@@ -1,61 +1,23 @@
 """The real composition over real PostgreSQL and Valkey, called through the gRPC port."""
 
 import asyncio
-import base64
 import contextlib
 import http.client
 import json
-from pathlib import Path
 
 import grpc
 import pytest
 
-from cohortlens.core.config import Secret, Url
 from cohortlens.core.errors import Unavailable
-from cohortlens.core.settings import CoreConfig
 from cohortlens.identity import jws
 from cohortlens.identity.signing_keys import SigningKeys
 from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc, auth_login_pb2, auth_pb2, auth_pb2_grpc
 from gateway import app
 from gateway.config import GatewayConfig
-from gateway.grpc.server import Gateway
-from tests.fixtures.mailbox import Mailbox
+from tests.integration.gateway.conftest import core_config
 
 BOUND_S = 20
 PASSWORD = "three blind mice ran 42"
-
-
-def core_config(folder: Path, database_url: str, redis_url: str) -> CoreConfig:
-    return CoreConfig(
-        data_dir=folder,
-        database_url=Url(database_url),
-        redis_url=Url(redis_url),
-        kek=Secret(base64.b64encode(bytes(range(32))).decode()),
-    )
-
-
-@pytest.fixture
-async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
-    config = GatewayConfig(grpc_port=0, http_port=0)
-    running = Gateway(config)
-    await running.start()
-    core = core_config(tmp_path, postgres_urls.runtime, redis_url)
-    parts = await app.compose(core, config)
-    await running.open_doors(parts.chain, parts.http_app, parts.board)
-    yield running
-    await running.stop()
-    await parts.close()
-
-
-@pytest.fixture
-async def channel(gateway):
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc_port}") as one:
-        yield one
-
-
-@pytest.fixture
-def mailbox(superuser):
-    return Mailbox(superuser, bytes(range(32)))
 
 
 async def register(channel, mailbox, email):
