@@ -1,4 +1,7 @@
-"""Upkeep by the clock: partitions ahead, forgotten uploads, settled events, models to hold ready."""
+"""Upkeep by the clock: what each slice wants done at start and then again and again.
+
+To add a task, write the work in its slice and add a line to ``TASKS``.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sqlalchemy import text
-
 from cohortlens.analytics.warmup import remember_active
-from cohortlens.core import outbox
-from cohortlens.core.db import Database
+from cohortlens.core import outbox, outbox_operation
 from cohortlens.core.errors import CohortLensError
+from cohortlens.core.mail_delivery import purge_mails
 from cohortlens.core.telemetry import get_logger
 from cohortlens.identity import access_changes
 from cohortlens.jobs.handlers import Services
+from cohortlens.jobs.partitions import ensure_partitions, watch_partitions
 from cohortlens.jobs.resealing import reseal_all
+from cohortlens.jobs.watch import OutboxWatch, watch_mail
 
-PARTITIONED = ("predictions", "segments", "shadow_predictions", "audit_log", "access_log")
-MONTHS_AHEAD = 3
 _RETRY_S = 60.0
 _LOG = get_logger(__name__)
 
@@ -30,19 +31,6 @@ class Task:
     name: str
     interval_s: float
     run: Callable[[Services], Awaitable[int]]
-
-
-async def ensure_partitions(db: Database) -> int:
-    """Make the missing monthly partitions of this month and the next three; answers how many."""
-    made = 0
-    async with db.transaction() as tx:
-        for table in PARTITIONED:
-            if await tx.scalar(text("SELECT to_regclass(:table)"), {"table": table}) is not None:
-                made += await tx.scalar(
-                    text("SELECT app.ensure_partitions(CAST(CAST(:table AS text) AS regclass), :months)"),
-                    {"table": table, "months": MONTHS_AHEAD},
-                )
-    return made
 
 
 async def _partitions(services: Services) -> int:
@@ -59,6 +47,22 @@ async def _sweep_batches(services: Services) -> int:
 
 async def _purge(services: Services) -> int:
     return await outbox.purge(services.db)
+
+
+async def _repair(services: Services) -> int:
+    return await outbox_operation.repair(services.db)
+
+
+async def _purge_mails(services: Services) -> int:
+    return await purge_mails(services.db)
+
+
+async def _watch_mail(services: Services) -> int:
+    return await watch_mail(services.mail, services.redis)
+
+
+async def _watch_partitions(services: Services) -> int:
+    return await watch_partitions(services.db, services.redis)
 
 
 async def _remember_models(services: Services) -> int:
@@ -116,6 +120,11 @@ TASKS = (
     Task("sweep_spool", 3_600.0, _sweep),
     Task("sweep_batches", 3_600.0, _sweep_batches),
     Task("purge_outbox", 3_600.0, _purge),
+    Task("repair_outbox", 3_600.0, _repair),
+    Task("watch_outbox", 15.0, OutboxWatch().run),
+    Task("purge_mails", 3_600.0, _purge_mails),
+    Task("watch_mail", 60.0, _watch_mail),
+    Task("watch_partitions", 60.0, _watch_partitions),
     Task("remember_models", 600.0, _remember_models),
 )
 

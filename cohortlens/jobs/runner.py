@@ -170,6 +170,8 @@ class Runner:
             _LOG.warning("event_failed", topic=event.topic, attempt=event.attempts, error=str(error))
         else:
             _LOG.exception("event_failed", topic=event.topic, attempt=event.attempts, final=final)
+        if final:
+            _LOG.error("event_dead", topic=event.topic, event_id=str(event.id), next="cohortlens outbox list")
         if final and handler.on_dead is not None:
             on_dead = handler.on_dead
             await _insist(lambda: on_dead(self._services, event))

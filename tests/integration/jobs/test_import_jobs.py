@@ -12,7 +12,7 @@ from cohortlens.core.ids import EventId, uuid7
 from cohortlens.core.outbox import Event
 from cohortlens.customers.models import ImportOptions
 from cohortlens.jobs.handlers import HANDLERS, import_died
-from cohortlens.jobs.maintenance import ensure_partitions
+from cohortlens.jobs.partitions import ensure_partitions
 from tests.integration.jobs import worker_process
 
 HEADER = b"customer,date,amount\n"
@@ -52,7 +52,9 @@ async def test_an_import_that_keeps_failing_tells_its_tenant(services, tenants, 
     import_id = await upload(HEADER + b"a,2024-01-01,1\n")
 
     payload = {"import_id": str(import_id)}
-    event = Event(tenants[0].tenant_id, EventId(uuid7()), "import.requested", "imports", payload, 5, "runner", 1)
+    event = Event(
+        tenants[0].tenant_id, EventId(uuid7()), "import.requested", "imports", payload, 5, "runner", 1
+    )
     await import_died(services, event)
     done = await services.customers.get_import(tenants[0].context(), import_id)
     assert (done.state, done.error_reason) == ("FAILED", "INTERNAL")
