@@ -17,6 +17,7 @@ from cohortlens.core.ids import TenantId, UserId, uuid7
 from cohortlens.core.mail import MAIL_PURPOSE, MailQueue, checked_address
 from cohortlens.core.sealing import Sealer, SealingKeys
 from cohortlens.core.tenant_keys import TenantKeys
+from cohortlens.identity.credentials import Credentials
 from cohortlens.identity.invitation_mails import INVITATION
 from cohortlens.identity.invitation_rows import Invitation, InvitationRows
 from cohortlens.identity.members import Members
@@ -320,10 +321,8 @@ async def note_invited(
 async def _with_account(tx: AsyncConnection, offer: Offer, encoded: str) -> UserId:
     """The account of the invited address, made or given its first password if need be."""
     if offer.user_id is not None:
-        if offer.needs_password:
-            await tx.execute(
-                text("SELECT app.auth_set_password(:user, :hash)"), {"user": offer.user_id, "hash": encoded}
-            )
+        if offer.needs_password and not await Credentials(tx).set_password(offer.user_id, encoded):
+            raise _invalid()
         return offer.user_id
     user_id = UserId(uuid7())
     made = await tx.scalar(
