@@ -38,7 +38,7 @@ from cohortlens.identity.revocations import Revocations
 from cohortlens.identity.service_account_verifier import ServiceAccount
 from cohortlens.identity.session_rows import Sessions
 from cohortlens.identity.sessions import SessionKeeper
-from cohortlens.identity.tokens import AccessTokens
+from cohortlens.identity.tokens import AUDIENCE, AccessTokens
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
@@ -208,10 +208,11 @@ class OAuthTokens:
         if isinstance(client, OAuthClient):
             if Grant.CLIENT_CREDENTIALS not in client.grants:
                 raise UnauthorizedClient("this client may not use client_credentials")
-            scopes, subject = frozenset(_scopes(client, asked.scope)), client.id
+            scopes, subject, audience = frozenset(_scopes(client, asked.scope)), client.id, (AUDIENCE,)
             actor = Actor("oauth_client", str(client.id), request_id=ctx.request_id, address=ctx.address)
         else:
             scopes, subject = _within(client.scopes, asked.scope), client.account_id
+            audience = client.audiences
             actor = Actor("service_account", str(subject), request_id=ctx.request_id, address=ctx.address)
         access, expires_in = await self._tokens.issue_service(
             subject,
@@ -219,6 +220,7 @@ class OAuthTokens:
             scopes=scopes,
             client_id=str(subject),
             tver=client.tver,
+            audience=audience,
         )
         async with self._db.tenant_transaction(client.tenant_id) as tx:
             await AuditTrail(tx).append(actor, "identity.token.issued", details={"scopes": sorted(scopes)})

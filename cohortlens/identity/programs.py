@@ -53,8 +53,9 @@ class Programs:
                         {"days": KEPT_DAYS, "limit": _BATCH},
                     )
                 ).one()
-            removed += row.api_keys + row.assertions
-            if max(row.api_keys, row.assertions) < _BATCH:
+            keys, assertions = int(row.api_keys), int(row.assertions)
+            removed += keys + assertions
+            if max(keys, assertions) < _BATCH:
                 return removed
 
     async def close(self) -> None:
