@@ -271,6 +271,11 @@ class AuthServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationResponse.FromString,
                 _registered_method=True)
+        self.ReviewInvitation = channel.unary_unary(
+                '/cohortlens.v1.AuthService/ReviewInvitation',
+                request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.ReviewInvitationRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.ReviewInvitationResponse.FromString,
+                _registered_method=True)
         self.AcceptInvitation = channel.unary_unary(
                 '/cohortlens.v1.AuthService/AcceptInvitation',
                 request_serializer=cohortlens_dot_v1_dot_auth__users__pb2.AcceptInvitationRequest.SerializeToString,
@@ -639,6 +644,13 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewInvitation(self, request, context):
+        """What an invitation offers and asks for; the link stays usable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcceptInvitation(self, request, context):
         """Joins a tenant by the token of a mailed link. A new user chooses a password and gets a session; one who has an account joins without either and logs in as before.
         """
@@ -927,6 +939,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.RevokeInvitation,
                     request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationResponse.SerializeToString,
+            ),
+            'ReviewInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewInvitation,
+                    request_deserializer=cohortlens_dot_v1_dot_auth__users__pb2.ReviewInvitationRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_auth__users__pb2.ReviewInvitationResponse.SerializeToString,
             ),
             'AcceptInvitation': grpc.unary_unary_rpc_method_handler(
                     servicer.AcceptInvitation,
@@ -2212,6 +2229,33 @@ class AuthService:
             '/cohortlens.v1.AuthService/RevokeInvitation',
             cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationRequest.SerializeToString,
             cohortlens_dot_v1_dot_auth__users__pb2.RevokeInvitationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuthService/ReviewInvitation',
+            cohortlens_dot_v1_dot_auth__users__pb2.ReviewInvitationRequest.SerializeToString,
+            cohortlens_dot_v1_dot_auth__users__pb2.ReviewInvitationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -165,6 +165,28 @@ class RevokeInvitationResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ReviewInvitationRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class ReviewInvitationResponse(_message.Message):
+    __slots__ = ("tenant_display_name", "email", "role", "needs_password", "needs_terms", "expire_time")
+    TENANT_DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_TERMS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    tenant_display_name: str
+    email: str
+    role: str
+    needs_password: bool
+    needs_terms: bool
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, tenant_display_name: _Optional[str] = ..., email: _Optional[str] = ..., role: _Optional[str] = ..., needs_password: _Optional[bool] = ..., needs_terms: _Optional[bool] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class AcceptInvitationRequest(_message.Message):
     __slots__ = ("token", "password", "device_name", "accept_terms_version")
     TOKEN_FIELD_NUMBER: _ClassVar[int]

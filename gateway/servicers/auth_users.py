@@ -113,6 +113,21 @@ class AuthUsersServicer:
         await self._invitations.revoke(call.context, _id(request.invitation, "invitation"))
         return pb.RevokeInvitationResponse()
 
+    async def ReviewInvitation(
+        self, request: pb.ReviewInvitationRequest, call: Call
+    ) -> pb.ReviewInvitationResponse:
+        """Show what an invitation offers."""
+        offer = await self._invitations.offer(request.token)
+        call.response_headers.append(("cache-control", "no-store"))
+        return pb.ReviewInvitationResponse(
+            tenant_display_name=offer.tenant.display_name,
+            email=offer.invitation.email,
+            role=offer.invitation.role,
+            needs_password=offer.needs_password,
+            needs_terms=offer.needs_terms,
+            expire_time=timestamp(offer.invitation.expires_at),
+        )
+
     async def AcceptInvitation(
         self, request: pb.AcceptInvitationRequest, call: Call
     ) -> pb.AcceptInvitationResponse:
