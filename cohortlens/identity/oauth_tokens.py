@@ -205,10 +205,11 @@ class OAuthTokens:
         self, ctx: RequestContext, client: OAuthClient | ServiceAccount, asked: TokenRequest
     ) -> IssuedTokens:
         """A token that the client gets for itself."""
+        audience: tuple[str, ...] = (AUDIENCE,)
         if isinstance(client, OAuthClient):
             if Grant.CLIENT_CREDENTIALS not in client.grants:
                 raise UnauthorizedClient("this client may not use client_credentials")
-            scopes, subject, audience = frozenset(_scopes(client, asked.scope)), client.id, (AUDIENCE,)
+            scopes, subject = frozenset(_scopes(client, asked.scope)), client.id
             actor = Actor("oauth_client", str(client.id), request_id=ctx.request_id, address=ctx.address)
         else:
             scopes, subject = _within(client.scopes, asked.scope), client.account_id
