@@ -71,6 +71,21 @@ $(STATE)/pgbouncer: | $(STATE)/python
 	  else echo "PgBouncer is missing, its tests will say NOT CHECKED; next: apt-get install -y pgbouncer" >&2; fi
 	@touch $@
 
+$(STATE)/oauth: $(LOCKS)/oauth-clients.lock | $(STATE)/python
+	@echo "setup: OAuth clients of Python, which the tests run (.venv-oauth)"
+	@test -x .venv-oauth/bin/python || $(PYTHON) -m venv .venv-oauth
+	@.venv-oauth/bin/python $(PIP) install --no-deps --requirement $<
+	@.venv-oauth/bin/python $(PIP) check
+	@touch $@
+
+OAUTH_NODE := tests/e2e/oauth/clients
+$(STATE)/oauth-node: $(OAUTH_NODE)/package.json $(OAUTH_NODE)/package-lock.json
+	@mkdir -p $(STATE)
+	@if command -v npm > /dev/null; then echo "setup: the OAuth client of npm, which the tests run"; \
+	  npm ci --prefix $(OAUTH_NODE) --ignore-scripts --no-audit --no-fund --silent; \
+	  else echo "not checked: npm openid-client; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
+	@if command -v npm > /dev/null; then touch $@; fi
+
 ## ---- run ----
 
 .PHONY: run
@@ -187,6 +202,10 @@ bench-batch: setup-dev ## A million customers scored in one batch, jobs and work
 bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and time it
 	$(MAIN)/python -m load.bench.importing $(DATA)
 
+.PHONY: bench-login
+bench-login: setup-dev ## What the time of a log-in tells, what parallel guesses cost; SAMPLES=500
+	$(MAIN)/python -m load.bench.login $(or $(SAMPLES),500)
+
 .PHONY: bench-outbox
 bench-outbox: setup-dev ## The claim of the outbox on 10,000 open events, beside what it replaced
 	$(MAIN)/python -m load.bench.outbox
@@ -194,6 +213,10 @@ bench-outbox: setup-dev ## The claim of the outbox on 10,000 open events, beside
 .PHONY: soak-outbox
 soak-outbox: setup-dev ## EVENTS=10000 events through the outbox while producers and jobs are killed at random
 	$(MAIN)/python -m load.bench.outbox_soak $(or $(EVENTS),10000)
+
+.PHONY: soak-refresh
+soak-refresh: setup-dev ## 200 refreshes of one token at once over four processes, ROUNDS=50 times, and a reuse each time
+	$(MAIN)/python -m load.bench.refresh_race $(or $(ROUNDS),50)
 
 .PHONY: soak-replica
 soak-replica: setup-dev ## A replica's memory over 200,000 requests and 200 model switches

@@ -108,6 +108,8 @@ def _parsed(text: str) -> Assertion:
         raise invalid()
     header = jws.json_object(jws.decode(segments[0]))
     alg, kid, kind = header.get("alg"), header.get("kid", ""), header.get("typ")
+    # RFC 9864 gives EdDSA with this curve, the only one we take, a name of its own.
+    alg = "EdDSA" if alg == "Ed25519" else alg
     known = isinstance(kind, str | None) and kind in _TYPES and isinstance(alg, str) and isinstance(kid, str)
     # What is not known here (jku, x5u, jwk, crit) would change what is to be checked.
     if not known or alg not in ALGORITHMS or set(header) - _HEADER:

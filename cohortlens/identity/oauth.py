@@ -67,7 +67,7 @@ class OAuth:
     ) -> None:
         self._db = db
         scopes = tuple(sorted(one for one in GRANTABLE if not one.startswith(_FOR_OPERATORS)))
-        self.metadata = Metadata(issuer, scopes, ALGORITHMS)
+        self.metadata = Metadata(issuer, scopes, (*ALGORITHMS, "Ed25519"))
         names = ("token", "revoke", "introspect")
         audiences = (issuer, *(self.metadata.endpoint(name) for name in names))
         proofs = ClientAuthenticator(db, audiences, accounts)

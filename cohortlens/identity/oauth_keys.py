@@ -47,4 +47,6 @@ def _texts(members: Any, field: str) -> dict[str, str]:
         raise field_fault(field, "must be a key")
     texts = {name: value for name, value in members.items() if isinstance(value, str)}
     kind = texts.get("kty", ""), texts.get("crv", "")
+    if texts.get("alg") == "Ed25519":  # RFC 9864
+        texts["alg"] = "EdDSA"
     return {"alg": _ALGORITHM.get(kind, ""), **texts}

@@ -71,7 +71,11 @@ class OAuthExchange(Exchange):
         return message
 
     async def _failed(self, error: CohortLensError) -> None:
-        answer = oauth_failure(error, [*self._headers(), *self._closing()])
+        extra = [*self._headers(), *self._closing()]
+        if error.reason == "INVALID_CLIENT" and "authorization" in self._request.head.values:
+            # To a client that sent no such header a challenge would hide the error in the body.
+            extra.append(_BASIC)
+        answer = oauth_failure(error, extra)
         self._call.response_bytes = len(answer.body)
         await answer.write(self._send, head_only=self._request.verb == "HEAD")
 
@@ -133,8 +137,7 @@ def oauth_failure(error: CohortLensError, extra: HeaderList) -> Response:
         "error": _code(error, status),
         "error_description": _NOT_SHOWN.sub("'", error.message)[:300],
     }
-    challenge = [_BASIC] if error.reason == "INVALID_CLIENT" else []
-    headers = [*extra, *faults.headers_of(error), *challenge, *_NEVER_STORED]
+    headers = [*extra, *faults.headers_of(error), *_NEVER_STORED]
     kept = [one for one in headers if one[0] != b"grpc-metadata-cache-control"]
     return Response(status, JSON, orjson.dumps(body), kept)
 
