@@ -58,9 +58,13 @@ class CohortLensError(Exception):
         metadata: Facts for programs, as in ``google.rpc.ErrorInfo.metadata``.
         violations: Faulty fields, at most 50 are shown.
         retry_delay_s: Seconds after which a retry can help; absent when it cannot.
+
+    Attributes:
+        handed_out: Names of metadata that are secrets meant for the caller; only they are not masked.
     """
 
     code: ClassVar[Code] = Code.INTERNAL
+    handed_out: ClassVar[frozenset[str]] = frozenset()
     reason: str = "INTERNAL"
 
     def __init__(

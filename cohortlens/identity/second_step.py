@@ -42,6 +42,7 @@ class MfaRequired(Unauthenticated):
     """The password is right; ``mfa_token`` and ``methods`` in the metadata say how to go on."""
 
     reason = "MFA_REQUIRED"
+    handed_out = frozenset({"mfa_token"})
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,10 @@ def _scrub(call: Call, error: CohortLensError) -> None:
     with hiding(lambda: secrets_of(call)):
         error.message = scrub(error.message)
         if error.metadata:
-            error.metadata = {name: scrub(value) for name, value in error.metadata.items()}
+            error.metadata = {
+                name: value if name in error.handed_out else scrub(value)
+                for name, value in error.metadata.items()
+            }
         if error.violations:
             error.violations = tuple(Violation(one.field, scrub(one.description)) for one in error.violations)
 

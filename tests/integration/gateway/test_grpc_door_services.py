@@ -6,8 +6,10 @@ import http.client
 import json
 
 import grpc
+import pyotp
 import pytest
 
+from cohortlens.client.errors import from_rpc_error
 from cohortlens.core.errors import Unavailable
 from cohortlens.identity import jws
 from cohortlens.identity.signing_keys import SigningKeys
@@ -73,6 +75,24 @@ async def test_a_tenant_registers_logs_in_and_is_known(channel, mailbox):
         )
     )
     assert fault.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_second_step_is_finished_with_the_token_of_the_refusal(channel, mailbox):
+    auth = auth_pb2_grpc.AuthServiceStub(channel)
+    session = await register(channel, mailbox, "a@west.example")
+    metadata = (("authorization", f"Bearer {session.tokens.access_token}"),)
+    setup = await auth.BeginTotp(
+        auth_login_pb2.BeginTotpRequest(password=PASSWORD), metadata=metadata, timeout=BOUND_S
+    )
+    first = auth_login_pb2.ConfirmTotpRequest(code=pyotp.TOTP(setup.secret).now())
+    codes = (await auth.ConfirmTotp(first, metadata=metadata, timeout=BOUND_S)).recovery_codes
+    by_password = auth_pb2.CreateSessionRequest(email="a@west.example", password=PASSWORD)
+    fault = await fault_of(auth.CreateSession(by_password, timeout=BOUND_S))
+    assert fault.code() == grpc.StatusCode.UNAUTHENTICATED
+    info = from_rpc_error(fault)
+    assert (info.reason, info.metadata["methods"]) == ("MFA_REQUIRED", "totp,recovery_code")
+    by_code = auth_pb2.CreateSessionRequest(mfa_token=info.metadata["mfa_token"], totp=codes[0])
+    assert (await auth.CreateSession(by_code, timeout=BOUND_S)).tokens.access_token
 
 
 async def test_nobody_without_a_token_gets_past_authentication(channel):
