@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.http.pages import authorize, reset_password, verify_email
+from cohortlens.identity.models import TERMS_VERSION
+from gateway.http.pages import authorize, invitation, reset_password, undelete, verify_email
 from gateway.http.pages.door import Page, PageDoor, Rpcs
 from gateway.http.pages.forms import FormGuard
 from gateway.interceptors.chain import Chain
@@ -22,6 +23,8 @@ def page_door(chain: Chain, form_key: bytes, public_url: str) -> PageDoor:
 def _pages(rpcs: Rpcs) -> dict[str, Page]:
     return {
         authorize.PATH: authorize.AuthorizePage(rpcs),
+        invitation.PATH: invitation.InvitationPage(rpcs, TERMS_VERSION),
+        undelete.PATH: undelete.UndeletePage(rpcs),
         reset_password.PATH: reset_password.ResetPasswordPage(rpcs),
         verify_email.PATH: verify_email.VerifyEmailPage(rpcs),
     }
