@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from cohortlens.analytics.retention import drop_old_predictions
 from cohortlens.analytics.warmup import remember_active
 from cohortlens.core import outbox, outbox_operation
 from cohortlens.core.errors import CohortLensError
@@ -106,7 +107,22 @@ async def _sweep_exports(services: Services) -> int:
     return await services.audit.exports.sweep()
 
 
+async def _erase_tenants(services: Services) -> int:
+    return await services.identity.tenancy.erasure.run()
+
+
+async def _purge_invitations(services: Services) -> int:
+    return await services.identity.tenancy.invitations.purge()
+
+
+async def _drop_old_predictions(services: Services) -> int:
+    return await drop_old_predictions(services.db)
+
+
 TASKS = (
+    Task("erase_tenants", 3_600.0, _erase_tenants),
+    Task("purge_invitations", 86_400.0, _purge_invitations),
+    Task("drop_old_predictions", 86_400.0, _drop_old_predictions),
     Task("keep_signing_keys", 3_600.0, _keep_signing_keys),
     Task("purge_access_changes", 3_600.0, _purge_access_changes),
     Task("tidy_programs", 3_600.0, _tidy_programs),
