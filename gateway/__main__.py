@@ -55,7 +55,7 @@ def serve(core: CoreConfig, config: GatewayConfig, compose: app.Compose, command
     link = Link.from_environment(os.environ)
     if link is None and config.process_count() > 1:
         configure_logging(core.log_level, core.log_format)
-        return run_fleet(config, command, os.environ)
+        return run_fleet(config, command, os.environ, (core.ops_bind, core.ops_port_of("gateway")))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(app.run(core, config, compose, link))
 

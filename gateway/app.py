@@ -21,6 +21,7 @@ import orjson
 
 from cohortlens import __version__
 from cohortlens.core.errors import CohortLensError, Unavailable
+from cohortlens.core.ops import OpsListener, OpsPortInUseError
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import BUILD_INFO, get_logger
 from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2
@@ -29,7 +30,7 @@ from gateway.fleet.link import Link
 from gateway.fleet.membership import Membership
 from gateway.grpc.internal import internal_listener
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
-from gateway.interceptors.access import AccessStep
+from gateway.http import metrics
 from gateway.interceptors.access import AccessStep
 from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
 from gateway.interceptors.chain import Chain, MethodTable, Step
@@ -45,7 +46,6 @@ from gateway.servicers.health import HealthBoard, HealthServicer
 
 if TYPE_CHECKING:
     from cohortlens.audit.access import AccessNotes
-    from cohortlens.audit.access_log import AccessLog
     from cohortlens.bootstrap import Services
     from gateway.http.health import Check
 
@@ -72,6 +72,7 @@ class Parts:
         board: What health answers.
         check: Looks at what readiness needs; raises when it is not there.
         close: Closes pools and connections.
+        missing: What keeps the process from being ready, by name; what ``board`` says when None.
     """
 
     chain: Chain
@@ -79,6 +80,7 @@ class Parts:
     board: HealthBoard
     check: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
+    missing: Callable[[], Awaitable[list[str]]] | None = None
 
 
 Compose = Callable[[CoreConfig, GatewayConfig], Awaitable[Parts]]
@@ -90,7 +92,7 @@ def make_chain(
     authenticate: Authenticators | Authenticate,
     board: HealthBoard,
     config: GatewayConfig | None = None,
-    access_log: AccessLog | None = None,
+    access_log: AccessNotes | None = None,
 ) -> Chain:
     """The chain of the process: the real steps around ``servicers``, health and reflection.
 
@@ -100,7 +102,6 @@ def make_chain(
         authenticate: Verifies credentials; a function alone verifies access tokens.
         board: What health answers.
         config: How much the process takes on; the defaults when None.
-        access_log: Where reads about customers and refused calls are noted; nowhere when None.
         access_log: Where reads about customers and refused calls are noted; nowhere when None.
     """
     limits = config or GatewayConfig()
@@ -112,7 +113,6 @@ def make_chain(
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
-        "access": AccessStep(access_log),
         "access": AccessStep(access_log),
         "shed": ShedStep(load),
         "authn": AuthnStep(authenticate),
@@ -212,7 +212,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
 
     people = page_door(chain, derived_key(services.keyring, "form-token"), core.public_url)
     http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining, people)
-    return Parts(chain, http_app, board, check, services.close)
+    return Parts(chain, http_app, board, check, services.close, http_app.missing)
 
 
 def _authenticators(services: Services) -> Authenticators:
@@ -254,6 +254,7 @@ async def _migrated(core: CoreConfig) -> None:
 
 def _http_checks(core: CoreConfig, services: Services) -> list[Check]:
     """What ``/readyz`` and ``/api/v1/health`` look at."""
+    from cohortlens.core import findings
     from cohortlens.core.redis import key
     from gateway.http.health import Check, Finding
 
@@ -276,12 +277,28 @@ def _http_checks(core: CoreConfig, services: Services) -> list[Check]:
     async def jobs() -> Finding:
         return Finding(degraded=not await services.redis.exists(key("jobs", "heartbeat")))
 
+    # Jobs look once for all processes; what they did not tell for minutes counts as degraded.
+    async def outbox() -> Finding:
+        found = await findings.read(services.redis, "outbox")
+        return Finding(degraded=bool(found.get("dead", 1) or found["late"]))
+
+    async def smtp() -> Finding:
+        found = await findings.read(services.redis, "smtp")
+        return Finding(degraded=not found.get("up", False))
+
+    async def partitions() -> Finding:
+        found = await findings.read(services.redis, "partitions")
+        return Finding(degraded=bool(found.get("behind", True)))
+
     return [
         Check("postgres", postgres, required=True, grace_s=_DOWN_AFTER_S),
         Check("migrations", migrations, required=True, grace_s=_DOWN_AFTER_S),
         Check("redis", redis),
         Check("workers", workers),
         Check("jobs", jobs),
+        Check("outbox", outbox),
+        Check("smtp", smtp),
+        Check("partitions", partitions),
     ]
 
 
@@ -310,14 +327,18 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose, link: L
     )
     _on_signals(stop)
     try:
+        ops = OpsListener(
+            core.ops_bind, core.ops_port_of("gateway"), link.ops_socket() if link is not None else None
+        )
         await gateway.start()
-    except PortInUseError as fault:
+    except (PortInUseError, OpsPortInUseError) as fault:
         _LOG.error("port_in_use", reason=fault.reason, detail=str(fault))
         sys.stderr.write(f"{fault}\n")
         return EXIT_PORT_IN_USE
     await member.join()
+    ops.follow(_starting, metrics.page)
     tasks = [
-        asyncio.create_task(_serve(core, config, compose, gateway, member)),
+        asyncio.create_task(_serve(core, config, compose, gateway, member, ops)),
         asyncio.create_task(stop.wait()),
         asyncio.create_task(gateway.wait_failed()),
     ]
@@ -334,22 +355,40 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose, link: L
             _LOG.error("gateway_failed", exc_info=error)
             if isinstance(error, CohortLensError):
                 sys.stderr.write(f"{error.reason}: {error.message}\n")
+    await asyncio.to_thread(ops.close)
     _LOG.info("stopped")
     return EXIT_FAILED if failed else EXIT_OK
 
 
+async def _starting() -> list[str]:
+    return ["process"]
+
+
 async def _serve(
-    core: CoreConfig, config: GatewayConfig, compose: Compose, gateway: Gateway, member: Membership
+    core: CoreConfig,
+    config: GatewayConfig,
+    compose: Compose,
+    gateway: Gateway,
+    member: Membership,
+    ops: OpsListener,
 ) -> None:
     """Open the services, let calls in, watch readiness; ends by cancellation after the drain."""
     parts = await _opened(core, config, compose)
     try:
         _settle_memory()
         await gateway.open_doors(parts.chain, parts.http_app, parts.board)
+        ops.follow(parts.missing or _missing_of(parts.board))
         member.ready()
         await _watch(parts)
     finally:
         await parts.close()
+
+
+def _missing_of(board: HealthBoard) -> Callable[[], Awaitable[list[str]]]:
+    async def missing() -> list[str]:
+        return [] if board.ready else ["process"]
+
+    return missing
 
 
 def _settle_memory() -> None:

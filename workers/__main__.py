@@ -36,6 +36,7 @@ def main() -> int:
 def _supervise(config: WorkerConfig) -> int:
     hide_pandas()
     # Ray reads its environment when it is imported, hence these imports come after it is set.
+    from cohortlens.core.ops import OpsListener, OpsPortInUseError  # noqa: PLC0415
     from cohortlens.core.telemetry import configure_logging  # noqa: PLC0415
     from workers.ray_cluster import ClusterFault  # noqa: PLC0415
     from workers.ray_member import RayMember  # noqa: PLC0415
@@ -44,11 +45,23 @@ def _supervise(config: WorkerConfig) -> int:
     # Standard output is for the one line that tells of readiness.
     configure_logging(config.log_level, config.log_format, sys.stderr)
     try:
+        ops = OpsListener(config.ops_bind, config.ops_port_of("workers"))
+    except OpsPortInUseError as fault:
+        _say(f"error {fault}")
+        return 2
+
+    def announce(line: str) -> None:
+        ops.missing = list
+        _announce(line)
+
+    try:
         runner = RayMember if config.ray_head else Supervisor
-        return runner(config, _announce).run()
+        return runner(config, announce).run()
     except ClusterFault as fault:
         _say(f"error {fault.reason}: {fault}")
         return 2
+    finally:
+        ops.close()
 
 
 def _announce(line: str) -> None:

@@ -63,7 +63,7 @@ def ready_box(found: FirstPrediction, seconds: float) -> str:
             f"  JSON              {where.http}/api/v1/",
             f"  gRPC              {where.grpc}",
             f"  API reference     {where.http}/docs",
-            f"  health, metrics   {where.http}/api/v1/health  {where.http}/metrics",
+            f"  health, metrics   {where.http}/api/v1/health  {where.ops}/metrics",
             f"  credentials       {store.path}",
             "",
             "next: . .venv/bin/activate && cohortlens demo",

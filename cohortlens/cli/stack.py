@@ -168,7 +168,12 @@ def _up_data(config: StackConfig, found: FirstPrediction | None, seconds: float)
     first = found and {"customer": found.prediction.external_id, "value": found.prediction.value}
     return _status_data(stack.status(config)) | {
         "elapsed_s": round(seconds, 1),
-        "urls": {"api": f"{where.http}/api/v1/", "grpc": where.grpc, "docs": f"{where.http}/docs"},
+        "urls": {
+            "api": f"{where.http}/api/v1/",
+            "grpc": where.grpc,
+            "docs": f"{where.http}/docs",
+            "metrics": f"{where.ops}/metrics",
+        },
         "credentials_file": str(credentials) if credentials.exists() else None,
         "first_prediction": first,
     }
@@ -192,7 +197,9 @@ def _status_text(found: stack.StackStatus) -> str:
         for s in found.services
     ]
     header = ["service", "state", "kind", "port", "pid", "seconds", ""]
-    return table(rows, header, frozenset({3, 4, 5})) + f"\n{found.phase} since {found.since}"
+    shown = table(rows, header, frozenset({3, 4, 5})) + f"\n{found.phase} since {found.since}"
+    ops = found.ports.get("ops")
+    return f"{shown}\nmetrics of the gateway: {local.endpoints().ops}/metrics" if ops else shown
 
 
 def _admin_url(config: StackConfig) -> str:

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -69,7 +69,7 @@ def scrub(text: str) -> str:
     return _RUN.sub(_run, text)
 
 
-def scrub_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+def scrub_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a log line, without the values of those whose names mean a secret."""
     if _NAMES.isdisjoint(fields):
         return fields

@@ -10,6 +10,10 @@ from cohortlens.core.key_settings import key_faults
 from cohortlens.core.mail_settings import mail_faults
 from cohortlens.core.tls import MutualTls, mutual_tls
 
+OPS_PORT = 9464
+OPS_PROCESSES = ("gateway", "jobs", "workers")
+"""Processes with an ops listener; each listens on the port after that of the one before."""
+
 
 @dataclass(frozen=True)
 class SharedConfig:
@@ -37,6 +41,12 @@ class SharedConfig:
         "gateway.cohortlens.internal",
         "DNS name in the certificates of gateway and jobs; others may not call a worker",
     )
+    ops_bind: str = setting("OPS_BIND", "127.0.0.1", "address of /metrics, /livez, /readyz of each process")
+    ops_port: int | None = setting(
+        "OPS_PORT",
+        None,
+        "port of these pages: the gateway's, the next one jobs', then workers'; 9464 when unset, 0 for any",
+    )
     log_level: str = setting(
         "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
     )
@@ -46,6 +56,11 @@ class SharedConfig:
     def artifacts(self) -> Path:
         """Folder of the artifact store, absolute: the processes have different working folders."""
         return (self.artifact_dir or self.data_dir / "artifacts").absolute()
+
+    def ops_port_of(self, process: str) -> int:
+        """The ops port of ``gateway``, ``jobs`` or ``workers``; 0 for any free one."""
+        base = OPS_PORT if self.ops_port is None else self.ops_port
+        return base + OPS_PROCESSES.index(process) if base else 0
 
     def worker_tls(self) -> MutualTls | None:
         """TLS between workers and their callers; None when it is not set.

@@ -11,6 +11,7 @@ from cohortlens.embedded.processes import program_of
 
 LOOPBACK = "127.0.0.1"
 _LISTENING = "0A"
+_PORTS = 65536
 
 
 def free_port() -> int:
@@ -18,6 +19,14 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.bind((LOOPBACK, 0))
         return int(listener.getsockname()[1])
+
+
+def free_ports(count: int) -> int:
+    """The first of ``count`` ports in a row that were free on loopback a moment ago."""
+    while True:
+        first = free_port()
+        if first + count < _PORTS and all(is_free(first + step) for step in range(1, count)):
+            return first
 
 
 def is_free(port: int) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from cohortlens.core.config import SettingsInvalid, read, unknown_settings
 from cohortlens.core.key_settings import key_faults
 from cohortlens.core.mail_settings import mail_faults
+from cohortlens.core.settings import OPS_PROCESSES
 from cohortlens.embedded.faults import Fault
 from cohortlens.embedded.ports import is_free, port_in_use
 from cohortlens.embedded.postgres_cluster import MAJOR, RESERVED, SETTINGS, other_version
@@ -97,7 +98,7 @@ def _invalid(text: str) -> Fault:
 
 def _ranges(config: StackConfig) -> list[Fault]:
     faults = []
-    for service in ("http", "grpc", "postgres", "redis", "smtp"):
+    for service in ("http", "grpc", "postgres", "redis", "smtp", "ops"):
         port = config.port(service)
         if not 0 <= port <= 65535:
             faults.append(
@@ -278,6 +279,8 @@ def _ports(config: StackConfig) -> list[Fault]:
     state = read_state(config.folder)
     # Ports of a running or of a killed stack are ours: `up` reports the first and frees the second.
     ours = set(state.ports.values()) if state is not None else set()
+    if state is not None and "ops" in state.ports:
+        ours |= set(range(state.ports["ops"], state.ports["ops"] + len(OPS_PROCESSES)))
     wanted = ["http", "grpc"]
     wanted += ["postgres"] if config.embeds_postgres else []
     wanted += ["redis"] if config.embeds_redis else []
@@ -287,6 +290,10 @@ def _ports(config: StackConfig) -> list[Fault]:
         port = config.port(service)
         if 0 < port <= 65535 and port not in ours and not is_free(port):
             faults.append(port_in_use(service, port))
+    first = config.port("ops")
+    for process, port in zip(OPS_PROCESSES, range(first, first + len(OPS_PROCESSES)), strict=True):
+        if first and port <= 65535 and port not in ours and not is_free(port):
+            faults.append(port_in_use(f"ops pages of {process}", port))
     return faults
 
 

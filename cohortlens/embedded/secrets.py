@@ -90,9 +90,7 @@ def change_kek(data_dir: Path) -> StackSecrets:
 
 def forget_previous_keks(data_dir: Path) -> None:
     """Delete the folder's previous keys; what is still sealed under them never opens again."""
-    write_private(
-        data_dir / FILE_NAME, _written(replace(load_or_create(data_dir), kek_previous=Secret("")))
-    )
+    write_private(data_dir / FILE_NAME, _written(replace(load_or_create(data_dir), kek_previous=Secret(""))))
 
 
 def exists(data_dir: Path) -> bool:

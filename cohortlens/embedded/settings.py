@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cohortlens.core.config import PREFIX, Url, read, setting, setting_names
-from cohortlens.core.settings import CoreConfig
+from cohortlens.core.settings import OPS_PORT, OPS_PROCESSES, CoreConfig
 from cohortlens.embedded.faults import Fault, StackFailed
-from cohortlens.embedded.ports import free_port
+from cohortlens.embedded.ports import free_port, free_ports
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-DEFAULT_PORTS = {"http": 8080, "grpc": 50051, "postgres": 15432, "redis": 16379, "smtp": 11025}
+DEFAULT_PORTS = {
+    "http": 8080,
+    "grpc": 50051,
+    "postgres": 15432,
+    "redis": 16379,
+    "smtp": 11025,
+    "ops": OPS_PORT,
+}
 PASSED_THROUGH = frozenset(
     PREFIX + name
     for name in (
@@ -95,7 +102,7 @@ class StackConfig(CoreConfig):
         """The port a service is to use: as given, or the default plus the offset; 0 lets the kernel choose.
 
         Args:
-            service: ``http``, ``grpc``, ``postgres``, ``redis`` or ``smtp``.
+            service: ``http``, ``grpc``, ``postgres``, ``redis``, ``smtp`` or ``ops``.
         """
         given: int | None = getattr(self, f"{service}_port")
         return DEFAULT_PORTS[service] + self.port_offset if given is None else given
@@ -166,7 +173,9 @@ def external_urls(config: StackConfig) -> tuple[Url, Url, Url]:
 def chosen_ports(config: StackConfig) -> dict[str, int]:
     """Ports of our own servers in this start; a 0 is replaced by a port that is free now."""
     services = ["http", "grpc", *(["smtp"] if config.embeds_mail else [])]
-    return {service: config.port(service) or free_port() for service in services}
+    chosen = {service: config.port(service) or free_port() for service in services}
+    chosen["ops"] = config.port("ops") or free_ports(len(OPS_PROCESSES))
+    return chosen
 
 
 def child_environment(

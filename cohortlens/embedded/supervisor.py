@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from cohortlens.core import clock
+from cohortlens.core.settings import OPS_PROCESSES
 from cohortlens.embedded import secrets
 from cohortlens.embedded.faults import StackFailed
 from cohortlens.embedded.guardian import Guardian
@@ -136,13 +137,20 @@ class Supervisor:
         values = self._start_servers()
         ports = chosen_ports(self._config)
         self._state.ports.update(ports)
-        values |= {"HTTP_PORT": str(ports["http"]), "GRPC_PORT": str(ports["grpc"])} | self._mail_values(
-            ports
-        )
+        values |= {
+            "HTTP_PORT": str(ports["http"]),
+            "GRPC_PORT": str(ports["grpc"]),
+            "OPS_PORT": str(ports["ops"]),
+        } | self._mail_values(ports)
         environ = {**child_environment(self._base, self._config, values), **self._marker}
         self._migrate(environ)
         logs = self._folder / "logs"
-        own_ports = {"gateway": ports["http"], "mail": ports.get("smtp", 0)}
+        own_ports = {
+            "gateway": ports["http"],
+            "jobs": ports["ops"] + OPS_PROCESSES.index("jobs"),
+            "workers": ports["ops"] + OPS_PROCESSES.index("workers"),
+            "mail": ports.get("smtp", 0),
+        }
         mail = [self._programs.mail] if self._programs.mail is not None else []
         applications = [
             CommandService(

@@ -10,7 +10,9 @@ import sys
 
 from cohortlens.bootstrap import Services
 from cohortlens.core.config import SettingsInvalid, read
+from cohortlens.core.errors import CohortLensError
 from cohortlens.core.ids import uuid7
+from cohortlens.core.ops import OpsListener, OpsPortInUseError
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import configure_logging
 from cohortlens.jobs.handlers import HANDLERS
@@ -22,7 +24,24 @@ async def _serve(config: CoreConfig) -> None:
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
+    ops = OpsListener(config.ops_bind, config.ops_port_of("jobs"))
+    try:
+        await _work(config, stop, ops)
+    finally:
+        await asyncio.to_thread(ops.close)
+
+
+async def _work(config: CoreConfig, stop: asyncio.Event, ops: OpsListener) -> None:
     services = await Services.open(config)
+
+    async def missing() -> list[str]:
+        try:
+            await services.db.ping()
+        except CohortLensError:
+            return ["postgres"]
+        return ["process"] if stop.is_set() else []
+
+    ops.follow(missing)
     try:
         worker = f"{socket.gethostname()}.{os.getpid()}.{str(uuid7())[-12:]}"
         await Runner(services, HANDLERS, worker).run(stop)
@@ -41,7 +60,11 @@ def main() -> int:
             print(fault, file=sys.stderr)  # noqa: T201 - there is no log before the settings are read
         return 2
     configure_logging(config.log_level, config.log_format)
-    asyncio.run(_serve(config))
+    try:
+        asyncio.run(_serve(config))
+    except OpsPortInUseError as fault:
+        print(fault, file=sys.stderr)  # noqa: T201 - a person started it by hand
+        return 3
     return 0
 
 

@@ -64,7 +64,7 @@ class ProcessChild:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
                 env={**environ, **made.to_environment()},
-                pass_fds=(made.http, made.grpc, write_end),
+                pass_fds=(made.http, made.grpc, made.ops, write_end),
                 # A terminal's Ctrl-C is for the parent, which passes it on in order.
                 process_group=0,
             )

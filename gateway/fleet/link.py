@@ -36,6 +36,7 @@ class Link:
         parent: Process id of the parent.
         http: File descriptor of its listening socket for HTTP.
         grpc: The same for gRPC.
+        ops: The same for the ops pages, shared by all processes.
         report: File descriptor to report on.
         folder: Folder that all processes of this gateway share, private to the user.
         waits: Whether it accepts only when it can answer: others serve meanwhile.
@@ -45,6 +46,7 @@ class Link:
     parent: int
     http: int
     grpc: int
+    ops: int
     report: int
     folder: str
     waits: bool
@@ -67,6 +69,10 @@ class Link:
     def sockets(self) -> list[socket.socket]:
         """The listening sockets, HTTP first."""
         return [socket.socket(fileno=self.http), socket.socket(fileno=self.grpc)]
+
+    def ops_socket(self) -> socket.socket:
+        """The listening socket of the ops pages."""
+        return socket.socket(fileno=self.ops)
 
     def follow_parent(self) -> None:
         """Drain when the parent dies, however it dies; call it once, early."""

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
+from cohortlens.core.ops import ops_socket
 from cohortlens.core.telemetry import get_logger
 from gateway.fleet import steering
 from gateway.grpc.server import BACKLOG, PortInUseError, family_of, listen
@@ -51,26 +52,36 @@ class Port:
 
 
 class Ports:
-    """The two ports of the gateway.
+    """The ports of the gateway.
 
     Args:
         host: Address of this machine.
         http: Port of HTTP, 0 for any free one.
         grpc: Port of gRPC, 0 for any free one.
         processes: How many processes share them.
+        ops: Address and port of the ops pages, which all processes accept from one socket.
 
     Raises:
         PortInUseError: A port is taken; nothing listens then.
+        OpsPortInUseError: That of the ops pages is.
     """
 
-    def __init__(self, host: str, http: int, grpc: int, processes: int) -> None:
+    def __init__(self, host: str, http: int, grpc: int, processes: int, ops: tuple[str, int]) -> None:
+        self.ops = ops_socket(*ops)
+        try:
+            self._listen(host, http, grpc, processes)
+        except BaseException:
+            self.ops.close()
+            raise
+        self._is_steered = True
+
+    def _listen(self, host: str, http: int, grpc: int, processes: int) -> None:
         self.http = Port(host, http, "COHORTLENS_HTTP_PORT", processes)
         try:
             self.grpc = Port(host, grpc, "COHORTLENS_GRPC_PORT", processes)
         except BaseException:
             self.http.close()
             raise
-        self._is_steered = True
 
     def handles(self, slot: int) -> tuple[int, int]:
         """File descriptors of the two listening sockets of a slot: HTTP, gRPC."""
@@ -92,6 +103,7 @@ class Ports:
         """Stop to listen, as far as this process goes."""
         self.http.close()
         self.grpc.close()
+        self.ops.close()
 
 
 def _shared(host: str, number: int, setting_name: str) -> socket.socket:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from cohortlens.core.ops import OpsPortInUseError
 from cohortlens.core.telemetry import get_logger
 from gateway.config import GatewayConfig
 from gateway.fleet import exchange
@@ -29,20 +30,23 @@ _TICK_S = 0.25
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
-def run_fleet(config: GatewayConfig, command: Sequence[str], environ: Mapping[str, str]) -> int:
+def run_fleet(
+    config: GatewayConfig, command: Sequence[str], environ: Mapping[str, str], ops: tuple[str, int]
+) -> int:
     """Serve with as many processes as the settings say, until SIGTERM or SIGINT; SIGHUP replaces all.
 
     Args:
         config: The gateway's settings.
         command: Starts one process; it reads its ``Link`` from the environment.
         environ: Environment of the processes.
+        ops: Address and port of the ops pages.
 
     Returns:
         Exit code: 0 when stopped as asked, 3 when a port is taken, that of a process when none could start.
     """
     try:
-        ports = Ports(config.bind, config.http_port, config.grpc_port, config.process_count())
-    except PortInUseError as fault:
+        ports = Ports(config.bind, config.http_port, config.grpc_port, config.process_count(), ops)
+    except (PortInUseError, OpsPortInUseError) as fault:
         _LOG.error("port_in_use", reason=fault.reason, detail=str(fault))
         sys.stderr.write(f"{fault}\n")
         return EXIT_PORT_IN_USE
@@ -51,6 +55,7 @@ def run_fleet(config: GatewayConfig, command: Sequence[str], environ: Mapping[st
         bind=config.bind,
         http_port=ports.http.number,
         grpc_port=ports.grpc.number,
+        ops_port=ports.ops.getsockname()[1],
         processes=config.process_count(),
     )
     # Short, so that the sockets in it fit the kernel; private by its mode.
@@ -143,7 +148,14 @@ class _Loop:
 
     def _spawn(self, slot: int, *, waits: bool) -> Child:
         http, grpc = self._ports.handles(slot)
-        link = {"slot": slot, "http": http, "grpc": grpc, "folder": str(self._folder), "waits": waits}
+        link = {
+            "slot": slot,
+            "http": http,
+            "grpc": grpc,
+            "ops": self._ports.ops.fileno(),
+            "folder": str(self._folder),
+            "waits": waits,
+        }
         return ProcessChild(self._command, self._environ, link)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

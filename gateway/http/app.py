@@ -28,9 +28,18 @@ class HttpDoors:
         oip: Serves the Open Inference Protocol.
         oauth: Serves the endpoints of OAuth 2.
         pages: Serves the pages for people; None for none.
+        missing: Names what keeps the process from being ready.
     """
 
-    def __init__(self, ours: HttpDoor, oip: OipDoor, oauth: OAuthDoor, pages: PageDoor | None = None) -> None:
+    def __init__(
+        self,
+        ours: HttpDoor,
+        oip: OipDoor,
+        oauth: OAuthDoor,
+        pages: PageDoor | None,
+        missing: Callable[[], Awaitable[list[str]]],
+    ) -> None:
+        self.missing = missing
         self._ours, self._oip, self._oauth, self._pages = ours, oip, oauth, pages
 
     def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> Awaitable[None]:
@@ -68,10 +77,11 @@ def build_http_app(
         "/livez": monitor.livez,
         "/readyz": monitor.readyz,
         "/api/v1/health": monitor.report,
-        "/metrics": monitor.metrics,
         **docs.pages(document),
     }
     healthz = healthz_page(chain)
     if healthz is not None:
         pages["/healthz"] = healthz
-    return HttpDoors(HttpDoor(chain, routes, pages), OipDoor(chain), OAuthDoor(chain), people)
+    return HttpDoors(
+        HttpDoor(chain, routes, pages), OipDoor(chain), OAuthDoor(chain), people, monitor.missing
+    )

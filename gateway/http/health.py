@@ -1,4 +1,4 @@
-"""Health: alive, ready, and what the process depends on; Prometheus metrics.
+"""Health: alive, ready, and what the process depends on.
 
 Checks come in as named coroutines, so that this module knows no service. They run side by side, a second
 each, and their results are kept for two seconds.
@@ -16,7 +16,6 @@ import orjson
 from prometheus_client import Gauge
 
 from cohortlens.core import telemetry
-from gateway.http import metrics
 from gateway.http.headers import JSON
 from gateway.http.query import query_pairs
 from gateway.http.replies import Response, failure
@@ -122,8 +121,8 @@ class HealthMonitor:
         """200 while the loop turns; touches no dependency."""
         return _json(200, {"status": "ok"})
 
-    async def readyz(self, _: Request) -> Response:
-        """200, or 503 with the names of what is missing."""
+    async def missing(self) -> list[str]:
+        """Names of what keeps the process from being ready; empty when nothing does."""
         missing = [] if self._serving() else ["process"]
         results, moment = await self.results(), time.monotonic()
         for check in self._checks:
@@ -131,7 +130,11 @@ class HealthMonitor:
             bad = results[check.name].status != "ok" and failing is not None
             if check.required and bad and failing is not None and moment - failing >= check.grace_s:
                 missing.append(check.name)
-        if missing:
+        return missing
+
+    async def readyz(self, _: Request) -> Response:
+        """200, or 503 with the names of what is missing."""
+        if missing := await self.missing():
             return _json(503, {"status": "not_ready", "missing": missing})
         return _json(200, {"status": "ready"})
 
@@ -148,10 +151,6 @@ class HealthMonitor:
             "checks": [_shown(check, results[check.name]) for check in self._checks],
         }
         return _json(503 if down else 200, body)
-
-    async def metrics(self, _: Request) -> Response:
-        """All series of the gateway in the Prometheus text format, those of its other processes included."""
-        return Response(200, telemetry.METRICS_CONTENT_TYPE, await metrics.page(), [_NO_STORE])
 
 
 HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"

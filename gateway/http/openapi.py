@@ -129,7 +129,6 @@ _PAGES: Final[dict[str, tuple[str, str, str, tuple[int, ...]]]] = {
     "/livez": ("Health_Live", "Whether the process turns", JSON, (200,)),
     "/readyz": ("Health_Ready", "Whether the process takes calls", JSON, (200, 503)),
     "/api/v1/health": ("Health_Report", "What every dependency says", JSON, (200, 503)),
-    "/metrics": ("Health_Metrics", "Prometheus metrics", "text/plain", (200,)),
     "/api/v1/openapi.json": ("Reference_Document", "This document", JSON, (200,)),
 }
 
@@ -160,7 +159,7 @@ def build_document(routes: Sequence[Route], version: str, comments: Comments) ->
         "servers": [{"url": "/", "description": "The server this document came from"}],
         "tags": [
             *({"name": name.rpartition(".")[2], "description": comments.of(name).text} for name in services),
-            {"name": "Operations", "description": "Health, metrics and this reference."},
+            {"name": "Operations", "description": "Health and this reference."},
         ],
         "paths": dict(sorted(paths.items())),
         "components": {

@@ -155,6 +155,7 @@ def bare_gateway(place: Place) -> Iterator[Place]:
     environ = gateways[0].environ() | {
         "COHORTLENS_GRPC_PORT": str(grpc_port),
         "COHORTLENS_HTTP_PORT": str(http_port),
+        "COHORTLENS_OPS_PORT": "0",
     }
     others = [one for one in place.processes if one not in gateways]
     http = f"http://127.0.0.1:{http_port}"

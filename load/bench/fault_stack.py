@@ -94,7 +94,7 @@ class FaultStack:
 
     def failed_calls(self) -> float:
         """RPCs that failed so far, as the gateway counts them, without those whose caller left."""
-        with urllib.request.urlopen(f"{endpoints().http}/metrics", timeout=10) as reply:
+        with urllib.request.urlopen(f"{endpoints().ops}/metrics", timeout=10) as reply:
             text = reply.read().decode()
         return sum(float(count) for code, count in _FAILED.findall(text) if code not in {"OK", "CANCELLED"})
 

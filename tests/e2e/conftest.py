@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cohortlens.client.client import Client, Credentials
+from cohortlens.embedded.ports import free_ports
 from cohortlens.v1 import auth_login_pb2, auth_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,11 @@ class Stack:
     @property
     def http(self) -> str:
         return f"http://127.0.0.1:{self.environ['COHORTLENS_HTTP_PORT']}"
+
+    @property
+    def ops(self) -> int:
+        """The ops port of the gateway; jobs have the next one, workers the one after."""
+        return int(self.environ["COHORTLENS_OPS_PORT"])
 
     def run(
         self, *arguments: str, timeout: float = 120, stdin: bytes | None = None
@@ -95,7 +101,8 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
         environ[f"COHORTLENS_{name}"] = str(sock.getsockname()[1])
     for sock in sockets:
         sock.close()
-    return environ | {"COHORTLENS_DATA_DIR": str(data_dir)}
+    ops = {"COHORTLENS_OPS_PORT": str(free_ports(3))}
+    return environ | ops | {"COHORTLENS_DATA_DIR": str(data_dir)}
 
 
 @pytest.fixture(scope="session")

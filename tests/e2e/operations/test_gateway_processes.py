@@ -32,6 +32,7 @@ class Gateway:
             "COHORTLENS_GATEWAY_PROCESSES": "2",
             "COHORTLENS_GRPC_PORT": "0",
             "COHORTLENS_HTTP_PORT": "0",
+            "COHORTLENS_OPS_PORT": "0",
             "COHORTLENS_DRAIN_TIMEOUT": "20s",
         }
         self.lines = []

@@ -66,6 +66,7 @@ async def gateway(*arguments, **settings):
         "PYTHONPATH": str(ROOT),
         "COHORTLENS_GRPC_PORT": "0",
         "COHORTLENS_HTTP_PORT": "0",
+        "COHORTLENS_OPS_PORT": "0",
         **settings,
     }
     process = await asyncio.create_subprocess_exec(

@@ -44,6 +44,7 @@ class Fleet:
     async def started(self, processes):
         [sharing, *_] = await self.until("sharing")
         self.http_port, self.grpc_port = sharing["http_port"], sharing["grpc_port"]
+        self.ops_port = sharing["ops_port"]
         await self.until("process_ready", processes)
         return self
 
@@ -57,8 +58,8 @@ class Fleet:
             f"127.0.0.1:{self.grpc_port}", options=[("grpc.use_local_subchannel_pool", 1)]
         )
 
-    async def http(self, path):
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.http_port)
+    async def http(self, path, port=None):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.http_port)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         async with asyncio.timeout(BOUND_S):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -67,7 +68,7 @@ class Fleet:
 
     async def counted(self):
         """Echo calls that ended, over all processes; only complete when none is under way."""
-        _, body = await self.http("/metrics")
+        _, body = await self.http("/metrics", self.ops_port)
         found = re.findall(r"^grpc_server_handled_total\{[^}]*tests\.echo[^}]*\} (\S+)$", body, re.MULTILINE)
         return sum(map(float, found))
 
@@ -90,6 +91,7 @@ async def fleet(processes=2, *arguments, **settings):
         "PYTHONPATH": str(ROOT),
         "COHORTLENS_GRPC_PORT": "0",
         "COHORTLENS_HTTP_PORT": "0",
+        "COHORTLENS_OPS_PORT": "0",
         "COHORTLENS_GATEWAY_PROCESSES": str(processes),
         **settings,
     }

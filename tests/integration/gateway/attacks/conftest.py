@@ -26,6 +26,7 @@ class Victim:
     def __init__(self, log):
         environ = {k: v for k, v in os.environ.items() if not k.startswith("COHORTLENS_")}
         environ |= {"PYTHONPATH": str(ROOT), "COHORTLENS_GRPC_PORT": "0", "COHORTLENS_HTTP_PORT": "0"}
+        environ["COHORTLENS_OPS_PORT"] = "0"
         command = [sys.executable, "-m", "tests.fakes.gateway_process", "hasty"]
         with log.open("wb") as output, log.with_suffix(".err").open("wb") as errors:
             self._child = subprocess.Popen(

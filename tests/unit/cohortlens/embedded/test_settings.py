@@ -18,7 +18,7 @@ def _config(**values):
 def test_the_offset_moves_default_ports_and_leaves_given_ones():
     config = _config(PORT_OFFSET="100", GRPC_PORT="7000", REDIS_PORT="0")
     ports = {name: config.port(name) for name in settings.DEFAULT_PORTS}
-    assert ports == {"http": 8180, "grpc": 7000, "postgres": 15532, "redis": 0, "smtp": 11125}
+    assert ports == {"http": 8180, "grpc": 7000, "postgres": 15532, "redis": 0, "smtp": 11125, "ops": 9564}
 
 
 def test_every_setting_of_every_process_is_known():

@@ -63,7 +63,6 @@ async def test_every_rpc_is_documented_once_with_text_policy_and_errors():
         "Health_Live",
         "Health_Ready",
         "Health_Report",
-        "Health_Metrics",
         "Reference_Document",
     }
 

@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 
 from cohortlens.core import errors
+from cohortlens.core.telemetry import metrics_text
 from cohortlens.v1 import analytics_pb2, auth_pb2, models_pb2
 from gateway.http import body as http_body
 from gateway.http import faults
@@ -235,9 +236,9 @@ async def test_a_caller_who_leaves_before_the_body_is_complete_is_cancelled_with
     headers = [(b"authorization", b"Bearer good"), (b"content-type", b"application/json")]
     scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": path, "headers": headers}
     failed = 'grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="StartSegmentation"'
-    before = (await client.request("GET", "/metrics")).body.decode().count(failed)
+    before = metrics_text().decode().count(failed)
     await client.app(scope, receive, send)
-    after = (await client.request("GET", "/metrics")).body.decode().count(failed)
+    after = metrics_text().decode().count(failed)
     assert (sent, recorder.asked) == ([], [])
     assert (before, after) == (0, 1)
 
@@ -297,7 +298,7 @@ async def test_metadata_headers_cannot_pass_for_the_transport_or_the_caller(api)
         "shop": ["north"],
         "x-forwarded-for": ["192.0.2.7"],
     }
-    text = (await client.request("GET", "/metrics")).body.decode()
+    text = metrics_text().decode()
     for family in ("authorization", "grpc-", "x-cohortlens-", "x-forwarded-", "cookie"):
         assert f'gateway_dropped_headers_total{{header="{family}"}}' in text
 
@@ -306,7 +307,7 @@ async def test_what_the_door_knows_is_in_the_metrics_by_template_never_by_path(a
     client, _ = api
     await client.request("GET", "/api/v1/customers/external:secret-name", headers=TOKEN)
     await client.request("GET", "/not/a/path-of-ours")
-    text = (await client.request("GET", "/metrics")).body.decode()
+    text = metrics_text().decode()
     assert 'gateway_http_requests_total{code="200",method="GET",route="/api/v1/customers/{customer}"}' in text
     assert 'route="unmatched"' in text
     assert 'gateway_errors_total{reason="ROUTE_NOT_FOUND"}' in text
