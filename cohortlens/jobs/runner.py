@@ -25,6 +25,8 @@ HEARTBEAT_LIFE_MS = 15_000
 IDLE_S = 0.25
 STOP_GRACE_S = 20.0
 _MAX_PAUSE_S = 10.0
+CALL_S = 20.0
+"""Bound of one short act on the database, beyond its own 10 s: a connection may be silent and never end."""
 _WRITE_ATTEMPTS = 5
 _BRIEF_ATTEMPTS = 10
 _TRANSIENT = (Unavailable, Aborted, DeadlineExceeded, Cancelled)
@@ -41,6 +43,7 @@ class Runner:
         lease_s: Seconds a claim holds; renewed at a third of it while the work goes on.
         tasks: Upkeep by the clock.
         grace_s: Seconds that running work may go on after the stop; then it is given back.
+        call_s: Seconds that a claim, a settling or a renewal may take.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Runner:
         lease_s: float = outbox.LEASE_S,
         tasks: tuple[Task, ...] = TASKS,
         grace_s: float = STOP_GRACE_S,
+        call_s: float = CALL_S,
     ) -> None:
         self._services = services
         self._handlers = handlers
@@ -59,6 +63,7 @@ class Runner:
         self._lease_s = lease_s
         self._tasks = tasks
         self._grace_s = grace_s
+        self._call_s = call_s
         self._running: dict[asyncio.Task[None], str] = {}
         self._free = asyncio.Event()
 
@@ -97,7 +102,10 @@ class Runner:
             for topic, handler in self._handlers.items()
             if (room := handler.concurrency - busy[topic]) > 0
         ]
-        events = await outbox.claim(self._services.db, self._worker_id, wanted) if wanted else []
+        if not wanted:
+            return 0
+        async with asyncio.timeout(self._call_s):
+            events = await outbox.claim(self._services.db, self._worker_id, wanted)
         for event in events:
             self._start(event, self._handlers[event.topic])
         return len(events)
@@ -129,7 +137,7 @@ class Runner:
             except Exception as error:
                 await self._failed(event, handler, error)
             else:
-                await _insist(lambda: outbox.settle(self._services.db, event))
+                await self._insist(lambda: outbox.settle(self._services.db, event))
                 _LOG.info("event_done", topic=event.topic, elapsed_s=round(time.monotonic() - started, 3))
 
     async def _leased(self, event: Event, handler: Handler) -> None:
@@ -154,7 +162,9 @@ class Runner:
         while True:
             await asyncio.sleep(lease_s / 3)
             try:
-                if not await outbox.extend(self._services.db, event, lease_s=lease_s):
+                async with asyncio.timeout(self._call_s):
+                    is_held = await outbox.extend(self._services.db, event, lease_s=lease_s)
+                if not is_held:
                     return
                 held_until = time.monotonic() + lease_s
             except (CohortLensError, OSError):
@@ -174,12 +184,24 @@ class Runner:
             _LOG.error("event_dead", topic=event.topic, event_id=str(event.id), next="cohortlens outbox list")
         if final and handler.on_dead is not None:
             on_dead = handler.on_dead
-            await _insist(lambda: on_dead(self._services, event))
+            await self._insist(lambda: on_dead(self._services, event))
         # What is away mostly comes back soon; what stays away is asked for less and less.
         is_brief = transient and event.attempts <= _BRIEF_ATTEMPTS
         delay = min(outbox.back_off_s(event.attempts), 30.0) if is_brief else None
         text = f"{type(error).__name__}: {error}"
-        await _insist(lambda: outbox.fail(self._services.db, event, text, delay, final=final))
+        await self._insist(lambda: outbox.fail(self._services.db, event, text, delay, final=final))
+
+    async def _insist(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Do a short act, again after a lost connection; gives up quietly, as the lease will end."""
+        for attempt in range(_WRITE_ATTEMPTS):
+            try:
+                async with asyncio.timeout(self._call_s):
+                    await act()
+            except (CohortLensError, OSError) as error:
+                _LOG.warning("outbox_write_failed", error=str(error), attempt=attempt + 1)
+                await asyncio.sleep(min(0.5 * 2**attempt, 5.0))
+            else:
+                return
 
     async def _drain(self) -> None:
         if self._running:
@@ -208,18 +230,6 @@ class _WorkerDied(Exception):
 
 class _LeaseLost(Exception):
     """Another process may have the event by now."""
-
-
-async def _insist(act: Callable[[], Awaitable[object]]) -> None:
-    """Do a short database act, again after a lost connection; gives up quietly, as the lease will end."""
-    for attempt in range(_WRITE_ATTEMPTS):
-        try:
-            await act()
-        except (CohortLensError, OSError) as error:
-            _LOG.warning("outbox_write_failed", error=str(error), attempt=attempt + 1)
-            await asyncio.sleep(min(0.5 * 2**attempt, 5.0))
-        else:
-            return
 
 
 async def _first(*waits: Awaitable[object], timeout_s: float) -> None:
