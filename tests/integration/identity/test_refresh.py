@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import pytest
 
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import CohortLensError
-from cohortlens.identity.models import RefreshReused, TokenExpired, TokenInvalid, TokenRevoked
+from cohortlens.identity.access_changes import AccessChanges, UserChange
+from cohortlens.identity.models import (
+    InvalidCredentials,
+    RefreshReused,
+    TokenExpired,
+    TokenInvalid,
+    TokenRevoked,
+)
 from cohortlens.identity.refresh_tokens import RefreshToken
+from tests.fixtures.tenants import register
 from tests.fixtures.waiting import eventually
+from tests.integration.identity.conftest import another_session
 
 EXPIRED = "UPDATE sessions SET {} = clock_timestamp() - interval '1 second'"
 
@@ -191,3 +201,95 @@ async def test_refreshing_while_logging_out_ends_in_one_clear_state(identity, se
     assert results[-1] is None, results
     assert not [it for it in results if isinstance(it, BaseException) and not isinstance(it, CohortLensError)]
     assert await _rows(superuser, "revoke_reason") == "LOGOUT"
+
+
+AUDITED = """
+SELECT convert_from(canonical, 'UTF8')::jsonb AS row FROM audit_log
+ WHERE tenant_id = $1 AND position('auth.refresh' IN convert_from(canonical, 'UTF8')) > 0 ORDER BY seq
+"""
+
+
+async def test_replay_and_reuse_are_audited_and_a_reuse_is_mailed_once(identity, session, superuser):
+    tokens = await _rotated(identity, session, 1)
+    await identity.sessions.renew(tokens[0], address="203.0.113.77", request_id="a-request")
+    await _age(superuser, 61)
+    for _ in range(2):
+        with pytest.raises((RefreshReused, TokenRevoked)):
+            await identity.sessions.renew(tokens[0])
+    rows = [json.loads(row["row"]) for row in await superuser.fetch(AUDITED, session.tenant_id)]
+    assert [(row["action"], row["outcome"]) for row in rows] == [
+        ("auth.refresh.replayed", "OK"),
+        ("auth.refresh.reuse", "DENIED"),
+    ]
+    assert (rows[0]["address"], rows[0]["request_id"]) == ("203.0.113.0/24", "a-request")
+    assert [row["resource"] for row in rows] == [f"sessions/{session.session_id}"] * 2
+    assert await superuser.fetchval("SELECT count(*) FROM mails WHERE template = 'refresh_reused'") == 1
+
+
+async def test_a_refresh_keeps_how_the_user_logged_in_and_what_the_client_was_given(identity, database):
+    tenant = await register(database, "corner")
+    given = frozenset({"customers.read"})
+    pair = await another_session(
+        identity, tenant.tenant_id, tenant.user_id, amr=("pwd", "otp"), client_id="a-client", scopes=given
+    )
+    with pytest.raises(TokenInvalid):  # of another client's session it is no token
+        await identity.sessions.renew(pair.refresh_token)
+    newer = await identity.sessions.renew(pair.refresh_token, client_id="a-client")
+    principal = await identity.verifier.verify(newer.access_token)
+    assert (principal.amr, principal.client_id, principal.scopes) == (("pwd", "otp"), "a-client", given)
+
+
+async def test_a_session_stores_a_network_never_an_address_and_cuts_what_is_too_long(
+    identity, database, superuser
+):
+    tenant = await register(database, "corner")
+    await another_session(
+        identity,
+        tenant.tenant_id,
+        tenant.user_id,
+        device_name="d" * 300,
+        user_agent="u\n" * 500,
+        address="198.51.100.23",
+    )
+    row = await superuser.fetchrow("SELECT device_name, user_agent, address_prefix, amr FROM sessions")
+    assert (len(row["device_name"]), len(row["user_agent"])) == (100, 256)
+    assert "\n" not in row["user_agent"]
+    assert (row["address_prefix"], row["amr"]) == ("198.51.100.0/24", ["pwd"])
+
+
+async def test_a_password_that_changed_since_it_was_checked_opens_no_session(identity, session, superuser):
+    principal = await identity.verifier.verify(session.access_token)
+    await superuser.execute("UPDATE tenant_users SET ver = ver + 1")
+    with pytest.raises(InvalidCredentials):
+        await another_session(identity, session.tenant_id, principal.user_id, ver=1)
+    assert await another_session(identity, session.tenant_id, principal.user_id, ver=2)
+
+
+async def test_a_session_opened_while_all_are_ended_does_not_outlive_them(
+    identity, session, database, superuser
+):
+    """Whichever comes first: the log-in is refused, or its session ends with the others."""
+    principal = await identity.verifier.verify(session.access_token)
+
+    async def end_all():
+        async with database.tenant_transaction(session.tenant_id) as tx:
+            changes = AccessChanges(tx, session.tenant_id)
+            await changes.sessions_of(principal.user_id, "PASSWORD", everywhere=True)
+            await changes.user(principal.user_id, UserChange.PASSWORD)
+
+    for _ in range(5):
+        ver = await superuser.fetchval("SELECT ver FROM tenant_users WHERE user_id = $1", principal.user_id)
+        opening = [another_session(identity, session.tenant_id, principal.user_id, ver=ver) for _ in range(3)]
+        await asyncio.gather(*opening, end_all(), return_exceptions=True)
+        assert await superuser.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
+
+
+async def test_revoking_any_refresh_token_ends_its_session_and_only_for_its_client(
+    identity, session, superuser
+):
+    tokens = await _rotated(identity, session, 2)
+    await identity.sessions.revoke_token("rubbish")
+    await identity.sessions.revoke_token(tokens[0], client_id="a-client")
+    assert await _rows(superuser, "revoked_at") is None
+    await identity.sessions.revoke_token(tokens[0])
+    assert await _rows(superuser, "revoke_reason") == "TOKEN_REVOKED"
