@@ -181,7 +181,9 @@ class Services:
             directory.start()
             inference = wrap_inference(client) if wrap_inference is not None else client
             tokens = PageTokens(keyring)
-            customers = CustomersService(db, config.data_dir / "spool", tokens, segment_names=segment_names)
+            customers = CustomersService(
+                db, config.data_dir / "spool", tokens, tenant_keys, segment_names=segment_names
+            )
             features = FeatureLookup(db, customers)
             registry = RegistryService(db)
             scorer = GrpcBatchScorer(directory)

@@ -23,6 +23,7 @@ from cohortlens.analytics.runs import SegmentationRepository
 from cohortlens.analytics.serving import serving
 from cohortlens.analytics.subjects import CustomerData, rows_of
 from cohortlens.analytics.work import DIED, run_to_end
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.currency import minor_digits
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.clock import Clock, now
@@ -114,6 +115,12 @@ class SegmentationService:
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             run_id = await self.request(tx, version.version)
             run = await SegmentationRepository(tx).get(run_id)
+            await AuditTrail(tx).append(
+                ctx,
+                "analytics.segmentation.requested",
+                resource=f"segmentationRuns/{run_id}",
+                details={"model_version": version.version},
+            )
         assert run is not None
         return run
 

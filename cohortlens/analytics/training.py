@@ -24,6 +24,8 @@ from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.subjects import CustomerData
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.analytics.work import DIED, run_to_end
+from cohortlens.audit.models import Actor
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.core.clock import Clock, now
@@ -41,6 +43,7 @@ MIN_CUSTOMERS = 30
 
 _LOAD_LIMIT_S = 60.0
 _SAY_EVERY_S = 0.5
+_TRAINER = Actor("job", "training")
 _log = get_logger(__name__)
 
 
@@ -95,6 +98,13 @@ class TrainingService:
                 run = await repository.get(run_id)
                 assert run is not None
                 runs.append(run)
+            for run in runs:
+                await AuditTrail(tx).append(
+                    ctx,
+                    "analytics.training.requested",
+                    resource=f"trainingRuns/{run.run_id}",
+                    details={"model": run.model},
+                )
         return runs
 
     async def start_first(self, tenant_id: TenantId) -> list[TrainingRunId]:
@@ -108,6 +118,13 @@ class TrainingService:
                 run_id = await self._request(repository, Outbox(tx), model, "FIRST_IMPORT", 0, None)
                 if run_id is not None:
                     started.append(run_id)
+            for run_id in started:
+                await AuditTrail(tx).append(
+                    _TRAINER,
+                    "analytics.training.requested",
+                    resource=f"trainingRuns/{run_id}",
+                    details={"cause": "FIRST_IMPORT"},
+                )
         return started
 
     async def get(self, ctx: RequestContext, run_id: UUID) -> TrainingRun:
@@ -199,6 +216,12 @@ class TrainingService:
             await repository.succeed(run.run_id, version, self._clock())
             if promoted and manifest.model == SEGMENTATION:
                 await self._segmentation.request(tx, version)
+            await AuditTrail(tx).append(
+                _TRAINER,
+                "registry.model.promoted" if promoted else "registry.model.registered",
+                resource=f"models/{manifest.model}/versions/{version}",
+                details={"training_run": str(run.run_id), "artifact_sha256": digest},
+            )
         self._registry.forget(tenant_id)
         _log.info("model registered", model=manifest.model, version=version, promoted=promoted)
 

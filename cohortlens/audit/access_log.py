@@ -7,8 +7,6 @@ are not answered: nobody reads unseen because the database is slow.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from collections import defaultdict, deque
 from typing import Any
 from uuid import UUID
@@ -18,6 +16,7 @@ from prometheus_client import Counter
 from sqlalchemy import text
 
 from cohortlens.audit.access import Access
+from cohortlens.audit.customer_refs import CUSTOMER_REF, customer_ref
 from cohortlens.audit.models import truncated_address
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
@@ -25,10 +24,6 @@ from cohortlens.core.ids import TenantId, uuid7
 from cohortlens.core.telemetry import REGISTRY, get_logger
 from cohortlens.core.tenant_keys import TenantKeyDestroyed, TenantKeys
 
-CUSTOMER_REF = "audit-customer"
-"""Purpose of the keyed hash that stands for a customer."""
-
-_REF_BYTES = 16
 _QUEUE_MAX = 20_000
 _BATCH = 1_000
 _EVERY_S = 0.5
@@ -151,13 +146,3 @@ def _canonical(entry_id: UUID, access: Access, secret: bytes | None) -> bytes:
         "at_us": access.at_us,
     }
     return rfc8785.dumps(written)
-
-
-def customer_ref(secret: bytes, customer: str) -> str:
-    """What stands for a customer in the log: 128 bits of an HMAC-SHA-256 of its identifier, hex digits.
-
-    Args:
-        secret: ``TenantKeys.mac_key`` for the purpose ``CUSTOMER_REF``.
-        customer: The identifier.
-    """
-    return hmac.digest(secret, customer.encode("utf-8", "replace"), hashlib.sha256)[:_REF_BYTES].hex()

@@ -11,6 +11,8 @@ from uuid import UUID
 import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.audit.customer_refs import CUSTOMER_REF, customer_ref
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.columns import check_fields
 from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.contracts.features import SCHEMA
@@ -21,6 +23,7 @@ from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violatio
 from cohortlens.core.ids import CustomerId, ImportId, TenantId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.paging import PageTokens, page_size
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers import features as feature_store
 from cohortlens.customers import loading
 from cohortlens.customers.dialect import check_delimiter
@@ -52,6 +55,7 @@ class CustomersService:
         db: Database as the runtime role.
         spool_dir: Folder of uploads that wait for their import.
         page_tokens: Seals the tokens of lists.
+        tenant_keys: Give what stands for a customer in the audit log.
         segment_names: Names of the published segments by customer, asked in the transaction of the read.
     """
 
@@ -60,9 +64,11 @@ class CustomersService:
         db: Database,
         spool_dir: Path,
         page_tokens: PageTokens,
+        tenant_keys: TenantKeys,
         segment_names: SegmentNames | None = None,
     ) -> None:
         self._db = db
+        self._tenant_keys = tenant_keys
         self._tokens = page_tokens
         self._segment_names = segment_names
         self.spool = Spool(spool_dir)
@@ -85,7 +91,18 @@ class CustomersService:
             imports = ImportsRepository(tx)
             await imports.add(import_id, options, file.size_bytes, file.sha256, clock.now())
             await Outbox(tx).record(IMPORT_REQUESTED, "imports", {"import_id": str(import_id)})
-            return await imports.get(import_id)
+            stored = await imports.get(import_id)
+            await AuditTrail(tx).append(
+                ctx,
+                "customers.import.requested",
+                resource=f"imports/{import_id}",
+                details={
+                    "file_sha256": file.sha256,
+                    "file_bytes": file.size_bytes,
+                    "dry_run": options.dry_run,
+                },
+            )
+        return stored
 
     async def run_import(self, tenant_id: TenantId, import_id: UUID) -> None:
         """Do the work of an import; see ``ImportWork.run``."""
@@ -181,6 +198,9 @@ class CustomersService:
             ((customer_id, _),) = await _resolved(tx, [name], ["customer"])
             if not await CustomersRepository(tx).delete(customer_id):
                 raise CustomerNotFound("customer")
+            secret = await self._tenant_keys.mac_key(tx, ctx.tenant_id, CUSTOMER_REF)
+            ref = customer_ref(secret, str(customer_id))
+            await AuditTrail(tx).append(ctx, "customers.customer.erased", resource=f"customers/{ref}")
 
     async def resolve(
         self, ctx: RequestContext, names: Sequence[str], fields: Sequence[str] | None = None

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.audit.models import Actor
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.core import clock
 from cohortlens.core.db import Database, retried
 from cohortlens.core.disk import disk_faults
@@ -21,6 +23,7 @@ from cohortlens.customers.models import TRANSACTIONS_IMPORTED, Import, ImportRow
 from cohortlens.customers.repository import CustomersRepository
 from cohortlens.customers.spool import Spool
 
+_IMPORTER = Actor("job", "import")
 _READING_SHARE = 0.5
 _PROGRESS_S = 0.5
 _FULL = "no space is left for uploads; free space in the data folder and the import goes on by itself"
@@ -80,6 +83,13 @@ class ImportWork:
                 now=clock.now(),
                 error_reason=reason,
                 error_message=message,
+            )
+            await AuditTrail(tx).append(
+                _IMPORTER,
+                "customers.import.failed",
+                resource=f"imports/{import_id}",
+                outcome="FAILED",
+                details={"reason": reason, "rows_read": found.rows_read},
             )
         self._spool.discard(tenant_id, import_id)
 
@@ -142,6 +152,19 @@ class ImportWork:
                 rejected_by_reason=dict(reading.faults.by_reason),
                 now=clock.now(),
             )
+            if not stored.options.dry_run:
+                await AuditTrail(tx).append(
+                    _IMPORTER,
+                    "customers.customer.imported",
+                    resource=f"imports/{stored.import_id}",
+                    details={
+                        "file_sha256": stored.file_sha256,
+                        "rows_read": reading.rows_read,
+                        "rows_accepted": loaded.accepted,
+                        "rows_rejected": reading.faults.total,
+                        "customers_created": loaded.new_customers,
+                    },
+                )
 
     async def _load(
         self, tx: AsyncConnection, stored: Import, reading: Reading, staged: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -67,6 +68,12 @@ class ChallengersService:
                 model, version, share_ratio, actor=ctx.caller.id, reason=reason, at=clock.now()
             )
             challenger = await repository.challenger(model)
+            await AuditTrail(tx).append(
+                ctx,
+                "registry.challenger.set",
+                resource=f"models/{model}/versions/{version}",
+                details={"share_ratio": share_ratio},
+            )
         self._registry.forget(ctx.tenant_id)
         assert challenger is not None
         return challenger
@@ -82,6 +89,7 @@ class ChallengersService:
             await repository.lock(model)
             if not await repository.clear_challenger(model, clock.now()):
                 raise NoChallenger(model)
+            await AuditTrail(tx).append(ctx, "registry.challenger.cleared", resource=f"models/{model}")
         self._registry.forget(ctx.tenant_id)
 
     async def get(self, ctx: RequestContext, model: str) -> Challenger:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import time
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -98,6 +101,8 @@ class PromotionsService:
             if not present.active:
                 await self._activate(ctx, repository, present, "PROMOTED", reason)
             promoted = await repository.get(model, version)
+            if not present.active:
+                await _note(tx, ctx, "registry.model.promoted", present)
         self._registry.forget(ctx.tenant_id)
         assert promoted is not None
         return promoted
@@ -135,7 +140,9 @@ class PromotionsService:
             if found.version != loaded.version:
                 return None
             await self._activate(ctx, repository, found, "ROLLED_BACK", reason)
-            return await repository.get(found.model, found.version)
+            restored = await repository.get(found.model, found.version)
+            await _note(tx, ctx, "registry.model.rolled_back", found)
+            return restored
 
     async def _activate(
         self,
@@ -149,6 +156,11 @@ class PromotionsService:
         await repository.activate(model, number, action=action, actor=ctx.caller.id, reason=why, at=at)
         # It cannot be compared with itself.
         await repository.clear_challenger(model, at, only=number)
+
+
+async def _note(tx: AsyncConnection, ctx: RequestContext, action: str, version: ModelVersion) -> None:
+    resource = f"models/{version.model}/versions/{version.version}"
+    await AuditTrail(tx).append(ctx, action, resource=resource)
 
 
 async def _version_before(repository: RegistryRepository, model: str) -> ModelVersion:

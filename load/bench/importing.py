@@ -19,6 +19,7 @@ from cohortlens.core.config import Url
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.paging import PageTokens
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import Import, ImportOptions
 from cohortlens.customers.service import CustomersService
 from cohortlens.embedded.postgres import EmbeddedPostgres
@@ -34,7 +35,7 @@ async def measure(url: Url, path: Path, spool: Path) -> list[list[str]]:
     db = Database(url, 4)
     try:
         owner = await registered(db)
-        service = CustomersService(db, spool, PageTokens(b"b" * 32))
+        service = CustomersService(db, spool, PageTokens(b"b" * 32), TenantKeys(b"b" * 32))
         rows = []
         for name in ("first", "again"):
             start = time.perf_counter()

@@ -11,6 +11,7 @@ from cohortlens.contracts.manifest import GateCriterion, IntervalCalibration, Mo
 from cohortlens.core.clock import now
 from cohortlens.core.ids import uuid7
 from cohortlens.core.paging import PageTokens
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.models import ImportOptions, ImportState
 from cohortlens.customers.service import CustomersService
@@ -82,7 +83,9 @@ def shop_csv(customers: int, prefix: str = "c") -> bytes:
 
 async def open_shop(db, tenant, folder: Path, customers: int = 40, prefix: str = "c") -> FeatureLookup:
     """Import a small shop for a tenant; returns what analytics reads it through."""
-    service = CustomersService(db, folder, PageTokens(hashlib.sha256(b"test").digest()))
+    service = CustomersService(
+        db, folder, PageTokens(hashlib.sha256(b"test").digest()), TenantKeys(hashlib.sha256(b"test").digest())
+    )
 
     async def chunks():
         yield shop_csv(customers, prefix)

@@ -220,15 +220,16 @@ class BatchesRepository:
             {"id": batch_id, "reason": reason, "message": message, "at": at},
         )
 
-    async def cancel(self, batch_id: UUID, at: datetime) -> None:
-        """End a batch by its tenant's will; one that has ended stays as it is."""
-        await self._tx.execute(
+    async def cancel(self, batch_id: UUID, at: datetime) -> bool:
+        """End a batch by its tenant's will; False for one that had ended, which stays as it is."""
+        done = await self._tx.execute(
             text(
                 "UPDATE batch_predictions SET state = 'CANCELLED', ended_at = :at "
                 "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
             ),
             {"id": batch_id, "at": at},
         )
+        return done.rowcount == 1
 
     async def insert_input(self, given: BatchInput, created_by: UUID | None) -> None:
         """Store an uploaded input."""

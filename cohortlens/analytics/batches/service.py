@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +26,7 @@ from cohortlens.analytics.batches.repository import BatchesRepository
 from cohortlens.analytics.batches.uploads import receive
 from cohortlens.analytics.models import HorizonUnsupported, ResourceMissing, Task, WorkState, created_at_of
 from cohortlens.analytics.predictions import check_schema, unit_of
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.batch_files import BatchFolder
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.clock import Clock, now
@@ -100,7 +102,12 @@ class BatchesService:
         check_schema(version)
         batch = self._pending(version, task, horizon_days, input_id, request_id)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            return await self._stored(tx, batch, ctx.caller.id)
+            stored = await self._stored(tx, batch, ctx.caller.id)
+            if stored.batch_id == batch.batch_id:
+                await _note(
+                    tx, ctx, "requested", stored, {"task": str(task), "model_version": stored.model_version}
+                )
+        return stored
 
     async def get(self, ctx: RequestContext, batch_id: UUID) -> BatchPrediction:
         """One batch.
@@ -124,8 +131,11 @@ class BatchesService:
         """
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             repository = BatchesRepository(tx)
-            await repository.cancel(batch_id, self._clock())
-            return await _found(repository, batch_id)
+            has_ended = await repository.cancel(batch_id, self._clock())
+            found = await _found(repository, batch_id)
+            if has_ended:
+                await _note(tx, ctx, "cancelled", found, {"rows_done": found.rows_done})
+        return found
 
     async def upload(
         self, ctx: RequestContext, file_name: str, id_column: str, chunks: AsyncIterator[bytes]
@@ -159,6 +169,12 @@ class BatchesService:
             )
             async with self._db.tenant_transaction(ctx.tenant_id) as tx:
                 await BatchesRepository(tx).insert_input(stored, ctx.caller.id)
+                await AuditTrail(tx).append(
+                    ctx,
+                    "analytics.batch_input.uploaded",
+                    resource=f"batchInputs/{input_id}",
+                    details={"file_sha256": facts.file_sha256, "rows": facts.rows},
+                )
         except BaseException:
             folder.remove()
             raise
@@ -180,6 +196,8 @@ class BatchesService:
         path = BatchFolder(self._root, ctx.tenant_id, batch_id).result
         if batch.removed_at is not None or not await asyncio.to_thread(path.is_file):
             raise BatchFilesRemoved
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            await _note(tx, ctx, "downloaded", batch, {"result_sha256": batch.result_sha256})
         return batch, _pieces(path)
 
     def _pending(
@@ -240,6 +258,13 @@ def _same(batch: BatchPrediction, task: Task, horizon_days: int, input_id: UUID 
     if (batch.task, batch.input_id) != (task, input_id) or horizon_days not in {0, batch.horizon_days}:
         raise RequestIdReused(batch.batch_id)
     return batch
+
+
+async def _note(
+    tx: AsyncConnection, ctx: RequestContext, verb: str, batch: BatchPrediction, details: Mapping[str, Any]
+) -> None:
+    resource = f"batchPredictions/{batch.batch_id}"
+    await AuditTrail(tx).append(ctx, f"analytics.batch.{verb}", resource=resource, details=details)
 
 
 async def _found(repository: BatchesRepository, batch_id: UUID) -> BatchPrediction:

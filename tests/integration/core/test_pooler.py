@@ -10,6 +10,7 @@ from sqlalchemy import text
 from cohortlens.core import outbox
 from cohortlens.core.db import Database
 from cohortlens.core.paging import PageTokens
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import ImportOptions
 from cohortlens.customers.service import CustomersService
 from tests.fixtures.pooler import SERVER_CONNECTIONS, pooler
@@ -64,7 +65,7 @@ async def test_limits_and_time_zone_hold_in_every_transaction(pooled):
 
 async def test_an_import_and_its_event_go_through_the_pooler(pooled, tenants, tmp_path):
     tenant, other = tenants
-    service = CustomersService(pooled, tmp_path / "spool", PageTokens(b"k" * 32))
+    service = CustomersService(pooled, tmp_path / "spool", PageTokens(b"k" * 32), TenantKeys(b"k" * 32))
     started = await service.start_import(tenant.context(), ImportOptions(), pieces(CSV))
     (event,) = await outbox.claim(pooled, "pooler", [outbox.Wanted("import.requested", 10)])
     assert event.payload["import_id"] == str(started.import_id)

@@ -3,6 +3,7 @@
 import pytest
 
 from cohortlens.core.paging import PageTokens
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import ImportOptions
 from cohortlens.customers.service import CustomersService
 
@@ -34,7 +35,7 @@ class Shop:
 
 @pytest.fixture
 def service(database, tmp_path):
-    return CustomersService(database, tmp_path / "spool", PageTokens(b"k" * 32))
+    return CustomersService(database, tmp_path / "spool", PageTokens(b"k" * 32), TenantKeys(b"k" * 32))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from cohortlens.analytics.batches.work import BatchWork
 from cohortlens.core.db import Database
 from cohortlens.core.paging import PageTokens
 from cohortlens.core.redis import RedisClient, redis_client
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
@@ -45,7 +46,9 @@ class SlowScorer(FakeBatchScorer):
 
 def services_of(db, redis, artifacts, pause_s=0.0):
     """What the handlers of batches use."""
-    lookup = FeatureLookup(db, CustomersService(db, artifacts / "spool", PageTokens(b"k" * 32)))
+    lookup = FeatureLookup(
+        db, CustomersService(db, artifacts / "spool", PageTokens(b"k" * 32), TenantKeys(b"k" * 32))
+    )
     scorer = SlowScorer(artifacts)
     scorer.pause_s = pause_s
     work = BatchWork(

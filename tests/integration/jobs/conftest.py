@@ -7,6 +7,7 @@ import pytest
 
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.paging import PageTokens
+from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.service import CustomersService
 from cohortlens.jobs.runner import Runner
 from tests.fixtures import waiting
@@ -20,7 +21,11 @@ def spool(tmp_path):
 
 @pytest.fixture
 def services(database, redis_client, spool):
-    return JobServices(database, redis_client, CustomersService(database, spool, PageTokens(b"k" * 32)))
+    return JobServices(
+        database,
+        redis_client,
+        CustomersService(database, spool, PageTokens(b"k" * 32), TenantKeys(b"k" * 32)),
+    )
 
 
 @pytest.fixture
