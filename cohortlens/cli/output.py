@@ -43,6 +43,7 @@ NEXT_BY_REASON = {
     "HISTORY_TOO_SHORT": "import more history, then cohortlens train",
     "CREDENTIALS_MISSING": "cohortlens up, or pass --email and --password-file",
     "INVALID_CREDENTIALS": "cohortlens credentials shows the ones of the demo tenant",
+    "MFA_REQUIRED": "add --totp CODE, or pass a recovery code there",
     "HEADER_MISSING": "name the column: cohortlens import FILE --map customer=YOUR_COLUMN",
     "HEADER_AMBIGUOUS": "name the column: cohortlens import FILE --map FIELD=COLUMN",
     "ENCODING_INVALID": "state the encoding: cohortlens import FILE --encoding cp1252 (or utf-16, latin-1)",

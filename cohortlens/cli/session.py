@@ -143,9 +143,15 @@ def calls_api(command: str) -> Callable[[FunctionT], FunctionT]:
     def decorate(function: FunctionT) -> FunctionT:
         @functools.wraps(function)
         def run(
-            out: Output, target: str, email: str, password_file: Path | None, timeout: float, **options: Any
+            out: Output,
+            target: str,
+            email: str,
+            password_file: Path | None,
+            totp: str,
+            timeout: float,
+            **options: Any,
         ) -> None:
-            with open_client(target, email, password_file, timeout) as client:
+            with open_client(target, email, password_file, timeout, totp) as client:
                 function(Session(out, client), **options)
 
         guarded_run = guarded(command)(run)
@@ -162,6 +168,7 @@ _API_OPTIONS = [
     click.option(
         "--password-file", type=click.Path(path_type=Path), help="File that holds the password; - reads it."
     ),
+    click.option("--totp", default="", help="Code of your authenticator app, or a recovery code."),
     click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
@@ -172,14 +179,16 @@ _API_OPTIONS = [
 ]
 
 
-def open_client(target: str, email: str, password_file: Path | None, timeout: float) -> Client:
+def open_client(
+    target: str, email: str, password_file: Path | None, timeout: float, totp: str = ""
+) -> Client:
     """A client for ``target`` as ``email``, or for the local stack as the demo tenant's owner."""
     from cohortlens.cli.local import data_dir, local_target  # noqa: PLC0415 - --target needs no local stack
 
     where = target or local_target()
     account = _account(data_dir(), email, password_file)
     store = FileTokenStore(data_dir(), where, account.email)
-    return Client(where, Credentials(account.email, account.password), timeout_s=timeout, store=store)
+    return Client(where, Credentials(account.email, account.password, totp), timeout_s=timeout, store=store)
 
 
 def _account(folder: Path, email: str, password_file: Path | None) -> Account:

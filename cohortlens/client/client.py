@@ -64,10 +64,12 @@ class Credentials:
     Attributes:
         email: Log-in name.
         password: Password.
+        totp: Code of the authenticator app or a recovery code, for a user who has one; works for one log-in.
     """
 
     email: str
     password: str = field(repr=False)
+    totp: str = field(default="", repr=False)
 
 
 class Client:
@@ -224,7 +226,10 @@ class Client:
 
     def _log_in(self, credentials: Credentials) -> Tokens:
         request = auth_pb2.CreateSessionRequest(
-            email=credentials.email, password=credentials.password, device_name="cohortlens client"
+            email=credentials.email,
+            password=credentials.password,
+            totp=credentials.totp,
+            device_name="cohortlens client",
         )
         tokens = self.public(self.auth.CreateSession, request).tokens
         return Tokens(tokens.access_token, time.time() + tokens.expires_in)
