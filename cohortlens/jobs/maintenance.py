@@ -16,6 +16,7 @@ from cohortlens.core.errors import CohortLensError
 from cohortlens.core.mail_delivery import purge_mails
 from cohortlens.core.telemetry import get_logger
 from cohortlens.identity import access_changes
+from cohortlens.identity.one_time import OneTimeTokens
 from cohortlens.jobs.handlers import Services
 from cohortlens.jobs.partitions import ensure_partitions, watch_partitions
 from cohortlens.jobs.resealing import reseal_all
@@ -87,6 +88,11 @@ async def _purge_access_changes(services: Services) -> int:
         return await access_changes.purge(tx)
 
 
+async def _purge_one_time_tokens(services: Services) -> int:
+    async with services.db.transaction() as tx:
+        return await OneTimeTokens(tx).purge()
+
+
 async def _tidy_programs(services: Services) -> int:
     return await services.identity.programs.tidy()
 
@@ -125,6 +131,7 @@ TASKS = (
     Task("drop_old_predictions", 86_400.0, _drop_old_predictions),
     Task("keep_signing_keys", 3_600.0, _keep_signing_keys),
     Task("purge_access_changes", 3_600.0, _purge_access_changes),
+    Task("purge_one_time_tokens", 3_600.0, _purge_one_time_tokens),
     Task("tidy_programs", 3_600.0, _tidy_programs),
     Task("make_tenant_keys", 3_600.0, _make_tenant_keys),
     Task("reseal", 3_600.0, _reseal),
