@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from cohortlens.v1 import auth_oauth_pb2 as pb
 from tests.e2e.oauth.browser import parameters
 from tests.e2e.oauth.conftest import LOOPBACK
 
@@ -30,9 +31,12 @@ def address(site, **changes):
 
 
 def code_of(site, **changes):
-    """A code, as the client gets it."""
-    with site.browser() as browser:
-        return parameters(browser.consent(address(site, **changes), site.email, site.password))["code"]
+    """A code for everything asked for, without the page: attempts to sign in are counted."""
+    asked = parameters(address(site, **changes))
+    request = pb.DecideAuthorizationRequest(
+        parameters=pb.AuthorizationParameters(**asked), approved=True, scopes=asked["scope"].split()
+    )
+    return parameters(site.demo.call(site.demo.auth.DecideAuthorization, request).redirect_uri)["code"]
 
 
 def exchange(site, auth=None, **changes):

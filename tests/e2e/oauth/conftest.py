@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
+from cohortlens.client.client import Client
 from cohortlens.v1 import auth_oauth_pb2 as pb
 from cohortlens.v1 import auth_pb2
 from tests.e2e.oauth.browser import Browser
@@ -34,6 +35,7 @@ class Site:
     tenant: str
     signing_rsa: str
     rsa_key: RSAPrivateKey
+    demo: Client
 
     def browser(self) -> Browser:
         return Browser(self.address)
@@ -83,6 +85,7 @@ def site(stack, demo):
         demo.call(demo.auth.GetMe, auth_pb2.GetMeRequest()).tenant,
         signing_rsa.client.oauth_client,
         rsa_key,
+        demo,
     )
 
 
