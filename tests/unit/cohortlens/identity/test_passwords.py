@@ -115,3 +115,35 @@ def test_no_fault_repeats_the_password():
         with pytest.raises(InvalidArgument) as caught:
             check_new_password(password, "owner@shop.example")
         assert not re.search(re.escape(password), caught.value.message)
+
+
+@pytest.fixture
+def peppered():
+    made = PasswordHasher("a pepper of more than 32 characters")
+    yield made
+    made.close()
+
+
+async def test_a_peppered_hash_matches_with_its_pepper_only(hasher, peppered):
+    encoded = await peppered.hash("a lantern under the bridge")
+    assert re.fullmatch(r"pepper-[0-9a-f]{8}\$argon2id\$.*", encoded)
+    assert await peppered.verify(encoded, "a lantern under the bridge")
+    assert not await peppered.verify(encoded, "a lantern under the bridgf")
+    assert not await hasher.verify(encoded, "a lantern under the bridge")
+    other = PasswordHasher("another pepper of more than 32 characters")
+    assert not await other.verify(encoded, "a lantern under the bridge")
+    other.close()
+
+
+async def test_hashes_from_before_the_pepper_match_and_are_outdated(hasher, peppered):
+    encoded = await hasher.hash("a lantern under the bridge")
+    assert await peppered.verify(encoded, "a lantern under the bridge")
+    assert peppered.is_outdated(encoded)
+    assert not hasher.is_outdated(encoded)
+    assert not peppered.is_outdated(await peppered.hash("x"))
+    assert hasher.is_outdated(await peppered.hash("x"))
+
+
+def test_a_short_pepper_is_refused():
+    with pytest.raises(ValueError, match="32"):
+        PasswordHasher("short")
