@@ -14,6 +14,8 @@ OPS_PORT = 9464
 OPS_PROCESSES = ("gateway", "jobs", "workers")
 """Processes with an ops listener; each listens on the port after that of the one before."""
 
+_PEPPER_CHARACTERS = 32
+
 
 @dataclass(frozen=True)
 class SharedConfig:
@@ -153,8 +155,29 @@ class CoreConfig(SharedConfig):
         is_production = self.environment == "production"
         faults = mail_faults(self.smtp_url, self.mail_from, self.public_url, is_production=is_production)
         faults += key_faults(self.kek.reveal(), self.kek_previous.reveal(), is_production=is_production)
+        faults += self._login_faults()
         try:
             self.worker_tls()
         except SettingsInvalid as invalid:
             faults += invalid.faults
+        return faults
+
+    def _login_faults(self) -> list[str]:
+        least = {
+            "LOGIN_AT_ONCE": self.login_at_once,
+            "LOGIN_PER_ADDRESS": self.login_per_address,
+            "LOGIN_PER_EMAIL": self.login_per_email,
+            "LOGIN_MAILS": self.login_mails,
+        }
+        faults = [
+            f"COHORTLENS_{name}={value}: expected 1 or more" for name, value in least.items() if value < 1
+        ]
+        if not 0 < self.login_wait <= self.login_wait_max:
+            faults.append(
+                "COHORTLENS_LOGIN_WAIT: expected a duration above 0, at most COHORTLENS_LOGIN_WAIT_MAX"
+            )
+        if 0 < len(self.password_pepper.reveal()) < _PEPPER_CHARACTERS:
+            faults.append(
+                f"COHORTLENS_PASSWORD_PEPPER=****: expected {_PEPPER_CHARACTERS} characters or more"
+            )
         return faults
