@@ -150,6 +150,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from cohortlens.bootstrap import Services
     from cohortlens.core.sealing import derived_key
     from gateway.http.app import build_http_app
+    from gateway.http.cors import guarded
     from gateway.http.pages.addresses import page_door
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
@@ -212,7 +213,9 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
 
     people = page_door(chain, derived_key(services.keyring, "form-token"), core.public_url)
     http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining, people)
-    return Parts(chain, http_app, board, check, services.close, http_app.missing)
+    is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
+    entrance = guarded(http_app, config.cors_origins, is_secure=is_secure)
+    return Parts(chain, entrance, board, check, services.close, http_app.missing)
 
 
 def _authenticators(services: Services) -> Authenticators:

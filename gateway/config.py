@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cohortlens.core.config import Duration, setting
 from cohortlens.core.tls import file_faults
@@ -35,6 +37,15 @@ class GatewayConfig:
         "INTERNAL_TLS_CERT", None, "the gateway's certificate on the internal port, PEM"
     )
     internal_tls_key: Path | None = setting("INTERNAL_TLS_KEY", None, "private key of that certificate, PEM")
+    tls_cert: Path | None = setting(
+        "TLS_CERT",
+        None,
+        "certificate of the public ports with what leads to its authority, PEM; TLS when set",
+    )
+    tls_key: Path | None = setting("TLS_KEY", None, "private key of that certificate, PEM")
+    cors_origins: str = setting(
+        "CORS_ORIGINS", "", "origins whose pages in a browser may read answers, separated by commas; none"
+    )
     reflection: bool | None = setting(
         "REFLECTION", None, "whether gRPC reflection is served; on unless in production when unset"
     )
@@ -72,7 +83,25 @@ class GatewayConfig:
             return [f"{name}: expected auto or a number from 1 to {_MOST_PROCESSES}"]
         if self.grpc_server == "grpcio" and self.process_count() > 1:
             return [f"{name}: expected 1, since COHORTLENS_GRPC_SERVER=grpcio cannot share its port"]
-        return self._internal_faults()
+        return [*self._tls_faults(), *_origin_faults(self.cors_origins), *self._internal_faults()]
+
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """Certificate and key of the public ports; None without TLS."""
+        return None if self.tls_cert is None or self.tls_key is None else (self.tls_cert, self.tls_key)
+
+    def _tls_faults(self) -> list[str]:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            return ["COHORTLENS_TLS_CERT and COHORTLENS_TLS_KEY must be set together"]
+        files = self.tls_files()
+        if files is None:
+            return []
+        if self.grpc_server == "grpcio":
+            return ["COHORTLENS_TLS_CERT: TLS needs COHORTLENS_GRPC_SERVER=h2corn"]
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*files)
+        except (OSError, ssl.SSLError) as error:
+            return [f"COHORTLENS_TLS_CERT={files[0]}, COHORTLENS_TLS_KEY={files[1]}: {error.strerror}"]
+        return []
 
     def internal_files(self) -> tuple[Path, Path, Path] | None:
         """Authority, certificate and key of the internal port; None when not all is set."""
@@ -92,3 +121,27 @@ class GatewayConfig:
         if files is None:
             return [f"{port}: {prefix}_CA, {prefix}_CERT and {prefix}_KEY must all be set"]
         return file_faults(prefix, *files)
+
+
+def _origin_faults(origins: str) -> list[str]:
+    return [
+        f"COHORTLENS_CORS_ORIGINS: {one!r} is no origin; expected https://host or http://host:port"
+        for one in listed_origins(origins)
+        if not _is_origin(one)
+    ]
+
+
+def listed_origins(origins: str) -> list[str]:
+    """The origins of the setting ``COHORTLENS_CORS_ORIGINS``."""
+    return origins.replace(",", " ").split()
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return False
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    is_known = parts.scheme in ("https", "http") and bool(parts.hostname) and "*" not in text
+    return is_known and text == f"{parts.scheme}://{host}{port}"

@@ -26,6 +26,7 @@ PASSED_THROUGH = frozenset(
     for name in (
         "BATCH_SLOTS",
         "CALLS_MAX",
+        "CORS_ORIGINS",
         "DRAIN_DELAY",
         "DRAIN_TIMEOUT",
         "GRPC_SERVER",
@@ -47,6 +48,8 @@ PASSED_THROUGH = frozenset(
         "SCALE_UP_DELAY",
         "SHARE_RUNNING",
         "SHARE_WAITING",
+        "TLS_CERT",
+        "TLS_KEY",
         "TRAINING_SLOTS",
         "WORKER_BIND",
         "WORKER_MODEL_MEMORY",

@@ -280,7 +280,9 @@ class Gateway:
             raise
 
     async def _accept(self) -> None:
-        self._server = asgi_server(self._router, self._sockets, self._config.drain_timeout)
+        self._server = asgi_server(
+            self._router, self._sockets, self._config.drain_timeout, **_tls(self._config)
+        )
         self._serving = asyncio.create_task(self._server.serve())
         await self._server.wait_started()
         self._accepting.set()
@@ -296,6 +298,11 @@ class Gateway:
             with suppress(OSError):
                 one.close()
         self._sockets.clear()
+
+
+def _tls(config: GatewayConfig) -> dict[str, Any]:
+    files = config.tls_files()
+    return {} if files is None else {"certfile": files[0], "keyfile": files[1]}
 
 
 async def _grpc_starting(_scope: Scope, _receive: Any, send: Any) -> None:

@@ -1,0 +1,95 @@
+"""What browsers of other sites may do: nothing, unless the settings list their origin (CORS); HSTS beside it.
+
+Runs before any door and before authentication. An origin is compared as a whole: scheme, host and port.
+Credentials in the sense of CORS (cookies) are never allowed, so a token must be sent by the page itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from gateway.config import listed_origins
+from gateway.http.body import Receive
+from gateway.http.replies import SendEvent
+from gateway.http.requests import Scope
+
+Door = Callable[[Scope, Receive, SendEvent], Awaitable[None]]
+
+MAX_AGE_S: Final = 600
+HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+_REQUEST_HEADERS: Final = (
+    b"authorization, content-type, accept, idempotency-key, if-match, if-none-match, prefer, "
+    b"x-request-id, x-request-timeout, grpc-timeout, traceparent"
+)
+_EXPOSED: Final = (
+    b"etag, retry-after, ratelimit, ratelimit-policy, x-request-id, deprecation, sunset, idempotent-replayed"
+)
+
+
+def guarded(door: Door, origins: str, *, is_secure: bool) -> Door:
+    """The door itself, or ``Browsers`` before it where there is something to say to browsers."""
+    return Browsers(door, origins, is_secure=is_secure) if origins or is_secure else door
+
+
+class Browsers:
+    """Stands before the doors of the HTTP listener.
+
+    Args:
+        door: Answers every request but preflights.
+        origins: Origins whose pages may read answers, separated by commas or white space; empty for none.
+        is_secure: Whether this address is reached over TLS, so that browsers are told to stay with it.
+    """
+
+    def __init__(self, door: Door, origins: str, *, is_secure: bool) -> None:
+        self._door = door
+        self._origins = frozenset(one.encode("latin-1") for one in listed_origins(origins))
+        self._added = [HSTS] if is_secure else []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
+        """Answer one request."""
+        origin, asked = _origin_of(scope)
+        added = list(self._added)
+        if origin is not None and self._origins:
+            # Answers differ by origin, so caches must keep them apart, also those for others.
+            added.append((b"vary", b"Origin"))
+            if origin in self._origins:
+                added += [
+                    (b"access-control-allow-origin", origin),
+                    (b"access-control-expose-headers", _EXPOSED),
+                ]
+        if origin is not None and asked:
+            await _preflight(send, added, is_allowed=origin in self._origins)
+            return
+
+        async def sending(event: MutableMapping[str, Any]) -> None:
+            if event["type"] == "http.response.start":
+                event["headers"] = [*event["headers"], *added]
+            await send(event)
+
+        await self._door(scope, receive, sending if added else send)
+
+
+async def _preflight(send: SendEvent, added: list[tuple[bytes, bytes]], *, is_allowed: bool) -> None:
+    headers = [*added, (b"cache-control", b"no-store"), (b"content-length", b"0")]
+    if is_allowed:
+        headers += [
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", _REQUEST_HEADERS),
+            (b"access-control-max-age", str(MAX_AGE_S).encode()),
+        ]
+    await send({"type": "http.response.start", "status": 204 if is_allowed else 403, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _origin_of(scope: Scope) -> tuple[bytes | None, bool]:
+    """The origin that a browser names, and whether it only asks what it may do."""
+    origin, asks = None, False
+    for name, value in scope["headers"]:
+        lower = name.lower()
+        if lower == b"origin":
+            origin = value
+        elif lower == b"access-control-request-method":
+            asks = True
+    return origin, asks and scope["method"] == "OPTIONS"

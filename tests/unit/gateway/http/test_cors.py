@@ -1,0 +1,125 @@
+"""What browsers of other sites may do: nothing unless listed, and never with cookies."""
+
+from __future__ import annotations
+
+import pytest
+
+from cohortlens.core.config import SettingsInvalid, read
+from gateway.config import GatewayConfig
+from gateway.http.cors import guarded
+from tests.unit.gateway.http.public_api import TOKEN, public_api
+from tests.unit.gateway.http.support import Client
+
+LISTED, FOREIGN = "https://shop.example", "https://evil.example"
+PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+
+
+def behind(origins="", *, is_secure=False):
+    api, recorder = public_api()
+    return Client(guarded(api.app, origins, is_secure=is_secure)), recorder
+
+
+async def names(api, verb="GET", target="/api/v1/customers", **headers):
+    answer = await api.request(
+        verb, target, b"", {**TOKEN, **{k.replace("_", "-"): v for k, v in headers.items()}}
+    )
+    return answer, {name.decode() for name, _ in answer.headers}
+
+
+@pytest.mark.parametrize("verb", ["GET", "OPTIONS"])
+async def test_without_a_setting_no_origin_is_told_anything(verb):
+    api, _ = behind()
+    _, told = await names(api, verb, origin=LISTED, **PREFLIGHT)
+    assert not {name for name in told if name.startswith("access-control")}
+
+
+async def test_a_listed_origin_may_read_and_a_foreign_one_may_not():
+    api, _ = behind(f"{LISTED}, https://other.example:8443")
+    answer, told = await names(api, origin=LISTED)
+    assert answer.header("access-control-allow-origin") == LISTED
+    assert answer.header("vary") == "Origin"
+    assert "x-request-id" in answer.header("access-control-expose-headers")
+    assert "access-control-allow-credentials" not in told
+    for foreign in (
+        FOREIGN,
+        "null",
+        "*",
+        LISTED.upper(),
+        f"{LISTED}:8443",
+        "http://shop.example",
+        f"{LISTED}.evil",
+    ):
+        answer, told = await names(api, origin=foreign)
+        assert answer.status == 200
+        assert not {name for name in told if name.startswith("access-control")}
+
+
+async def test_a_preflight_is_answered_before_authentication_and_reaches_no_servicer():
+    api, recorder = behind(LISTED)
+    answer = await api.request("OPTIONS", "/api/v1/customers", b"", {"origin": LISTED, **PREFLIGHT})
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.header("access-control-max-age") == "600"
+    assert "authorization" in answer.header("access-control-allow-headers")
+    refused = await api.request("OPTIONS", "/api/v1/customers", b"", {"origin": FOREIGN, **PREFLIGHT})
+    assert refused.status == 403
+    assert not [name for name, _ in refused.headers if name.startswith(b"access-control")]
+    assert recorder.asked == []
+
+
+async def test_hsts_is_sent_over_tls_only_and_on_every_answer():
+    for is_secure in (True, False):
+        api, _ = behind(is_secure=is_secure)
+        for target in ("/api/v1/customers", "/livez", "/nowhere", "/v2", "/docs"):
+            answer, _ = await names(api, target=target)
+            assert (answer.header("strict-transport-security") is not None) == is_secure, target
+
+
+async def test_every_answer_forbids_sniffing_framing_and_referrers():
+    api, _ = behind()
+    for target in ("/api/v1/customers", "/livez", "/nowhere", "/v2", "/docs", "/api/v1/openapi.json"):
+        answer, _ = await names(api, target=target)
+        assert answer.header("x-content-type-options") == "nosniff", target
+        assert answer.header("referrer-policy") == "no-referrer", target
+        assert "frame-ancestors 'none'" in answer.header("content-security-policy"), target
+        assert answer.header("server") is None
+
+
+@pytest.mark.parametrize("target", ["/api/v1/sessions", "/api/v1/sessions:refresh"])
+async def test_answers_with_tokens_are_kept_by_no_cache(target):
+    api, _ = behind()
+    body = (
+        b'{"refreshToken": "x"}'
+        if "refresh" in target
+        else b'{"email": "a@b.example", "password": "xxxxxxxxxxxx"}'
+    )
+    answer = await api.request("POST", target, body, {"content-type": "application/json"})
+    assert answer.status == 200
+    assert answer.header("cache-control") == "no-store"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "null", "shop.example", "https://shop.example/", "https://*.shop.example", "https://u@shop.example",
+     "ftp://shop.example", "https://shop.example:99999", "https://SHOP.example"],
+)  # fmt: skip
+def test_an_origin_that_is_none_stops_the_start(origin):
+    config = read(GatewayConfig, {"COHORTLENS_CORS_ORIGINS": f"{LISTED} {origin}"})
+    (fault,) = config.faults()
+    assert origin in fault
+
+
+def test_origins_in_their_plain_form_are_taken():
+    origins = "https://shop.example,http://127.0.0.1:3000 http://[::1]:3000"
+    assert read(GatewayConfig, {"COHORTLENS_CORS_ORIGINS": origins}).faults() == []
+
+
+def test_half_of_tls_or_files_that_are_no_certificate_stop_the_start(tmp_path):
+    file = tmp_path / "x.pem"
+    file.write_text("no certificate")
+    for settings in ({"TLS_CERT": file}, {"TLS_KEY": file}, {"TLS_CERT": file, "TLS_KEY": file}):
+        environ = {f"COHORTLENS_{name}": str(path) for name, path in settings.items()}
+        try:
+            faults = read(GatewayConfig, environ).faults()
+        except SettingsInvalid as invalid:
+            faults = invalid.faults
+        assert len(faults) == 1
