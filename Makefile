@@ -206,6 +206,10 @@ bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and
 bench-login: setup-dev ## What the time of a log-in tells, what parallel guesses cost; SAMPLES=500
 	$(MAIN)/python -m load.bench.login $(or $(SAMPLES),500)
 
+.PHONY: bench-audit
+bench-audit: setup-dev ## Audit rows a second on one tenant and on 16, beside plain inserts; every chain verified
+	$(MAIN)/python -m load.bench.audit
+
 .PHONY: bench-outbox
 bench-outbox: setup-dev ## The claim of the outbox on 10,000 open events, beside what it replaced
 	$(MAIN)/python -m load.bench.outbox

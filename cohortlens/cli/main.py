@@ -37,6 +37,7 @@ COMMANDS = {
     "platform": ("cohortlens.cli.tenants", "platform", "Name the staff who suspend and resume tenants."),
     "mail": ("cohortlens.cli.mail", "mail", "Show the mails that the development stack kept."),
     "outbox": ("cohortlens.cli.outbox", "outbox", "Look at events that wait or died; retry or discard them."),
+    "audit": ("cohortlens.cli.audit", "audit", "Export the audit log; verify an export without a database."),
     "migrate": ("cohortlens.cli.stack", "migrate", "Bring the database to the newest revision."),
     "keys": ("cohortlens.cli.keys", "keys", "Show and change the key of the stored secrets."),
     "seed": ("cohortlens.cli.stack", "seed", "Make the demo tenant ready in a running stack."),

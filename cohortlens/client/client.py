@@ -214,6 +214,20 @@ class Client:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
 
+    def download_audit_export(self, export: str, *, timeout_s: float = 3600.0) -> Iterator[bytes]:
+        """The bytes of an export of the audit log, piece by piece.
+
+        Args:
+            export: Identifier of an export that succeeded.
+            timeout_s: Deadline of the download.
+        """
+        request = audit_pb2.DownloadAuditExportRequest(export=export)
+        try:
+            for body in self.audit.DownloadAuditExport(request, timeout=timeout_s, metadata=self._metadata()):
+                yield body.data
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+
     def _metadata(self) -> list[tuple[str, str]]:
         with self._lock:
             if self._credentials is None:
