@@ -149,19 +149,17 @@ async def _drained(way: Way, keys: int) -> list[str]:
 async def _delayed(way: Way) -> str:
     async with _connected(way.url) as long, _connected(way.url) as superuser:
         await superuser.execute(f"TRUNCATE {way.tables}")
-        began, is_open = time.monotonic(), True
-        transaction = long.transaction()
-        await transaction.start()
+        began = time.monotonic()
+        open_one = contextlib.AsyncExitStack()
+        await open_one.enter_async_context(long.transaction())
         await _record(long, _TENANTS[1], "import")
         await _record(superuser, _TENANTS[0], "other")
         while not await way.consume(superuser):
-            if is_open and time.monotonic() - began > _OPEN_S:
-                await transaction.commit()
-                is_open = False
+            if time.monotonic() - began > _OPEN_S:
+                await open_one.aclose()
             await asyncio.sleep(0.005)
         waited = time.monotonic() - began
-        if is_open:
-            await transaction.rollback()
+        await open_one.aclose()
     return f"{waited * 1000:,.0f} ms"
 
 
