@@ -11,11 +11,14 @@ from pathlib import Path
 
 import grpc
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from jwt.algorithms import OKPAlgorithm
 
 from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_keys_pb2 as pb
-from cohortlens.v1 import auth_pb2_grpc, customers_pb2, customers_pb2_grpc
+from cohortlens.v1 import auth_oauth_pb2, auth_pb2_grpc, customers_pb2, customers_pb2_grpc
 from tests.fixtures.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,13 +66,20 @@ class Process:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.ports['grpc']}") as channel:
             return await _read(channel, secret)
 
-    async def internal(self, authority, issued, secret=None):
+    @asynccontextmanager
+    async def inside(self, authority, issued):
+        """A channel to the internal port."""
         credentials = grpc.ssl_channel_credentials(
             authority.path.read_bytes(), issued.key.read_bytes(), issued.certificate.read_bytes()
         )
         options = [("grpc.ssl_target_name_override", SERVER), ("grpc.use_local_subchannel_pool", 1)]
         target = f"127.0.0.1:{self.ports['internal']}"
         async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
+            yield channel
+
+    async def internal(self, authority, issued, secret=None):
+        """Code of a read over the internal port."""
+        async with self.inside(authority, issued) as channel:
             return await _read(channel, secret)
 
 
@@ -194,12 +204,17 @@ async def _follow_keys(two, bearer):
 async def _follow_an_account(two, bearer, tenant_id, authority):
     first, second = two
     name = f"spiffe://shop.example/tenants/{tenant_id}/loader"
+    private = ed25519.Ed25519PrivateKey.generate()
+    public = json.loads(OKPAlgorithm.to_jwk(private.public_key()))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{first.ports['grpc']}") as channel:
         stub = auth_pb2_grpc.AuthServiceStub(channel)
         metadata = list(bearer.items())
         made = await stub.CreateServiceAccount(
             pb.CreateServiceAccountRequest(
-                display_name="loader", scopes=["customers.read"], certificate_name=name
+                display_name="loader",
+                scopes=["customers.read"],
+                certificate_name=name,
+                keys=[pb.PublicJwk(kty="OKP", crv="Ed25519", alg="EdDSA", kid="k1", x=public["x"])],
             ),
             metadata=metadata,
         )
@@ -209,9 +224,33 @@ async def _follow_an_account(two, bearer, tenant_id, authority):
         assert await second.internal(authority, stranger) == "UNAUTHENTICATED"
         assert await second.internal(authority, issued, bearer["authorization"][7:]) == "UNAUTHENTICATED"
         account = made.service_account.service_account
+        token = await _exchanged(first, account, private)
+        assert [await one.calls(token) for one in two] == ["OK", "OK"]
+        assert await second.internal(authority, issued, token) == "OK"
+        async with second.inside(authority, issued) as inside:
+            asked = auth_oauth_pb2.ExchangeTokenRequest(grant_type="client_credentials", client_id=account)
+            by_certificate = await auth_pb2_grpc.AuthServiceStub(inside).ExchangeToken(asked)
+        assert await first.calls(by_certificate.access_token) == "OK"
         await stub.DeleteServiceAccount(
             pb.DeleteServiceAccountRequest(service_account=account), metadata=metadata
         )
     began = time.monotonic()
-    while await second.internal(authority, issued) == "OK":
-        assert time.monotonic() - began < 2.0, "the certificate still opens"
+    while "OK" in (await second.internal(authority, issued), await second.calls(token)):
+        assert time.monotonic() - began < 2.0, "the certificate or the token still opens"
+
+
+async def _exchanged(process, account, private):
+    """An access token for an assertion, as RFC 7523 has it."""
+    at = int(time.time())
+    claims = {"iss": account, "sub": account, "aud": ISSUER, "exp": at + 60, "jti": "once"}
+    form = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": jwt.encode(claims, private, "EdDSA", headers={"kid": "k1"}),
+    }
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.ports['http']}") as http:
+        answer = await http.post("/oauth2/token", data=form)
+        assert answer.status_code == 200, answer.text
+        again = await http.post("/oauth2/token", data=form)
+        assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
+    return answer.json()["access_token"]

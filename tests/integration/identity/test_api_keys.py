@@ -283,6 +283,21 @@ async def test_a_leaked_key_is_ended_by_whoever_finds_it_whole(programs, tenants
     assert f"apiKeys/{made.key.key_id}" in leaked
 
 
+async def test_finding_a_key_costs_the_same_whether_or_not_it_is_one(programs, tenants, statements):
+    made = await key_of(programs, tenants[0])
+    anyone = type(tenants[0].context())("a-request", None, 0.0, "203.0.113.9")
+    unknown, _ = api_key_text.made(api_key_text.TEST)
+    # Whoever has the whole key may know that it was one; the first of these ends it.
+    await programs.keys.revoke_leaked(anyone, made.secret)
+    asked = []
+    for shown in (made.secret, unknown, made.secret[:-1] + "?", "rubbish"):
+        statements.clear()
+        await programs.keys.revoke_leaked(anyone, shown)
+        asked.append(tuple(one for one in statements if "api_key" in one))
+    assert len(set(asked)) == 1
+    assert [one.split()[0] for one in asked[0]] == ["SELECT", "UPDATE"]
+
+
 async def test_a_flood_of_bad_keys_writes_one_row_a_minute(programs, tenants, superuser):
     made = await key_of(programs, tenants[0], ip_allowlist=["198.51.100.1"])
     for _ in range(200):
