@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     core, config = _read(CoreConfig, faults), _read(GatewayConfig, faults)
     for one in (core, config):
         faults += one.faults() if one is not None else []
+    if core is not None and config is not None and core.environment == "production":
+        faults += config.production_faults()
     if faults or core is None or config is None:
         sys.stderr.write("".join(f"SETTING_INVALID: {fault}\n" for fault in faults))
         return app.EXIT_SETTINGS

@@ -47,7 +47,7 @@ class GatewayConfig:
         "CORS_ORIGINS", "", "origins whose pages in a browser may read answers, separated by commas; none"
     )
     reflection: bool | None = setting(
-        "REFLECTION", None, "whether gRPC reflection is served; on unless in production when unset"
+        "REFLECTION", None, "whether gRPC reflection is served; on when unset, never in production"
     )
     drain_delay: Duration = setting(
         "DRAIN_DELAY", Duration(0), "time between not ready and not accepting when the gateway stops"
@@ -84,6 +84,16 @@ class GatewayConfig:
         if self.grpc_server == "grpcio" and self.process_count() > 1:
             return [f"{name}: expected 1, since COHORTLENS_GRPC_SERVER=grpcio cannot share its port"]
         return [*self._tls_faults(), *_origin_faults(self.cors_origins), *self._internal_faults()]
+
+    def shows_reflection(self, environment: str) -> bool:
+        """Whether gRPC reflection stands on the public port of an installation of this kind."""
+        return environment != "production" if self.reflection is None else self.reflection
+
+    def production_faults(self) -> list[str]:
+        """What beside ``faults`` cannot be in production."""
+        if self.reflection:
+            return ["COHORTLENS_REFLECTION=true: production does not describe itself on its public port"]
+        return []
 
     def tls_files(self) -> tuple[Path, Path] | None:
         """Certificate and key of the public ports; None without TLS."""
