@@ -8,7 +8,6 @@ destroyed. See ADR 0025.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from uuid import UUID
 
@@ -16,14 +15,19 @@ from sqlalchemy import text
 
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
-from cohortlens.contracts.batch_files import FOLDER as BATCHES
 from cohortlens.core.db import Database, go_on_for
+from cohortlens.core.errors import FailedPrecondition
 from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId
 from cohortlens.core.telemetry import get_logger
 from cohortlens.core.tenant_keys import TenantKeys
+from cohortlens.identity.erased_files import artifact_uses, erase_files
 
 BATCH_ROWS = 20_000
 _TENANTS_AT_ONCE = 10
+_DUE = (
+    "SELECT 1 FROM tenants WHERE id = :tenant AND kind = 'CUSTOMER' AND status = 'DELETING'"
+    " AND erase_at <= clock_timestamp()"
+)
 _JOB = Actor("job", "tenant_erasure")
 _LOG = get_logger(__name__)
 
@@ -57,9 +61,16 @@ class TenantErasure:
                 return erased
 
     async def erase(self, tenant_id: TenantId) -> None:
-        """Erase one tenant that is due: files first, then rows in batches, last the key with the proof."""
-        for folder in (f"{BATCHES}/{tenant_id}", f"audit/{tenant_id}/exports"):
-            await asyncio.to_thread(_emptied, self._artifacts / folder)
+        """Erase one tenant that is due: files first, then rows in batches, last the key with the proof.
+
+        Raises:
+            FailedPrecondition: Its time to come back is not over.
+        """
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            if not await tx.scalar(text(_DUE), {"tenant": tenant_id}):
+                raise FailedPrecondition("the tenant is not to be erased now", reason="TENANT_NOT_DELETED")
+            uses = await artifact_uses(tx)
+        await asyncio.to_thread(erase_files, self._artifacts, tenant_id, uses)
         rows = 0
         while (gone := await self._batch(tenant_id, rows)) > 0:
             rows += gone
@@ -77,8 +88,3 @@ class TenantErasure:
                     _JOB, "identity.tenant.erased", resource=f"tenants/{tenant_id}", details=details
                 )
         return gone
-
-
-def _emptied(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)

@@ -161,6 +161,17 @@ $$;
 SELECT app.define('app.auth_deleted_tenants(uuid)');
 COMMENT ON FUNCTION app.auth_deleted_tenants(uuid) IS 'Tenants that an owner can still bring back.';
 
+SELECT app.allow_definer('training_runs', 'SELECT');
+CREATE FUNCTION app.artifact_digests() RETURNS TABLE (digest text, is_manifest boolean, own boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT v.artifact_digest, true, v.tenant_id = app.tid() FROM public.model_versions v
+  UNION SELECT r.artifact_digest, true, r.tenant_id = app.tid() FROM public.training_runs r
+   WHERE r.artifact_digest IS NOT NULL
+  UNION SELECT r.snapshot_digest, false, r.tenant_id = app.tid() FROM public.training_runs r
+   WHERE r.snapshot_digest IS NOT NULL
+$$;
+SELECT app.define('app.artifact_digests()');
+
 CREATE FUNCTION app.tenants_to_erase(p_limit integer) RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   SELECT id FROM public.tenants WHERE status = 'DELETING' AND erase_at <= clock_timestamp()
