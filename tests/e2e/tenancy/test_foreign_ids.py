@@ -6,7 +6,14 @@ import pytest
 
 from cohortlens.client.errors import ApiError
 from cohortlens.core.ids import uuid7
-from cohortlens.v1 import analytics_pb2, auth_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import (
+    analytics_pb2,
+    auth_pb2,
+    auth_sessions_pb2,
+    auth_users_pb2,
+    customers_pb2,
+    models_pb2,
+)
 
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND
 
@@ -31,6 +38,11 @@ def owned(demo):
         "training": runs[0].run,
         "segmentation": segments.run.run,
         "session": me.session,
+        "tenant": me.tenant,
+        "user": me.user,
+        "invitation": demo.call(
+            demo.auth.InviteUser, auth_users_pb2.InviteUserRequest(email="eve@demo.example", role="viewer")
+        ).invitation.invitation,
         "batch": demo.call(
             demo.analytics.PredictBatch,
             analytics_pb2.PredictBatchRequest(task=SPEND, all_customers=True, request_id="foreign"),
@@ -110,10 +122,32 @@ def _cases(client):
         ),
         "GetFeatures": (a.GetFeatures, lambda i: analytics_pb2.GetFeaturesRequest(customer=i), "customer"),
         "GetTrainingRun": (m.GetTrainingRun, lambda i: models_pb2.GetTrainingRunRequest(run=i), "training"),
+        "GetUser": (client.auth.GetUser, lambda i: auth_users_pb2.GetUserRequest(user=i), "user"),
+        "UpdateUser": (
+            client.auth.UpdateUser,
+            lambda i: auth_users_pb2.UpdateUserRequest(user=i, role="viewer"),
+            "user",
+        ),
+        "DeleteUser": (client.auth.DeleteUser, lambda i: auth_users_pb2.DeleteUserRequest(user=i), "user"),
+        "RevokeInvitation": (
+            client.auth.RevokeInvitation,
+            lambda i: auth_users_pb2.RevokeInvitationRequest(invitation=i),
+            "invitation",
+        ),
+        "RevokeUserSessions": (
+            client.auth.RevokeUserSessions,
+            lambda i: auth_sessions_pb2.RevokeUserSessionsRequest(user=i),
+            "user",
+        ),
         "DeleteSession": (
             client.auth.DeleteSession,
             lambda i: auth_pb2.DeleteSessionRequest(session=i),
             "session",
+        ),
+        "SwitchTenant": (
+            client.auth.SwitchTenant,
+            lambda i: auth_sessions_pb2.SwitchTenantRequest(tenant=i),
+            "tenant",
         ),
     }
 
@@ -122,7 +156,8 @@ NAMES = [
     "GetCustomer", "DeleteCustomer", "GetImport", "ListImportFaults", "Predict", "Segment", "Explain",
     "GetPrediction", "ListPredictions", "GetSegmentationRun", "ListSegments", "ListSegmentMembers", "GetFeatures",
     "GetTrainingRun", "DeleteSession", "PredictBatch", "GetBatchPrediction", "CancelBatchPrediction",
-    "DownloadBatchResult",
+    "DownloadBatchResult", "GetUser", "UpdateUser", "DeleteUser", "RevokeInvitation",
+    "RevokeUserSessions",
 ]  # fmt: skip
 
 
@@ -163,6 +198,9 @@ def test_every_method_with_an_identifier_is_in_the_table():
             "prediction",
             "run",
             "session",
+            "user",
+            "transfer_to",
+            "invitation",
             "batch",
             "input",
         }
