@@ -97,6 +97,10 @@ async def _tidy_programs(services: Services) -> int:
     return await services.identity.programs.tidy()
 
 
+async def _tidy_oauth(services: Services) -> int:
+    return await services.identity.oauth.tidy()
+
+
 async def _seal_chains(services: Services) -> int:
     return await services.audit.checkpoints.seal_all()
 
@@ -126,6 +130,7 @@ async def _drop_old_predictions(services: Services) -> int:
 
 
 TASKS = (
+    Task("tidy_oauth", 600.0, _tidy_oauth),
     Task("erase_tenants", 3_600.0, _erase_tenants),
     Task("purge_invitations", 86_400.0, _purge_invitations),
     Task("drop_old_predictions", 86_400.0, _drop_old_predictions),

@@ -35,7 +35,8 @@ _GRANTS = {
 _AUTHENTICATION_OF = {value: key for key, value in _AUTHENTICATIONS.items()}
 _GRANT_OF = {value: key for key, value in _GRANTS.items()}
 _WITH_PROOF = ["client_secret_basic", "private_key_jwt"]
-_METHODS = ["none", *_WITH_PROOF, "tls_client_auth"]
+# Certificates prove a client on the internal port only, which speaks gRPC; these are of the HTTP endpoints.
+_METHODS = ["none", *_WITH_PROOF]
 
 
 class AuthOAuthServicer:

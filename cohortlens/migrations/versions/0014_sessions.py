@@ -25,6 +25,8 @@ ALTER TABLE sessions
   ADD COLUMN scopes text[];
 COMMENT ON COLUMN sessions.scopes IS 'What of the role the client was given; NULL: everything.';
 UPDATE sessions SET amr = '{pwd}';
+CREATE INDEX sessions_live_by_client ON sessions (client_id)
+  WHERE revoked_at IS NULL AND client_id <> 'cohortlens';
 
 DROP FUNCTION app.auth_session(uuid);
 CREATE FUNCTION app.auth_session(p_session uuid)
