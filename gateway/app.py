@@ -47,7 +47,6 @@ from gateway.servicers.health import HealthBoard, HealthServicer
 if TYPE_CHECKING:
     from cohortlens.audit.access import AccessNotes
     from cohortlens.bootstrap import Services
-    from gateway.http.health import Check
 
 EXIT_OK, EXIT_FAILED, EXIT_SETTINGS, EXIT_PORT_IN_USE, EXIT_TWICE = 0, 1, 2, 3, 143
 """Exit codes: stopped as asked; failed; settings invalid; PORT_IN_USE; stopped at once by a second signal."""
@@ -55,7 +54,6 @@ EXIT_OK, EXIT_FAILED, EXIT_SETTINGS, EXIT_PORT_IN_USE, EXIT_TWICE = 0, 1, 2, 3, 
 _LOG = get_logger(__name__)
 _RETRY_S = 1.0
 _ANALYTICS = "cohortlens.v1.AnalyticsService"
-_SCORING = ("prediction", "segmentation", "explanation")
 _CHECK_EVERY_S = 1.0
 _DOWN_AFTER_S = 5.0
 # With 64 calls under way the default of 700 starts a collection every few calls: a seventh of all CPU time.
@@ -150,6 +148,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from cohortlens.bootstrap import Services
     from cohortlens.core.sealing import derived_key
     from gateway.http.app import build_http_app
+    from gateway.http.checks import SCORING, http_checks, migrated
     from gateway.http.cors import guarded
     from gateway.http.pages.addresses import page_door
     from gateway.microbatch.batcher import MicroBatcher
@@ -167,9 +166,8 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.joined import joined
     from gateway.servicers.models import ModelsServicer
 
-    await _migrated(core)
-    shown = core.environment != "production" if config.reflection is None else config.reflection
-    table = public_table(with_reflection=shown)
+    await migrated(core)
+    table = public_table(with_reflection=config.shows_reflection(core.environment))
     services = await Services.open(core, wrap_inference=MicroBatcher)
     board = HealthBoard(table.services())
     servicers = {
@@ -206,13 +204,13 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
 
     async def check() -> None:
         replicas = await services.inference.live_replicas()
-        scoring = any(replicas.get(one) for one in _SCORING)
+        scoring = any(replicas.get(one) for one in SCORING)
         for name in (_ANALYTICS, inference_v2_policy.SERVICE):
             board.set_service(name, serving=scoring)
         await services.db.ping()
 
     people = page_door(chain, derived_key(services.keyring, "form-token"), core.public_url)
-    http_app = build_http_app(chain, _http_checks(core, services), lambda: not board.draining, people)
+    http_app = build_http_app(chain, http_checks(core, services), lambda: not board.draining, people)
     is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
     entrance = guarded(http_app, config.cors_origins, is_secure=is_secure)
     return Parts(chain, entrance, board, check, services.close, http_app.missing)
@@ -234,75 +232,6 @@ def _import_slices() -> None:
         "gateway.servicers.analytics",
     ):
         importlib.import_module(name)
-
-
-async def _migrated(core: CoreConfig) -> None:
-    """Raise Unavailable until the schema is at least as new as the code."""
-    from cohortlens.migrations import runner
-
-    try:
-        revision = await asyncio.to_thread(runner.current, core.database_url)
-    except Exception as error:
-        raise Unavailable(
-            "PostgreSQL does not answer", reason="DATABASE_UNAVAILABLE", retry_delay_s=_RETRY_S
-        ) from error
-    # Revisions are numbered, so their order is that of their names; a newer schema serves older code.
-    if revision is None or revision < runner.head():
-        raise Unavailable(
-            f"the database is at revision {revision}, the code needs {runner.head()}: run cohortlens migrate",
-            reason="DATABASE_NOT_MIGRATED",
-            retry_delay_s=_RETRY_S,
-        )
-
-
-def _http_checks(core: CoreConfig, services: Services) -> list[Check]:
-    """What ``/readyz`` and ``/api/v1/health`` look at."""
-    from cohortlens.core import findings
-    from cohortlens.core.redis import key
-    from gateway.http.health import Check, Finding
-
-    async def postgres() -> Finding:
-        await services.db.ping()
-        return Finding()
-
-    async def migrations() -> Finding:
-        await _migrated(core)
-        return Finding()
-
-    async def redis() -> Finding:
-        await services.redis.ping()
-        return Finding()
-
-    async def workers() -> Finding:
-        replicas = await services.inference.live_replicas()
-        return Finding(degraded=not all(replicas.get(one) for one in _SCORING), replicas=replicas)
-
-    async def jobs() -> Finding:
-        return Finding(degraded=not await services.redis.exists(key("jobs", "heartbeat")))
-
-    # Jobs look once for all processes; what they did not tell for minutes counts as degraded.
-    async def outbox() -> Finding:
-        found = await findings.read(services.redis, "outbox")
-        return Finding(degraded=bool(found.get("dead", 1) or found["late"]))
-
-    async def smtp() -> Finding:
-        found = await findings.read(services.redis, "smtp")
-        return Finding(degraded=not found.get("up", False))
-
-    async def partitions() -> Finding:
-        found = await findings.read(services.redis, "partitions")
-        return Finding(degraded=bool(found.get("behind", True)))
-
-    return [
-        Check("postgres", postgres, required=True, grace_s=_DOWN_AFTER_S),
-        Check("migrations", migrations, required=True, grace_s=_DOWN_AFTER_S),
-        Check("redis", redis),
-        Check("workers", workers),
-        Check("jobs", jobs),
-        Check("outbox", outbox),
-        Check("smtp", smtp),
-        Check("partitions", partitions),
-    ]
 
 
 def _json_line(line: dict[str, Any]) -> str:
