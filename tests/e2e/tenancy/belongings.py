@@ -1,0 +1,128 @@
+"""Something of every kind that a tenant can own, made through the API, for others to reach for in vain."""
+
+from __future__ import annotations
+
+import io
+import time
+
+from cohortlens.client.client import Client
+from cohortlens.v1 import (
+    analytics_pb2,
+    audit_pb2,
+    auth_keys_pb2,
+    auth_oauth_pb2,
+    auth_pb2,
+    auth_users_pb2,
+    common_pb2,
+    customers_pb2,
+    models_pb2,
+)
+
+SPEND = analytics_pb2.PREDICTION_TASK_SPEND
+_CSV = b"customer,date,amount\nann,2026-01-03,10.00\nbob,2026-02-03,20.00\nann,someday,1\nbob,some day,1\n"
+_JWK = {"kty": "OKP", "alg": "EdDSA", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+
+
+def of_any_tenant(client: Client, name: str) -> dict[str, str]:
+    """Two of each kind that needs no model; the identifier of one of them, by kind.
+
+    Args:
+        client: Logged in as an owner.
+        name: Told apart by it: no two tenants invite the same address.
+    """
+    me = client.call(client.auth.GetMe, auth_pb2.GetMeRequest())
+    owned = {"session": me.session, "user": me.user, "tenant": me.tenant, "kid": f"{name}-key"}
+    for number in range(2):
+        key = client.call(
+            client.auth.CreateApiKey,
+            auth_keys_pb2.CreateApiKeyRequest(display_name=f"{name} {number}", scopes=["customers.read"]),
+        )
+        account = client.call(
+            client.auth.CreateServiceAccount,
+            auth_keys_pb2.CreateServiceAccountRequest(
+                display_name=f"{name} {number}",
+                scopes=["customers.read"],
+                keys=[{**_JWK, "kid": f"{name}-key"}],
+            ),
+        )
+        oauth = client.call(
+            client.auth.CreateOAuthClient,
+            auth_oauth_pb2.CreateOAuthClientRequest(
+                display_name=f"{name} {number}",
+                authentication=auth_oauth_pb2.OAUTH_CLIENT_AUTHENTICATION_SECRET_BASIC,
+                grants=[auth_oauth_pb2.OAUTH_GRANT_CLIENT_CREDENTIALS],
+                scopes=["customers.read"],
+            ),
+        )
+        invited = client.call(
+            client.auth.InviteUser,
+            auth_users_pb2.InviteUserRequest(email=f"{name}-{number}@invited.example", role="viewer"),
+        )
+    owned |= {
+        "api_key": key.api_key.api_key,
+        "service_account": account.service_account.service_account,
+        "oauth_client": oauth.client.oauth_client,
+        "invitation": invited.invitation.invitation,
+        "export": client.call(
+            client.audit.CreateAuditExport, audit_pb2.CreateAuditExportRequest()
+        ).export.export,
+        "input": _batch_input(client),
+    }
+    return owned
+
+
+def with_purchases(client: Client) -> dict[str, str]:
+    """Customers and imports with faults for a tenant that has none."""
+    for number in range(2):
+        stored = client.import_transactions(
+            customers_pb2.ImportOptions(file_name=f"{number}.csv"), io.BytesIO(_CSV).read
+        )
+        _await_import(client, getattr(stored, "import"))
+    return {"import": getattr(stored, "import"), "customer": a_customer(client)}
+
+
+def of_the_demo(client: Client) -> dict[str, str]:
+    """What the demo tenant has, and what needs its models."""
+    customer = a_customer(client)
+    prediction = client.call(
+        client.analytics.Predict, analytics_pb2.PredictRequest(task=SPEND, customers=[customer])
+    ).predictions[0]
+    for key in ("isolation-1", "isolation-2"):
+        batch = client.call(
+            client.analytics.PredictBatch,
+            analytics_pb2.PredictBatchRequest(task=SPEND, all_customers=True, request_id=key),
+        ).batch
+    runs = client.call(client.models.ListTrainingRuns, models_pb2.ListTrainingRunsRequest()).runs
+    segments = client.call(client.analytics.ListSegments, analytics_pb2.ListSegmentsRequest())
+    return {
+        "customer": customer,
+        "prediction": prediction.prediction,
+        "batch": batch.batch,
+        "request_id": "isolation-1",
+        "training": runs[0].run,
+        "segmentation": segments.run.run,
+    }
+
+
+def a_customer(client: Client) -> str:
+    """Identifier of a customer of the tenant."""
+    page = client.call(client.customers.ListCustomers, customers_pb2.ListCustomersRequest(page_size=1))
+    return page.customers[0].customer
+
+
+def _batch_input(client: Client) -> str:
+    schema = client.call(client.analytics.GetFeatureSchema, analytics_pb2.GetFeatureSchemaRequest())
+    names = ["id", *(column.name for column in schema.columns)]
+    data = io.BytesIO(f"{','.join(names)}\nlead{',0' * len(schema.columns)}\n".encode())
+    return client.upload_batch_input(analytics_pb2.BatchInputOptions(), data.read).input
+
+
+def _await_import(client: Client, identifier: str) -> None:
+    ends = time.monotonic() + 60
+    request = customers_pb2.GetImportRequest(**{"import": identifier})
+    while True:
+        found = getattr(client.call(client.customers.GetImport, request), "import")
+        if found.state == common_pb2.WORK_STATE_SUCCEEDED:
+            return
+        assert time.monotonic() < ends, found
+        time.sleep(0.2)

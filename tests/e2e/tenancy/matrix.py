@@ -1,0 +1,147 @@
+"""The isolation matrix, read from the descriptors: each field of each request that can name something of a tenant.
+
+A text field that is neither a kind of identifier nor in the list of other texts stops the tests: whoever adds
+one says which of the two it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import json_format, message_factory
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+
+from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2
+from gateway.http.comments import Comments
+
+FILES = tuple(one.DESCRIPTOR for one in (analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2))
+KINDS = {
+    "api_key": "api_key",
+    "batch": "batch",
+    "customer": "customer",
+    "customers": "customer",
+    "export": "export",
+    "filter": "filter",
+    "import": "import",
+    "input": "input",
+    "invitation": "invitation",
+    "kid": "kid",
+    "oauth_client": "oauth_client",
+    "page_token": "page_token",
+    "prediction": "prediction",
+    "request_id": "request_id",
+    "run": "run",
+    "service_account": "service_account",
+    "session": "session",
+    "tenant": "tenant",
+    "transfer_to": "user",
+    "user": "user",
+}
+"""What a field of a name holds; a field of a list holds one of them."""
+# fmt: off
+OTHER_TEXTS = frozenset({
+    "accept_terms_version", "alg", "audiences", "certificate_name", "chunk", "client_assertion",
+    "client_assertion_type", "client_id", "code", "code_challenge", "code_challenge_method",
+    "code_verifier", "columns", "correlation_id", "crv", "currency", "delimiter", "device_name",
+    "display_name", "e", "email", "encoding", "etag", "file_name", "grant_type", "id_column",
+    "ip_allowlist", "jwks", "key", "key_set", "kty", "mfa_token", "model", "n", "new_password",
+    "old_password", "password", "reason", "redirect_uri", "redirect_uris", "refresh_token",
+    "response_type", "role", "schema_hash", "scope", "scopes", "segment", "state", "terms_version",
+    "token", "token_type_hint", "totp", "use", "value", "values", "x", "y",
+})
+# fmt: on
+"""Texts that name nothing a tenant owns, that are secrets of their own (tokens, keys, codes), or that whoever
+signs in anywhere may know (client_id, RFC 6749 section 2.2)."""
+_OWN_KEY = {"CreateServiceAccount", "AddServiceAccountKey"}
+_COMMENTS = Comments.load()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One field of one request.
+
+    Attributes:
+        method: The RPC.
+        path: Names of the fields that lead to it.
+        kind: What it names.
+    """
+
+    method: MethodDescriptor
+    path: tuple[str, ...]
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.method.name}.{'.'.join(self.path)}"
+
+    def request(self, value: str, own: dict[str, str], email: str, password: str) -> Any:
+        """The request's example by a caller who owns ``own``, with ``value`` in this field."""
+        message = message_factory.GetMessageClass(self.method.input_type)()
+        example = _COMMENTS.of(self.method.input_type.full_name).example
+        json_format.ParseDict(example, message)
+        for path, kind in identifiers(self.method):
+            if kind in own and _get(message, path):
+                _set(message, path, own[kind])
+        for name, text in (("email", email), ("password", password)):
+            if name in self.method.input_type.fields_by_name:
+                setattr(message, name, text)
+        _set(message, self.path, value)
+        return message
+
+
+def methods() -> Iterator[MethodDescriptor]:
+    """Every RPC of the public API."""
+    for file in FILES:
+        for service in file.services_by_name.values():
+            yield from service.methods
+
+
+def cases() -> list[Case]:
+    """Every field of every request that names something a tenant owns."""
+    return [Case(method, path, kind) for method in methods() for path, kind in identifiers(method)]
+
+
+def identifiers(method: MethodDescriptor) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The fields of a request that name something, with what they name."""
+    for path in texts(method.input_type):
+        kind = KINDS.get(path[-1])
+        if kind == "run":
+            kind = "training" if method.name == "GetTrainingRun" else "segmentation"
+        # The name a caller gives to a key of its own.
+        if kind is not None and not (kind == "kid" and method.name in _OWN_KEY):
+            yield path, kind
+
+
+def unnamed_texts() -> set[str]:
+    """Text fields of requests that nobody has said to be an identifier or not."""
+    names = {path[-1] for method in methods() for path in texts(method.input_type)}
+    return names - KINDS.keys() - OTHER_TEXTS
+
+
+def texts(message: Descriptor, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths of the text and byte fields of a message of ours."""
+    for field in message.fields:
+        if field.type in (field.TYPE_STRING, field.TYPE_BYTES):
+            yield (*before, field.name)
+        elif field.type == field.TYPE_MESSAGE and field.message_type.full_name.startswith("cohortlens."):
+            yield from texts(field.message_type, (*before, field.name))
+
+
+def _holder(message: Any, path: tuple[str, ...]) -> Any:
+    for name in path[:-1]:
+        message = getattr(message, name)
+    return message
+
+
+def _get(message: Any, path: tuple[str, ...]) -> Any:
+    return getattr(_holder(message, path), path[-1])
+
+
+def _set(message: Any, path: tuple[str, ...], value: str) -> None:
+    holder, name = _holder(message, path), path[-1]
+    if holder.DESCRIPTOR.fields_by_name[name].is_repeated:
+        del getattr(holder, name)[:]
+        getattr(holder, name).append(value)
+    else:
+        setattr(holder, name, value)

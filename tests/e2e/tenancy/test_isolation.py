@@ -1,0 +1,173 @@
+"""Two tenants: whatever one owns, the other is answered byte for byte as if it did not exist, at both doors."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import grpc
+import pytest
+from google.protobuf import message_factory
+
+from cohortlens.core.ids import uuid7
+from tests.e2e.conftest import PASSWORD
+from tests.e2e.tenancy import belongings, matrix
+from tests.e2e.tenancy.doors import over_grpc, over_http
+
+OF_THE_DEMO = {"prediction", "batch", "request_id", "training", "segmentation"}
+"""Kinds that need a model, which only the demo tenant has."""
+NAMING_ONE = (
+    "Add",
+    "Cancel",
+    "Delete",
+    "Download",
+    "Explain",
+    "Get",
+    "Predict",
+    "Revoke",
+    "Rotate",
+    "Segment",
+    "Update",
+)
+"""Methods that work on the one thing a request names; where it is not there, they say so."""
+CASES = matrix.cases()
+
+
+class Tenant:
+    """A client with what it owns."""
+
+    def __init__(self, client, email, password, owned):
+        self.client, self.email, self.password, self.owned = client, email, password, owned
+
+
+@pytest.fixture(scope="module")
+def demo_tenant(stack, demo):
+    account = json.loads((stack.data_dir / "credentials.json").read_text())["tenants"][0]
+    owned = belongings.of_any_tenant(demo, "demo") | belongings.of_the_demo(demo)
+    return Tenant(demo, account["email"], account["password"], owned)
+
+
+@pytest.fixture(scope="module")
+def corner_shop(stack):
+    email = "owner@isolation.example"
+    with stack.new_tenant(email) as client:
+        owned = belongings.of_any_tenant(client, "corner") | belongings.with_purchases(client)
+        yield Tenant(client, email, PASSWORD, owned)
+
+
+@pytest.fixture(scope="module")
+def channel(stack):
+    with grpc.insecure_channel(stack.grpc) as channel:
+        yield channel
+
+
+def page_token(case, owner):
+    """The token of the second page of the owner's own list; empty when it has one page."""
+    request = case.request("", owner.owned, owner.email, owner.password)
+    request.page_size = 1
+    if "filter" in request.DESCRIPTOR.fields_by_name:
+        request.filter = ""
+    service = case.method.containing_service.name.removesuffix("Service").lower()
+    rpc = getattr(getattr(owner.client, service), case.method.name)
+    return owner.client.call(rpc, request).next_page_token
+
+
+def foreign_and_missing(case, owner):
+    """What names something of ``owner``, and what names nothing, of one length."""
+    if case.kind == "page_token":
+        known = {"ListTenants", "ListUsers", "ListModelVersions", "ListTrainingRuns"}
+        if case.method.name in known:  # one row, or not for tenants: any other token of the owner
+            lists = next(one for one in CASES if one.method.name == "ListApiKeys")
+            token = page_token(lists, owner)
+        else:
+            token = page_token(case, owner)
+        assert token, f"{case}: the owner's list has one page"
+        return token, token[:-8] + ("A" * 8 if token[-8:] != "A" * 8 else "B" * 8)
+    if case.kind == "filter":
+        return (f'resource = "users/{one}"' for one in (owner.owned["user"], uuid7()))
+    foreign = owner.owned[case.kind]
+    try:
+        UUID(foreign)
+    except ValueError:
+        return foreign, "z" * len(foreign)
+    return foreign, str(uuid7())
+
+
+def visible(value, identifier):
+    """An answer with the identifier that the caller itself sent taken out."""
+    return repr(value).replace(identifier, "IDENTIFIER")
+
+
+def at_home(case, demo_tenant, corner_shop):
+    """Who owns what the case names."""
+    if case.kind in OF_THE_DEMO or (case.kind == "page_token" and page_of_demo(case)):
+        return demo_tenant, corner_shop
+    return corner_shop, demo_tenant
+
+
+def page_of_demo(case):
+    return case.method.containing_service.name == "AnalyticsService"
+
+
+def test_every_text_of_every_request_is_known_to_name_something_or_nothing():
+    assert not matrix.unnamed_texts()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_another_tenant_owns_answers_like_what_does_not_exist(
+    case, stack, channel, demo_tenant, corner_shop
+):
+    owner, other = at_home(case, demo_tenant, corner_shop)
+    foreign, missing = foreign_and_missing(case, owner)
+    if "email" in case.method.input_type.fields_by_name:
+        # Attempts to log in are counted: a caller of its own for each.
+        email = f"{case.method.name.lower()}@isolation.example"
+        other = Tenant(stack.new_tenant(email), email, PASSWORD, {})
+    token = other.client.access_token()
+    for call in (
+        lambda request: over_grpc(channel, case.method, request, token),
+        lambda request: over_http(stack.http.removeprefix("http://"), case.method, request, token),
+    ):
+        answers = [
+            visible(call(case.request(one, other.owned, other.email, other.password)), one)
+            for one in (foreign, missing)
+        ]
+        assert answers[0] == answers[1]
+        if case.method.name.startswith(NAMING_ONE) and not case.method.name.endswith("Tenant"):
+            assert "NOT_FOUND" in answers[0]
+
+
+def test_nothing_of_the_owner_was_changed_by_all_that(demo_tenant, corner_shop):
+    for tenant in (demo_tenant, corner_shop):
+        again = belongings.a_customer(tenant.client)
+        assert again == tenant.owned["customer"]
+        for case in CASES:
+            if case.method.name.startswith("Get") and case.kind in tenant.owned and case.kind != "filter":
+                service = case.method.containing_service.name.removesuffix("Service").lower()
+                rpc = getattr(getattr(tenant.client, service), case.method.name)
+                tenant.client.call(
+                    rpc, case.request(tenant.owned[case.kind], tenant.owned, tenant.email, tenant.password)
+                )
+
+
+def test_lists_of_a_new_tenant_hold_nothing_of_others(stack):
+    with stack.new_tenant("owner@empty.example") as client:
+        for method in matrix.methods():
+            fields = method.input_type.fields_by_name
+            if not method.name.startswith("List") or "page_token" not in fields:
+                continue
+            rows = [one.name for one in method.output_type.fields if one.is_repeated]
+            if any(path != ("page_token",) and kind != "filter" for path, kind in matrix.identifiers(method)):
+                continue  # a list under something: the matrix has it
+            if method.name in {
+                "ListUsers",
+                "ListSessions",
+                "ListTenants",
+                "ListAuditEvents",
+                "ListModelVersions",
+            }:
+                continue  # the owner itself is in it, or it is not for tenants
+            service = method.containing_service.name.removesuffix("Service").lower()
+            request = message_factory.GetMessageClass(method.input_type)()
+            reply = client.call(getattr(getattr(client, service), method.name), request)
+            assert not any(len(getattr(reply, row)) for row in rows), method.name
