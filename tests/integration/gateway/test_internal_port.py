@@ -212,3 +212,22 @@ async def test_a_port_that_is_taken_is_named(files):
         listener = InternalListener(files, "127.0.0.1", taken.getsockname()[1], 1.0)
         with pytest.raises(PortInUseError, match="COHORTLENS_INTERNAL_PORT"):
             listener.bind()
+
+
+async def test_processes_of_one_gateway_share_the_port(files, authority):
+    first = InternalListener(files, "127.0.0.1", 0, 1.0, is_shared=True)
+    first.bind()
+    await first.open(chain())
+    second = InternalListener(files, "127.0.0.1", first.port, 1.0, is_shared=True)
+    second.bind()
+    issued = authority.issue(KNOWN)
+    try:
+        # Bound but not yet open: it must get no connections.
+        for _ in range(8):
+            assert await called(first, authority, issued)
+        await second.open(chain())
+    finally:
+        await first.stop()
+    for _ in range(8):
+        assert await called(second, authority, issued)
+    await second.stop()

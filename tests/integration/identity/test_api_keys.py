@@ -136,6 +136,25 @@ async def test_a_wrong_checksum_costs_no_look_up(programs, tenants, monkeypatch)
     assert asked == []
 
 
+async def test_a_flood_of_invented_keys_leaves_the_database_to_others(programs, database, monkeypatch):
+    busy = []
+    begun = Database.transaction
+
+    def counted(self):
+        busy.append(self._engine.pool.checkedout())
+        return begun(self)
+
+    monkeypatch.setattr(Database, "transaction", counted)
+    texts = [api_key_text.made(api_key_text.TEST)[0] for _ in range(100)]
+    ended = await asyncio.gather(
+        *(programs.key_verifier.verify(one, HERE) for one in texts for _ in range(3)), return_exceptions=True
+    )
+    assert all(isinstance(one, ApiKeyInvalid) for one in ended)
+    # One look-up for each, never more than two at once beside the reading of changes.
+    assert 100 <= len(busy) < 110
+    assert max(busy) <= 2
+
+
 async def test_whatever_is_wrong_the_holder_hears_the_same(programs, tenants, superuser):
     wrong_place = await key_of(programs, tenants[0], ip_allowlist=["198.51.100.0/24"])
     expired = await key_of(programs, tenants[0])
