@@ -82,7 +82,7 @@ def _print_routes(*, as_json: bool) -> None:
                 "verb": route.rule.verb,
                 "template": route.rule.template.text,
                 "rpc": route.method.full_name.lstrip("/"),
-                "access": "public" if policy.public else "token",
+                "access": "public" if policy.public else "platform" if policy.platform else "token",
                 "scopes": list(policy.scopes),
                 "class": policy.rate_class.name.lower(),
             }

@@ -165,7 +165,11 @@ def build_document(routes: Sequence[Route], version: str, comments: Comments) ->
         "components": {
             "schemas": dict(sorted({**builder.schemas.components, "Status": _STATUS}.items())),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An access token (a JWT) or an API key (`cl_live_...`, `cl_test_...`).",
+                },
             },
         },
         "security": [{"bearer": []}],
