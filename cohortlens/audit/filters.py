@@ -52,7 +52,7 @@ def parse_filter(source: str) -> Condition:
 
 
 class _Parser:
-    """Recursive descent: expression = term {OR term}; term = factor {AND factor}; as in AIP-160."""
+    """Recursive descent. OR binds tighter than AND, as in AIP-160: ``a AND b OR c`` is ``a AND (b OR c)``."""
 
     def __init__(self, source: str) -> None:
         self._tokens = _tokens(source)
@@ -61,16 +61,16 @@ class _Parser:
         self._depth = 0
 
     def parsed(self) -> Condition:
-        sql = self._either()
+        sql = self._all()
         if self._at < len(self._tokens):
             raise FilterInvalid(f"{self._seen()} stands where AND, OR or the end is expected")
         return Condition(sql, self._values)
 
-    def _either(self) -> str:
-        return self._joined("OR", self._both)
+    def _all(self) -> str:
+        return self._joined("AND", self._any)
 
-    def _both(self) -> str:
-        return self._joined("AND", self._factor)
+    def _any(self) -> str:
+        return self._joined("OR", self._factor)
 
     def _joined(self, word: str, part: Callable[[], str]) -> str:
         parts = [part()]
@@ -82,7 +82,7 @@ class _Parser:
         if self._taken("NOT"):
             return f"(NOT {self._nested(self._factor)})"
         if self._taken("("):
-            inner = self._nested(self._either)
+            inner = self._nested(self._all)
             if not self._taken(")"):
                 raise FilterInvalid(f"{self._seen()} stands where a closing parenthesis is expected")
             return inner

@@ -8,6 +8,7 @@ from cohortlens.client.errors import ApiError
 from cohortlens.core.ids import uuid7
 from cohortlens.v1 import (
     analytics_pb2,
+    audit_pb2,
     auth_pb2,
     auth_sessions_pb2,
     auth_users_pb2,
@@ -48,6 +49,9 @@ def owned(demo):
             analytics_pb2.PredictBatchRequest(task=SPEND, all_customers=True, request_id="foreign"),
         ).batch.batch,
         "input": _batch_input(demo),
+        "export": demo.call(
+            demo.audit.CreateAuditExport, audit_pb2.CreateAuditExportRequest(to_seq=1)
+        ).export.export,
     }
 
 
@@ -120,6 +124,16 @@ def _cases(client):
             lambda i: analytics_pb2.DownloadBatchResultRequest(batch=i),
             "batch",
         ),
+        "GetAuditExport": (
+            client.audit.GetAuditExport,
+            lambda i: audit_pb2.GetAuditExportRequest(export=i),
+            "export",
+        ),
+        "DownloadAuditExport": (
+            lambda request, **options: list(client.audit.DownloadAuditExport(request, **options)),
+            lambda i: audit_pb2.DownloadAuditExportRequest(export=i),
+            "export",
+        ),
         "GetFeatures": (a.GetFeatures, lambda i: analytics_pb2.GetFeaturesRequest(customer=i), "customer"),
         "GetTrainingRun": (m.GetTrainingRun, lambda i: models_pb2.GetTrainingRunRequest(run=i), "training"),
         "GetUser": (client.auth.GetUser, lambda i: auth_users_pb2.GetUserRequest(user=i), "user"),
@@ -157,7 +171,7 @@ NAMES = [
     "GetPrediction", "ListPredictions", "GetSegmentationRun", "ListSegments", "ListSegmentMembers", "GetFeatures",
     "GetTrainingRun", "DeleteSession", "PredictBatch", "GetBatchPrediction", "CancelBatchPrediction",
     "DownloadBatchResult", "GetUser", "UpdateUser", "DeleteUser", "RevokeInvitation",
-    "RevokeUserSessions",
+    "RevokeUserSessions", "GetAuditExport", "DownloadAuditExport",
 ]  # fmt: skip
 
 
@@ -186,7 +200,7 @@ def test_a_foreign_identifier_answers_like_a_missing_one(stranger, owned, name):
 def test_every_method_with_an_identifier_is_in_the_table():
     identifying = {
         method.name
-        for file in (auth_pb2, customers_pb2, analytics_pb2, models_pb2)
+        for file in (audit_pb2, auth_pb2, customers_pb2, analytics_pb2, models_pb2)
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         for field in method.input_type.fields
@@ -203,6 +217,7 @@ def test_every_method_with_an_identifier_is_in_the_table():
             "invitation",
             "batch",
             "input",
+            "export",
         }
     }
     assert identifying == set(NAMES)

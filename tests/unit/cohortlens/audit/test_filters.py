@@ -22,12 +22,12 @@ from cohortlens.audit.models import FilterInvalid
         ('time < "2026-01-01T00:00:00+01:00"', "created_at < :f0", [datetime(2025, 12, 31, 23, tzinfo=UTC)]),
         (
             'request_id = a OR resource = "x\\"y" AND outcome = OK',
-            "(request_id = :f0 OR (resource = :f1 AND outcome = :f2))",
+            "((request_id = :f0 OR resource = :f1) AND outcome = :f2)",
             ["a", 'x"y', "OK"],
         ),
         (
-            "(request_id = a OR request_id = b) AND outcome = OK",
-            "((request_id = :f0 OR request_id = :f1) AND outcome = :f2)",
+            "(request_id = a AND request_id = b) OR outcome = OK",
+            "((request_id = :f0 AND request_id = :f1) OR outcome = :f2)",
             ["a", "b", "OK"],
         ),
         ('actor = "\'; DROP TABLE audit_log; --"', "actor = :f0", ["'; DROP TABLE audit_log; --"]),
