@@ -157,6 +157,17 @@ class Sessions:
         )
         return None if counter is None else int(counter)
 
+    async def note_replay(self, session_id: SessionId, counter: int) -> bool:
+        """Whether this is the first time that token ``counter`` is given out again."""
+        noted = await self._tx.scalar(
+            text(
+                "UPDATE sessions SET replayed_gen = :counter"
+                " WHERE tenant_id = :tenant AND id = :id AND replayed_gen < :counter RETURNING id"
+            ),
+            {"tenant": self._tenant_id, "id": session_id, "counter": counter},
+        )
+        return noted is not None
+
     async def revoke(self, session_id: SessionId, reason: str, *, user_id: UserId | None = None) -> bool:
         """End a session, of one user if given; False when there is no such session or it had ended."""
         ended = await self._tx.scalar(

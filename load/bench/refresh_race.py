@@ -12,7 +12,7 @@ import asyncio
 import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from cohortlens.cli.output import table
 from cohortlens.core.db import Database
-from cohortlens.core.ids import TenantId, UserId, uuid7
+from cohortlens.core.ids import SessionId, TenantId, UserId, uuid7
 from cohortlens.core.redis import redis_client
 from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.redis import EmbeddedRedis
@@ -43,7 +43,8 @@ class Round:
         rotations: Answers that said they were the first.
         children: Different child tokens among them.
         reuse: What the process that presented the old token was told.
-        dead_after_s: Seconds from the reuse until each process refused the access token; None: it did not.
+        dead_after_s: Seconds from the end of the session until each process refused its access token; None:
+            it did not.
     """
 
     answers: int
@@ -59,12 +60,16 @@ class Round:
         return self.rotations == 1 and self.children == 1 and "REFRESH_REUSED" in self.reuse and in_time
 
 
-async def play(session: TokenPair, processes: list[Refresher]) -> Round:
+EndedAt = Callable[[SessionId], Awaitable[float]]
+
+
+async def play(session: TokenPair, processes: list[Refresher], ended_at: EndedAt) -> Round:
     """One round.
 
     Args:
         session: A session that nobody has refreshed.
         processes: Those that race.
+        ended_at: Tells when the database ended a session, Unix seconds.
     """
     batches = await asyncio.gather(*(one.refresh(session.refresh_token) for one in processes))
     answers = [answer for batch in batches for answer in batch]
@@ -75,9 +80,9 @@ async def play(session: TokenPair, processes: list[Refresher]) -> Round:
     watching = [asyncio.create_task(one.watch(good[0][2])) for one in processes[1:]]
     # They have taken the token by the time it is to die.
     await asyncio.sleep(0.2)
-    began = time.time()
     reuse = await processes[0].refresh(session.refresh_token)
     seen = [await processes[0].watch(good[0][2]), *(await asyncio.gather(*watching))]
+    began = await ended_at(session.session_id)
     dead = tuple(None if at is None else max(at - began, 0.0) for at in seen)
     return Round(len(good), rotations, len(children), frozenset(map(str, reuse)), dead)
 
@@ -109,13 +114,19 @@ async def _rounds(database: str, redis_url: str, rounds: int) -> int:
         )
     options = RefresherOptions(database, redis_url, _KEK.hex(), _ISSUER, AT_ONCE)
     played = []
+
+    async def ended_at(session_id: SessionId) -> float:
+        async with db.tenant_transaction(tenant_id) as tx:
+            query = text("SELECT extract(epoch FROM revoked_at) FROM sessions WHERE id = :id")
+            return float(await tx.scalar(query, {"id": session_id}) or 0.0)
+
     try:
         async with refreshers(PROCESSES, options) as processes:
             for _ in range(rounds):
                 session = await identity.sessions.open(
                     tenant_id, user_id, device_name="race", address="", user_agent="", amr=("pwd",)
                 )
-                played.append(await play(session, processes))
+                played.append(await play(session, processes, ended_at))
     finally:
         await identity.close()
         await redis.aclose()

@@ -22,7 +22,9 @@ ALTER TABLE sessions
   ADD COLUMN address_prefix text NOT NULL DEFAULT '' CHECK (char_length(address_prefix) <= 64),
   ADD COLUMN amr text[] NOT NULL DEFAULT '{}',
   ADD COLUMN client_id text NOT NULL DEFAULT 'cohortlens' CHECK (char_length(client_id) BETWEEN 1 AND 64),
-  ADD COLUMN scopes text[];
+  ADD COLUMN scopes text[],
+  ADD COLUMN replayed_gen bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN sessions.replayed_gen IS 'Newest refresh token whose repetition is in the audit log.';
 COMMENT ON COLUMN sessions.scopes IS 'What of the role the client was given; NULL: everything.';
 UPDATE sessions SET amr = '{pwd}';
 CREATE INDEX sessions_live_by_client ON sessions (client_id)

@@ -28,8 +28,13 @@ async def test_two_hundred_refreshes_are_one_rotation_and_a_reuse_ends_the_sessi
     processes, identity, session, superuser
 ):
     user_id = (await identity.verifier.verify(session.access_token)).user_id
+
+    async def ended_at(session_id):
+        query = "SELECT extract(epoch FROM revoked_at)::float8 FROM sessions WHERE id = $1"
+        return await superuser.fetchval(query, session_id)
+
     for number in range(1, ROUNDS + 1):
-        played = await play(await another_session(identity, session.tenant_id, user_id), processes)
+        played = await play(await another_session(identity, session.tenant_id, user_id), processes, ended_at)
         assert (played.answers, played.rotations, played.children) == (PROCESSES * AT_ONCE, 1, 1)
         assert played.reuse == {"REFRESH_REUSED", "TOKEN_REVOKED"}
         assert [at for at in played.dead_after_s if at is None or at > BOUND_S] == []

@@ -21,7 +21,7 @@ def user_change(ver, cause, kept=None):
 CHANGES = [user_change(2, "ROLE"), user_change(3, "PASSWORD", SESSION), user_change(4, "ROLE")]
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_versions_of_a_user_do_not_depend_on_the_order_of_the_reading(order):
     known = KnownChanges()
     for number in order:
