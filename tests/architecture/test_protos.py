@@ -45,7 +45,14 @@ def test_no_request_names_a_tenant_but_a_choice_among_own_ones_and_calls_of_the_
     # Among the caller's own tenants; staff of the platform name the one they act on.
     assert sorted(named) == [
         f"cohortlens.v1.{request}Request.tenant"
-        for request in ("CreateSession", "ResumeTenant", "SuspendTenant", "SwitchTenant", "UndeleteTenant")
+        for request in (
+            "CreateSession",
+            "DecideAuthorization",
+            "ResumeTenant",
+            "SuspendTenant",
+            "SwitchTenant",
+            "UndeleteTenant",
+        )  # fmt: skip
     ]
 
 
