@@ -33,7 +33,7 @@ _NAMES = {
 # What lines call otherwise: the canonical code of a call, the key of an event.
 _NOT_HIDDEN = frozenset({"code", "key", "name", "value"})
 
-_BEARER = re.compile(r"\b(bearer|basic)(\s+|%20)[^\s\"',;\\]{4,}", re.IGNORECASE)
+_BEARER = re.compile(r"\b(bearer|basic)(\s+|%20)[^\s\"',;\\<>]{4,}", re.IGNORECASE)
 _API_KEY = re.compile(r"\bcl_(live|test)_[A-Za-z0-9_]{8,}")
 _JWT = re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*){0,3}")
 _URL_PASSWORD = re.compile(r"(://[^\s:/@\"']{0,64}):[^\s@\"']{1,256}@")

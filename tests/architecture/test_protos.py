@@ -52,7 +52,7 @@ def test_no_request_names_a_tenant_but_a_choice_among_own_ones_and_calls_of_the_
             "SuspendTenant",
             "SwitchTenant",
             "UndeleteTenant",
-        )  # fmt: skip
+        )
     ]
 
 

@@ -49,6 +49,7 @@ HARMLESS = [
     "postgresql://127.0.0.1:15432/cohortlens",
     "http://127.0.0.1:8080/api/v1/customers?page_size=1",
     "a @ b, @property, x@",
+    "the authorization header must read: Bearer <token>",
     "AKIAIOSFODNN7EXAMPLE_CONSTANT_NAME_OF_OURS",
 ]
 
