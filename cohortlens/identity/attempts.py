@@ -53,6 +53,11 @@ if count <= 1 then redis.call('DEL', KEYS[1]) else redis.call('HINCRBY', KEYS[1]
 if tonumber(redis.call('GET', KEYS[2]) or '0') > 0 then redis.call('DECR', KEYS[2]) end
 return 0
 """
+_COUNT_CODE = """
+local typed = redis.call('INCR', KEYS[1])
+if typed == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return typed
+"""
 _HOUR_MS = 3_600_000
 
 
@@ -76,6 +81,7 @@ class LoginLimits:
         window_s: The window.
         per_email: Attempts on one e-mail address in an hour from which a second factor is asked for.
         mails: Mails to one e-mail address in an hour that strangers can cause by registering or resetting.
+        codes: Wrong codes of one user in an hour, over all addresses, after which only recovery codes count.
     """
 
     at_once: int = 5
@@ -85,6 +91,7 @@ class LoginLimits:
     window_s: float = 60.0
     per_email: int = 50
     mails: int = 10
+    codes: int = 100
 
 
 class LoginAttempts:
@@ -98,9 +105,11 @@ class LoginAttempts:
 
     def __init__(self, redis: RedisClient, kek: SealingKeys, limits: LoginLimits | None = None) -> None:
         self._limits = limits or LoginLimits()
+        self._redis = redis
         self._secret = derived_key(kek, "login-attempts")
         self._reserve = redis.register_script(_RESERVE)
         self._give_back = redis.register_script(_GIVE_BACK)
+        self._count_code = redis.register_script(_COUNT_CODE)
         self._local = _LocalAttempts(self._limits, time.monotonic)
 
     async def reserve(self, email: str, address: str, attempt: Attempt = Attempt.LOGIN) -> int:
@@ -151,6 +160,35 @@ class LoginAttempts:
         except Unavailable:
             _LOG.warning("login_attempt_not_given_back")
 
+    async def count_code(self, user: str) -> None:
+        """Count a six-digit code that somebody who knows the password types, before it is looked at.
+
+        Args:
+            user: The user's identifier.
+
+        Raises:
+            LoginRateLimited: So many were wrong within an hour that one could be guessed; a recovery code,
+                which cannot, is not counted.
+        """
+        try:
+            with translated():
+                typed = int(await self._count_code(keys=[key("login-code", user)], args=[_HOUR_MS]))
+        except Unavailable:
+            typed = self._local.count_code(user)
+        if typed > self._limits.codes:
+            raise LoginRateLimited(
+                "too many wrong codes; wait, or use a recovery code", retry_delay_s=_HOUR_MS / 1000
+            )
+
+    async def forget_codes(self, user: str) -> None:
+        """Begin to count anew after a right code."""
+        self._local.forget_codes(user)
+        try:
+            with translated():
+                await self._redis.delete(key("login-code", user))
+        except Unavailable:
+            _LOG.warning("login_codes_not_forgotten")
+
     def needs_second_factor(self, count: int) -> bool:
         """Whether there were so many attempts on an e-mail address that its password alone is not enough."""
         return count > self._limits.per_email
@@ -178,6 +216,7 @@ class _LocalAttempts:
         self._pairs: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._networks: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._emails: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._codes: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def reserve(self, pair: str, network: str, on_email: str) -> tuple[float, int]:
         """Seconds to wait, 0 when an attempt was taken; and the attempts on the e-mail address."""
@@ -196,6 +235,17 @@ class _LocalAttempts:
         _put(self._networks, network, (used + 1, since))
         _put(self._emails, on_email, (tried + 1, begun))
         return 0.0, tried + 1
+
+    def count_code(self, user: str) -> int:
+        """Count a code; answers how many there were within the hour."""
+        now = self._clock()
+        typed, since = _window(self._codes, user, now, _HOUR_MS / 1000)
+        _put(self._codes, user, (typed + 1, since))
+        return typed + 1
+
+    def forget_codes(self, user: str) -> None:
+        """Begin to count anew."""
+        self._codes.pop(user, None)
 
     def give_back(self, pair: str, on_email: str) -> None:
         """Return an attempt."""

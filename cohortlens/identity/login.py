@@ -22,6 +22,7 @@ from cohortlens.identity.one_time import OneTimeTokens
 from cohortlens.identity.opening import Device, Opened, SessionOpening
 from cohortlens.identity.passwords import PasswordHasher
 from cohortlens.identity.second_step import AMR, SecondStep, Step
+from cohortlens.identity.totp import recovery_digest
 
 SUCCEEDED = "identity.login.succeeded"
 FAILED = "identity.login.failed"
@@ -157,6 +158,11 @@ class LoginService:
         step: Step | None,
     ) -> str:
         """Test the code, if there is one to test, and note the log-in in one transaction."""
+        is_guessable = (step is not None or user.totp_enc is not None) and recovery_digest(
+            wanted.code
+        ) is None
+        if is_guessable:
+            await self._attempts.count_code(str(user.user_id))
         try:
             async with self._db.tenant_transaction(tenant_id) as tx:
                 credentials, method = Credentials(tx), ""
@@ -183,6 +189,8 @@ class LoginService:
                     details={"cause": "CODE"},
                 )
             raise
+        if is_guessable:
+            await self._attempts.forget_codes(str(user.user_id))
         return method
 
     async def _opened(

@@ -78,14 +78,14 @@ class Stack:
         client.public(client.auth.VerifyEmail, verify)
         return client
 
-    def mailed_token(self, email: str, bound_s: float = 30.0) -> str:
-        """The token of the newest mailed link to somebody, once the mail is there."""
+    def mailed_token(self, email: str, bound_s: float = 30.0, path: str = "") -> str:
+        """The token of the newest mailed link to somebody (to a page, if given), once the mail is there."""
         end = time.monotonic() + bound_s
         while time.monotonic() < end:
-            for path in sorted((self.data_dir / "mail").glob("*.eml"), reverse=True):
-                mail = message_from_bytes(path.read_bytes(), policy=default)
+            for file in sorted((self.data_dir / "mail").glob("*.eml"), reverse=True):
+                mail = message_from_bytes(file.read_bytes(), policy=default)
                 text = mail.get_body(("plain",)).get_content()
-                found = re.search(r"[?&]token=([A-Za-z0-9_-]+)", text)
+                found = re.search(rf"{path}\?token=([A-Za-z0-9_-]+)", text)
                 if mail["To"] == email and found:
                     return found[1]
             time.sleep(0.1)

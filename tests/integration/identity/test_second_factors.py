@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
@@ -13,11 +14,12 @@ from cohortlens.core.context import Principal, PrincipalKind, RequestContext
 from cohortlens.core.errors import FailedPrecondition, PermissionDenied
 from cohortlens.core.ids import uuid7
 from cohortlens.core.tenant_keys import TenantKeys
+from cohortlens.identity.attempts import LoginLimits
 from cohortlens.identity.login import LoginRequest
-from cohortlens.identity.models import InvalidCredentials, TokenInvalid, TokenRevoked
+from cohortlens.identity.models import InvalidCredentials, LoginRateLimited, TokenInvalid, TokenRevoked
 from cohortlens.identity.people import People
 from cohortlens.identity.second_step import MfaRequired
-from tests.integration.identity.conftest import KEK, anonymous
+from tests.integration.identity.conftest import KEK, anonymous, open_identity
 
 # The instant of the first SHA-1 row of RFC 6238, appendix B, whose secret is the digits 1 to 0 twice.
 RFC_TIME = 59.0
@@ -150,6 +152,37 @@ async def test_a_second_step_has_five_tries_and_ends_with_its_success(people, ow
     await _login(people, owner, code=app.at(clock.now), **other)
     with pytest.raises(TokenInvalid):
         await _login(people, owner, code=app.recovery[0], **other)
+
+
+async def test_guessers_from_many_places_have_a_hundred_codes_an_hour_and_the_owner_a_recovery_code(
+    database, redis_client, owner, app, clock
+):
+    core = await open_identity(database, redis_client, limits=LoginLimits(codes=3))
+    people = People(database, KEK, TenantKeys(KEK), core, clock)
+    by_code = LoginRequest(email=owner.email, password=owner.password, code="000000")
+    try:
+        for n in range(3):
+            with pytest.raises(InvalidCredentials):
+                await people.login.log_in(anonymous(f"203.0.113.{n}"), by_code)
+        with pytest.raises(LoginRateLimited):
+            await people.login.log_in(anonymous("203.0.113.9"), replace(by_code, code=app.at(clock.now)))
+        assert await people.login.log_in(anonymous(), replace(by_code, code=app.recovery[0]))
+    finally:
+        await core.close()
+
+
+async def test_a_right_code_begins_the_count_anew(database, redis_client, owner, app, clock):
+    core = await open_identity(database, redis_client, limits=LoginLimits(codes=2))
+    people = People(database, KEK, TenantKeys(KEK), core, clock)
+    by_code = LoginRequest(email=owner.email, password=owner.password)
+    try:
+        for _ in range(3):
+            with pytest.raises(InvalidCredentials):
+                await people.login.log_in(anonymous(), replace(by_code, code="000000"))
+            assert await people.login.log_in(anonymous(), replace(by_code, code=app.at(clock.now)))
+            clock.now += 30
+    finally:
+        await core.close()
 
 
 async def test_a_password_that_changes_between_the_steps_opens_nothing(
