@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cohortlens.audit.ports import Signature
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition
-from cohortlens.core.sealing import Keyring, SealBroken, Sealer
+from cohortlens.core.sealing import SealBroken, Sealer, SealingKeys
 
 _LOCK = 0x434C4143  # one process makes the first key
 _ACTIVE = text("SELECT kid, private_enc FROM signing_keys WHERE key_set = 'audit' AND state = 'ACTIVE'")
@@ -35,7 +35,7 @@ class StoredCheckpointSigner:
         keyring: The installation's keys, which seal the private halves.
     """
 
-    def __init__(self, db: Database, keyring: Keyring) -> None:
+    def __init__(self, db: Database, keyring: SealingKeys) -> None:
         self._db = db
         self._sealer = Sealer(keyring, "signing-key")
 
