@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from sqlalchemy import text
+
 from cohortlens.analytics.retention import drop_old_predictions
 from cohortlens.analytics.warmup import remember_active
 from cohortlens.core import outbox, outbox_operation
@@ -22,6 +24,7 @@ from cohortlens.jobs.partitions import ensure_partitions, watch_partitions
 from cohortlens.jobs.resealing import reseal_all
 from cohortlens.jobs.watch import OutboxWatch, watch_mail
 
+SESSIONS_KEEP_S = 30 * 86_400
 _RETRY_S = 60.0
 _LOG = get_logger(__name__)
 
@@ -53,6 +56,11 @@ async def _purge(services: Services) -> int:
 
 async def _repair(services: Services) -> int:
     return await outbox_operation.repair(services.db)
+
+
+async def _purge_sessions(services: Services) -> int:
+    async with services.db.transaction() as tx:
+        return int(await tx.scalar(text("SELECT app.sessions_purge(:keep)"), {"keep": SESSIONS_KEEP_S}) or 0)
 
 
 async def _purge_mails(services: Services) -> int:
@@ -151,6 +159,7 @@ TASKS = (
     Task("repair_outbox", 3_600.0, _repair),
     Task("watch_outbox", 15.0, OutboxWatch().run),
     Task("purge_mails", 3_600.0, _purge_mails),
+    Task("purge_sessions", 86_400.0, _purge_sessions),
     Task("watch_mail", 60.0, _watch_mail),
     Task("watch_partitions", 60.0, _watch_partitions),
     Task("remember_models", 600.0, _remember_models),

@@ -12,7 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Give each key of the outbox a row that is leased, then build the table of mails."""
-    for script in (_KEYS, _PLACING, _CLAIMING, _OPERATING, _MAILS):
+    for script in (_KEYS, _PLACING, _CLAIMING, _OPERATING, _MAILS, _SESSIONS):
         run_script(script)
 
 
@@ -44,6 +44,20 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $
   SELECT count(*) FROM gone
 $$;
 SELECT app.define('app.mails_purge(integer)');
+"""
+
+_SESSIONS = """
+GRANT DELETE ON sessions TO cl_definer;
+CREATE INDEX sessions_ended ON sessions (absolute_expires_at);
+CREATE FUNCTION app.sessions_purge(p_keep_s integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  -- The absolute end comes within 30 days of the start, whatever ended a session before.
+  WITH gone AS (
+    DELETE FROM public.sessions
+     WHERE absolute_expires_at < clock_timestamp() - make_interval(secs => p_keep_s) RETURNING 1)
+  SELECT count(*) FROM gone
+$$;
+SELECT app.define('app.sessions_purge(integer)');
 """
 
 # An event gets its place when its transaction commits, under the lock of its key's row: places of a key

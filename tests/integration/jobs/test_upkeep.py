@@ -161,3 +161,17 @@ async def test_a_key_without_its_row_is_found_again(database, tenants, superuser
     assert await outbox.claim(database, "w", [Wanted("a.happened", 5)]) == []
     assert (await repair(database), await repair(database)) == (1, 0)
     assert [one.id for one in await outbox.claim(database, "w", [Wanted("a.happened", 5)])] == [first]
+
+
+async def test_sessions_are_deleted_a_month_after_their_last_possible_moment(services, tenants, superuser):
+    from cohortlens.jobs.maintenance import TASKS
+
+    await superuser.executemany(
+        "INSERT INTO sessions (tenant_id, id, user_id, refresh_key_enc, absolute_expires_at) "
+        "VALUES ($1, gen_random_uuid(), $2, '', now() - make_interval(days => $3))",
+        [(tenants[0].tenant_id, tenants[0].user_id, days) for days in (31, 29, -1)],
+    )
+    [task] = [one for one in TASKS if one.name == "purge_sessions"]
+    before = await superuser.fetchval("SELECT count(*) FROM sessions")
+    assert await task.run(services) == 1
+    assert await superuser.fetchval("SELECT count(*) FROM sessions") == before - 1
