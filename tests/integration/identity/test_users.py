@@ -8,9 +8,11 @@ import pytest
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument, NotFound
 from cohortlens.core.ids import uuid7
-from cohortlens.identity.models import TokenExpired, TokenRevoked
+from cohortlens.identity.models import ApiKeyInvalid, TokenExpired, TokenRevoked
+from cohortlens.identity.programs import Programs
 from cohortlens.identity.roles import EtagMismatch, LastOwner, RoleRequired
 from tests.fixtures import crew
+from tests.fixtures.waiting import eventually
 from tests.integration.identity.conftest import KEK, another_session
 
 RANKS = ("viewer", "analyst", "admin", "owner")
@@ -211,3 +213,63 @@ async def test_a_user_of_two_tenants_stays_in_the_other(users, people_of, databa
     assert (await users.get(other["owner"].context(), viewer.user_id)).email == viewer.email
     with pytest.raises(NotFound):
         await users.get(people_of["owner"].context(), viewer.user_id)
+
+
+@pytest.fixture
+async def programs(database, another_process):
+    """Keys as another process sees them."""
+    made = Programs(database, another_process.revocations, is_live=False)
+    yield made
+    await made.close()
+
+
+async def _key(programs, person, scopes=("customers.read",)):
+    made = await programs.keys.create(person.context(), display_name="export", scopes=list(scopes))
+    await programs.key_verifier.verify(made.secret, "192.0.2.7")
+    return made.secret
+
+
+async def _is_refused(programs, secret):
+    try:
+        await programs.key_verifier.verify(secret, "192.0.2.7")
+    except ApiKeyInvalid:
+        return True
+    return False
+
+
+async def test_the_keys_of_a_removed_user_end_with_them(users, people_of, programs):
+    secret = await _key(programs, people_of["admin"])
+    done = await users.delete(people_of["owner"].context(), people_of["admin"].user_id, "", None)
+    assert (done.keys_revoked, done.keys_transferred) == (1, 0)
+    await eventually(lambda: _is_refused(programs, secret), 2.0)
+
+
+async def test_keys_that_somebody_takes_over_go_on(users, people_of, programs):
+    secret = await _key(programs, people_of["admin"])
+    done = await users.delete(
+        people_of["owner"].context(), people_of["admin"].user_id, "", people_of["owner"].user_id
+    )
+    assert (done.keys_revoked, done.keys_transferred) == (0, 1)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 2.0
+    while loop.time() < end:
+        assert (await programs.key_verifier.verify(secret, "192.0.2.7")).scopes == {"customers.read"}
+        await asyncio.sleep(0.1)
+
+
+async def test_keys_go_only_to_a_user_of_the_tenant_who_could_have_made_them(
+    users, people_of, programs, tenants, superuser
+):
+    await _key(programs, people_of["admin"], ["customers.write"])
+    ctx, target, faults = people_of["owner"].context(), people_of["admin"].user_id, []
+    with pytest.raises(InvalidArgument, match=r"lacks scopes of these keys: customers\.write"):
+        await users.delete(ctx, target, "", people_of["viewer"].user_id)
+    with pytest.raises(InvalidArgument):
+        await users.delete(ctx, target, "", target)
+    for stranger in (tenants[0].user_id, uuid7()):
+        with pytest.raises(NotFound) as caught:
+            await users.delete(ctx, target, "", stranger)
+        faults.append((caught.value.message, caught.value.metadata))
+    assert faults[0] == faults[1]
+    assert await superuser.fetchval("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL") == 1
+    assert (await users.get(ctx, target)).role == "admin"
