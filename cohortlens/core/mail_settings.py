@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -85,7 +85,8 @@ def mail_faults(smtp_url: str, mail_from: str, public_url: str, *, is_production
 def is_sender(mail_from: str) -> bool:
     """Whether ``mail_from`` is one address, with or without a name."""
     has_break = any(ord(character) < ord(" ") for character in mail_from)
-    return not has_break and _ADDRESS.fullmatch(parseaddr(mail_from)[1]) is not None
+    found = getaddresses([mail_from])
+    return not has_break and len(found) == 1 and _ADDRESS.fullmatch(found[0][1]) is not None
 
 
 def _production_faults(smtp_url: str, mail_from: str, public_scheme: str) -> list[str]:
