@@ -139,7 +139,9 @@ class LoginService:
         if not account.tenants:
             await self._note_failure(ctx, account, "TENANT_SUSPENDED")
             raise FailedPrecondition(
-                "the tenant of this user is suspended or no longer theirs", reason="TENANT_SUSPENDED"
+                "the tenant of this user is suspended, deleted or no longer theirs; "
+                "an owner brings a deleted one back by UndeleteTenant, within 30 days",
+                reason="TENANT_SUSPENDED",
             )
         if not tenant:
             return account.tenants[0].membership
