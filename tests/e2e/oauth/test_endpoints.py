@@ -1,11 +1,14 @@
 """What the token endpoint and its neighbours take and refuse."""
 
+import base64
 from urllib.parse import urlencode, urlsplit
 
+import grpc
 import httpx
 import pytest
 
 from cohortlens.v1 import auth_oauth_pb2 as pb
+from cohortlens.v1 import auth_pb2_grpc
 from tests.e2e.oauth.asking import (
     address,
     assert_error,
@@ -133,3 +136,19 @@ def test_the_destination_on_the_consent_page_is_the_one_that_gets_the_code(site)
         assert site.email in page.text
         back = browser.press("approve").headers["location"]
     assert back.startswith(WEB + "&code=")
+
+
+def test_the_same_endpoints_answer_over_grpc(site, stack):
+    basic = base64.b64encode(f"{site.confidential}:{site.secret}".encode()).decode()
+    proof = (("authorization", f"Basic {basic}"),)
+    with grpc.insecure_channel(stack.grpc) as channel:
+        auth = auth_pb2_grpc.AuthServiceStub(channel)
+        asked = pb.ExchangeTokenRequest(grant_type="client_credentials", scope="customers.read")
+        issued = auth.ExchangeToken(asked, metadata=proof, timeout=10)
+        assert (issued.scope, issued.HasField("refresh_token")) == ("customers.read", False)
+        token = pb.IntrospectTokenRequest(token=issued.access_token)
+        assert auth.IntrospectToken(token, metadata=proof, timeout=10).active
+        assert auth.GetMetadata(pb.GetMetadataRequest(), timeout=10).issuer == site.address
+        with pytest.raises(grpc.RpcError) as refused:
+            auth.ExchangeToken(asked, timeout=10)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
