@@ -10,7 +10,10 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import click
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.audit.models import Actor
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.cli import local
 from cohortlens.cli.output import Fault, Output, table
 from cohortlens.cli.session import guarded
@@ -75,7 +78,10 @@ def retry(out: Output, events: tuple[str, ...], topic: str, is_all: bool) -> Non
             "USAGE_INVALID", "name events, or --topic, or --all", "cohortlens outbox list", "INVALID_ARGUMENT"
         )
     chosen = [_identifier(event) for event in events]
-    done = _with(lambda db: operation.retry(db, chosen) if chosen else operation.retry_dead(db, topic))
+    note = _audited("core.event.retried")
+    done = _with(
+        lambda db: operation.retry(db, chosen, note) if chosen else operation.retry_dead(db, topic, note)
+    )
     _report(out, "retried", done, events)
 
 
@@ -88,13 +94,30 @@ def discard(out: Output, events: tuple[str, ...], yes: bool) -> None:
     chosen = [_identifier(event) for event in events]
     if not yes and not out.as_json:
         click.confirm(f"give up {len(chosen)} event(s); their work is never done?", abort=True, err=True)
-    _report(out, "discarded", _with(lambda db: operation.discard(db, chosen)), events)
+    _report(
+        out,
+        "discarded",
+        _with(lambda db: operation.discard(db, chosen, _audited("core.event.discarded"))),
+        events,
+    )
 
 
 async def _listed(
     db: Database, state: str, topic: str, limit: int
 ) -> tuple[list[operation.SeenEvent], list[operation.Figures]]:
     return await operation.seen(db, state, topic, limit), await operation.figures(db)
+
+
+def _audited(action: str) -> operation.Note:
+    """Chains a row in the log of the event's tenant."""
+
+    async def note(tx: AsyncConnection, event: operation.SeenEvent) -> None:
+        details = {"topic": event.topic, "state": event.state, "attempts": event.attempts}
+        await AuditTrail(tx).append(
+            Actor("system", "operator"), action, resource=f"events/{event.id}", details=details
+        )
+
+    return note
 
 
 def _report(out: Output, verb: str, done: list[UUID], asked: tuple[str, ...]) -> None:

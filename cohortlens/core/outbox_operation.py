@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.db import Database
 
@@ -67,6 +68,9 @@ class Figures:
     oldest_s: float
 
 
+Note: TypeAlias = Callable[[AsyncConnection, SeenEvent], Awaitable[None]]
+
+
 async def seen(db: Database, state: str, topic: str, limit: int) -> list[SeenEvent]:
     """Events in the order of their places.
 
@@ -85,29 +89,34 @@ async def find(db: Database, event_id: UUID) -> SeenEvent | None:
     return found[0] if found else None
 
 
-async def retry(db: Database, event_ids: Sequence[UUID]) -> list[UUID]:
+async def retry(db: Database, event_ids: Sequence[UUID], note: Note | None = None) -> list[UUID]:
     """Bring dead events back, each before all that wait in its key; open ones are due at once.
+
+    Args:
+        db: Database as the role of jobs.
+        event_ids: Which.
+        note: Called in the transaction of each change, as its last act.
 
     Returns:
         Those that changed.
     """
-    return await _each(db, "app.outbox_retry", event_ids)
+    return await _each(db, "app.outbox_retry", event_ids, note)
 
 
-async def retry_dead(db: Database, topic: str = "") -> list[UUID]:
+async def retry_dead(db: Database, topic: str = "", note: Note | None = None) -> list[UUID]:
     """Bring all dead events back, or those of a topic; answers which."""
     done: list[UUID] = []
     while batch := await seen(db, "DEAD", topic, _MOST_AT_ONCE):
-        changed = await retry(db, [event.id for event in batch])
+        changed = await retry(db, [event.id for event in batch], note)
         done += changed
         if not changed:
             break
     return done
 
 
-async def discard(db: Database, event_ids: Sequence[UUID]) -> list[UUID]:
+async def discard(db: Database, event_ids: Sequence[UUID], note: Note | None = None) -> list[UUID]:
     """Give events up for good; answers which. One that runs right now is left as it is."""
-    return await _each(db, "app.outbox_discard", event_ids)
+    return await _each(db, "app.outbox_discard", event_ids, note)
 
 
 async def figures(db: Database) -> list[Figures]:
@@ -123,16 +132,19 @@ async def repair(db: Database) -> int:
         return int(await tx.scalar(text("SELECT app.outbox_repair()")) or 0)
 
 
-async def _each(db: Database, function: str, event_ids: Sequence[UUID]) -> list[UUID]:
+async def _each(db: Database, function: str, event_ids: Sequence[UUID], note: Note | None) -> list[UUID]:
     done = []
     for event_id in event_ids:
         event = await find(db, event_id)
         if event is None:
             continue
-        async with db.transaction() as tx:
+        async with db.tenant_transaction(event.tenant_id) as tx:
             values = {"tenant": event.tenant_id, "event": event_id}
-            if await tx.scalar(text(f"SELECT {function}(:tenant, :event)"), values):
-                done.append(event_id)
+            is_done = await tx.scalar(text(f"SELECT {function}(:tenant, :event)"), values)
+            if is_done and note is not None:
+                await note(tx, event)
+        if is_done:
+            done.append(event_id)
     return done
 
 

@@ -52,13 +52,17 @@ async def test_a_dead_event_is_listed_shown_retried_and_gone(run, dead):
     assert json.loads(text)["data"]["events"] == []
 
 
-async def test_a_discard_is_asked_about_and_done_once(run, dead):
+async def test_a_discard_is_asked_about_and_done_once_and_audited(run, dead, superuser):
     code, _ = await run("outbox", "discard", str(dead))
     assert code == 1
     code, text = await run("outbox", "discard", str(dead), "--yes")
     assert (code, text.strip()) == (0, "discarded 1")
     code, _ = await run("outbox", "discard", str(dead), "--yes")
     assert code == 3
+    rows = await superuser.fetch("SELECT convert_from(canonical, 'UTF8') AS body FROM audit_log")
+    [body] = [row["body"] for row in rows if "core.event.discarded" in row["body"]]
+    assert str(dead) in body
+    assert "system" in body
 
 
 @pytest.mark.parametrize(
