@@ -43,9 +43,7 @@ def test_before_anything_is_ready_the_process_lives_and_shows_its_metrics(ops):
     assert (answer.getheader("cache-control"), answer.getheader("server")) == ("no-store", None)
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/metrics/", "/METRICS", "/livez/../metrics", "/api/v1/health"]
-)
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/METRICS", "/livez/../metrics", "/api/v1/health"])
 def test_there_is_nothing_but_the_three_pages(ops, path):
     assert status(ops, path) == 404
 

@@ -178,7 +178,9 @@ def test_an_interrupt_while_it_starts_leaves_no_process(running):
 def test_a_background_start_that_fails_says_why_and_leaves_nothing(tmp_path, monkeypatch):
     folder = tmp_path / "new" / "data"
     settings = {"DATA_DIR": folder, "WORKERS_PYTHON": "/bin/false", "LOG_LEVEL": "warning"}
-    settings |= dict.fromkeys(("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "OPS_PORT"), 0)
+    settings |= dict.fromkeys(
+        ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "OPS_PORT"), 0
+    )
     for name, value in settings.items():
         monkeypatch.setenv(f"COHORTLENS_{name}", str(value))
     config, seen = stack.load_config(), []
