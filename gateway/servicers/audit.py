@@ -77,13 +77,19 @@ class AuditServicer:
         )
 
     async def GetAuditCheckpoint(
-        self, request: pb.GetAuditCheckpointRequest, call: Call
+        self,
+        request: pb.GetAuditCheckpointRequest,  # noqa: ARG002 - as every method
+        call: Call,
     ) -> pb.GetAuditCheckpointResponse:
         """The newest checkpoint."""
         found = await self._log.latest_checkpoint(call.context)
         return pb.GetAuditCheckpointResponse(checkpoint=_checkpoint(found))
 
-    async def ListAuditKeys(self, request: pb.ListAuditKeysRequest, call: Call) -> pb.ListAuditKeysResponse:
+    async def ListAuditKeys(
+        self,
+        request: pb.ListAuditKeysRequest,  # noqa: ARG002 - as every method
+        call: Call,  # noqa: ARG002 - as every method
+    ) -> pb.ListAuditKeysResponse:
         """The public keys of checkpoints."""
         keys = await self._log.public_keys()
         return pb.ListAuditKeysResponse(keys=[_key(kid, raw) for kid, raw in sorted(keys.items())])
