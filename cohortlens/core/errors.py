@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from cohortlens.core.context import Principal
+from typing import ClassVar
 
 
 class Code(IntEnum):
@@ -97,8 +94,9 @@ class Unauthenticated(CohortLensError):
 
     code = Code.UNAUTHENTICATED
     reason = "TOKEN_INVALID"
-    # Whom a genuine credential named that does not hold any more: for the access log, never for the caller.
-    principal: Principal | None = None
+    # The Principal that a genuine credential named, which does not hold any more: for the access log, never for
+    # the caller. Its type stands in ``context``, which workers must not see.
+    principal: object = None
 
 
 class PermissionDenied(CohortLensError):

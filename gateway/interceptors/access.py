@@ -109,7 +109,7 @@ class AccessStep:
             error.code is Code.NOT_FOUND and (plan.customers or plan.identifiers)
         ):
             self._note(log, call, principal, "DENIED", error.reason)
-        elif isinstance(error, Unauthenticated):
+        elif isinstance(error, Unauthenticated) and isinstance(error.principal, Principal):
             self._note(log, call, error.principal, "DENIED", error.reason)
         elif call.method.policy.audit_action and call.method.server_streaming:
             # Part of what was asked for may have been sent before it failed.
