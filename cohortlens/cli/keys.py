@@ -110,7 +110,7 @@ def _with_resealer(keyring: Keyring, act: Callable[[Resealer], Awaitable[ResultT
     config = local.config()
 
     async def run() -> ResultT:
-        db = Database(local.runtime_url(config), 2, pooled=config.database_pooled)
+        db = Database(local.jobs_url(config), 2, pooled=config.database_pooled)
         try:
             return await act(resealer(db, keyring))
         finally:

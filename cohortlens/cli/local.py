@@ -8,7 +8,7 @@ from pathlib import Path
 from cohortlens.cli.output import Fault
 from cohortlens.core.sealing import Keyring
 from cohortlens.embedded import secrets, stack
-from cohortlens.embedded.postgres import database_urls
+from cohortlens.embedded.postgres import PostgresUrls, database_urls
 from cohortlens.embedded.settings import StackConfig
 
 
@@ -76,16 +76,7 @@ def runtime_url(config: StackConfig) -> str:
     Raises:
         Fault: DATABASE_UNREACHABLE.
     """
-    if config.database_url:
-        return config.database_url
-    port = stack.status(config).ports.get("postgres")
-    if not port or not secrets.exists(config.folder):
-        raise Fault(
-            "DATABASE_UNREACHABLE",
-            "no database: nothing runs here and COHORTLENS_DATABASE_URL is not set",
-            "cohortlens up, or set COHORTLENS_DATABASE_URL",
-        )
-    return database_urls(secrets.load_or_create(config.folder), port).runtime
+    return config.database_url or _embedded(config, "DATABASE_URL").runtime
 
 
 def jobs_url(config: StackConfig) -> str:
@@ -94,10 +85,7 @@ def jobs_url(config: StackConfig) -> str:
     Raises:
         Fault: DATABASE_UNREACHABLE.
     """
-    runtime = runtime_url(config)
-    if config.database_url:
-        return config.jobs_database_url or runtime
-    return database_urls(secrets.load_or_create(config.folder), stack.status(config).ports["postgres"]).jobs
+    return config.jobs_database_url or _embedded(config, "JOBS_DATABASE_URL").jobs
 
 
 def _parsed(current: str, previous: str) -> Keyring:
@@ -105,3 +93,15 @@ def _parsed(current: str, previous: str) -> Keyring:
         return Keyring.parse(current, previous)
     except ValueError as fault:
         raise Fault("SETTING_INVALID", str(fault), "cohortlens doctor", "INVALID_ARGUMENT") from None
+
+
+def _embedded(config: StackConfig, setting: str) -> PostgresUrls:
+    """Addresses of the embedded server; ``setting`` would have named another."""
+    port = stack.status(config).ports.get("postgres")
+    if not port or not secrets.exists(config.folder):
+        raise Fault(
+            "DATABASE_UNREACHABLE",
+            f"no database: nothing runs here and COHORTLENS_{setting} is not set",
+            f"cohortlens up, or set COHORTLENS_{setting}",
+        )
+    return database_urls(secrets.load_or_create(config.folder), port)

@@ -124,7 +124,7 @@ def _asked(ask: Callable[[Operator], Awaitable[ResultT]]) -> ResultT:
 async def _with_operator(ask: Callable[[Operator], Awaitable[ResultT]]) -> ResultT:
     config = local.config()
     keys = local.keyring(config)
-    db = Database(local.runtime_url(config), 1, pooled=config.database_pooled)
+    db = Database(local.jobs_url(config), 1, pooled=config.database_pooled)
     try:
         return await ask(Operator(db, TenantKeys(keys)))
     finally:

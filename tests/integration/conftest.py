@@ -36,12 +36,12 @@ def postgres_urls(postgres_server):
 
 @pytest.fixture
 async def database(postgres_urls):
-    """A ``Database`` as the runtime role, with every table empty."""
+    """A ``Database`` with every table empty, as the role of jobs, which may all that the runtime role may."""
     from cohortlens.core.db import Database
     from tests.fixtures import servers
 
     await servers.empty(postgres_urls.superuser)
-    db = Database(postgres_urls.runtime, 4)
+    db = Database(postgres_urls.jobs, 4)
     yield db
     await db.close()
 

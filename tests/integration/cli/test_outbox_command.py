@@ -20,7 +20,7 @@ def run(postgres_urls, monkeypatch, tmp_path):
     """Run a command in a thread, as it makes an event loop of its own; answers exit code and output."""
     monkeypatch.setenv("COHORTLENS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COHORTLENS_DATABASE_URL", postgres_urls.runtime)
-    monkeypatch.setenv("COHORTLENS_JOBS_DATABASE_URL", postgres_urls.runtime)
+    monkeypatch.setenv("COHORTLENS_JOBS_DATABASE_URL", postgres_urls.jobs)
 
     async def invoke(*arguments):
         done = await asyncio.to_thread(CliRunner().invoke, main, list(arguments))

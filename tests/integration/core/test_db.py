@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -220,12 +221,12 @@ async def test_owner_and_superuser_are_refused_at_start_and_the_runtime_role_is_
 
 
 async def test_a_role_that_bypasses_row_level_security_is_refused(database, superuser, postgres_urls):
-    await superuser.execute("ALTER ROLE cl_app BYPASSRLS")
+    await superuser.execute("ALTER ROLE cl_jobs BYPASSRLS")
     try:
         with pytest.raises(FailedPrecondition, match="BYPASSRLS"):
             await assert_runtime_role(database)
     finally:
-        await superuser.execute("ALTER ROLE cl_app NOBYPASSRLS")
+        await superuser.execute("ALTER ROLE cl_jobs NOBYPASSRLS")
 
 
 async def test_nothing_listening_is_unavailable_with_a_time_to_retry():
@@ -306,3 +307,35 @@ async def _record_and_end(tx, superuser):
 
 def _postmaster(server):
     return int((server.cluster / "postmaster.pid").read_text().split("\n", 1)[0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "app.outbox_claim('me', '{}', '{}', '{}', 1)",
+        "app.tenant_erase(1)",
+        "app.sealed_columns()",
+        "app.tenant_create('00000000-0000-7000-8000-000000000001', 'Mine')",
+    ],
+)
+async def test_what_serves_requests_may_not_do_the_work_of_jobs(postgres_urls, call):
+    db = Database(postgres_urls.runtime, 1)
+    with pytest.raises(DBAPIError, match="permission denied for function"):
+        async with db.transaction() as tx:
+            await tx.execute(text(f"SELECT {call}"))
+    await db.close()
+
+
+async def test_who_may_only_look_sees_one_tenant_and_no_secret(postgres_urls, tenants, superuser):
+    async with superuser.transaction():
+        await superuser.execute("SET LOCAL ROLE cl_ro")
+        assert await superuser.fetch("SELECT id FROM tenants") == []
+        await superuser.execute(f"SET LOCAL app.tenant_id = '{tenants[0].tenant_id}'")
+        assert [row["id"] for row in await superuser.fetch("SELECT id FROM tenants")] == [
+            tenants[0].tenant_id
+        ]
+    for statement in ("SELECT key_wrapped FROM tenants", "SELECT id FROM users", "DELETE FROM customers"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with superuser.transaction():
+                await superuser.execute("SET LOCAL ROLE cl_ro")
+                await superuser.execute(statement)

@@ -14,6 +14,14 @@ from cohortlens.core import ops as module
 from cohortlens.core.ops import OpsListener, OpsPortInUseError, ops_socket
 
 
+@pytest.fixture(scope="module")
+def untouched():
+    """A listener that nobody has told anything, shared by all that only ask."""
+    made = OpsListener("127.0.0.1", 0)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def ops():
     made = OpsListener("127.0.0.1", 0)
@@ -34,35 +42,35 @@ def status(ops, path):
     return ask(ops, path)[0].status
 
 
-def test_before_anything_is_ready_the_process_lives_and_shows_its_metrics(ops):
-    assert status(ops, "/livez") == 200
-    assert status(ops, "/readyz") == 503
-    answer, body = ask(ops, "/metrics")
+def test_before_anything_is_ready_the_process_lives_and_shows_its_metrics(untouched):
+    assert status(untouched, "/livez") == 200
+    assert status(untouched, "/readyz") == 503
+    answer, body = ask(untouched, "/metrics")
     assert answer.status == 200
     assert b"log_lines_dropped_total" in body
     assert (answer.getheader("cache-control"), answer.getheader("server")) == ("no-store", None)
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/METRICS", "/livez/../metrics", "/api/v1/health"])
-def test_there_is_nothing_but_the_three_pages(ops, path):
-    assert status(ops, path) == 404
+def test_there_is_nothing_but_the_three_pages(untouched, path):
+    assert status(untouched, path) == 404
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"])
-def test_nothing_can_be_changed(ops, verb):
-    assert ask(ops, "/metrics", verb)[0].status in (501, 400)
+def test_nothing_can_be_changed(untouched, verb):
+    assert ask(untouched, "/metrics", verb)[0].status in (501, 400)
 
 
-def test_head_has_no_body(ops):
-    answer, body = ask(ops, "/livez", "HEAD")
+def test_head_has_no_body(untouched):
+    answer, body = ask(untouched, "/livez", "HEAD")
     assert (answer.status, body) == (200, b"")
     assert answer.getheader("content-length") != "0"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", ""])
-def test_on_loopback_a_page_under_another_name_reads_nothing(ops, host):
-    assert ask(ops, "/metrics", host=host)[0].status == 403
-    assert ask(ops, "/metrics", host="localhost:9464")[0].status == 200
+def test_on_loopback_a_page_under_another_name_reads_nothing(untouched, host):
+    assert ask(untouched, "/metrics", host=host)[0].status == 403
+    assert ask(untouched, "/metrics", host="localhost:9464")[0].status == 200
 
 
 async def test_readiness_and_metrics_are_asked_of_the_loop(ops):
@@ -112,9 +120,9 @@ def test_a_loop_that_hangs_is_told(ops, monkeypatch):
     assert found == {"/livez": 503, "/readyz": 503, "/metrics": 503, "after": 503} | {"after": found["after"]}
 
 
-def test_a_taken_port_is_named(ops):
+def test_a_taken_port_is_named(untouched):
     with pytest.raises(OpsPortInUseError, match="COHORTLENS_OPS_PORT"):
-        OpsListener("127.0.0.1", ops.port)
+        OpsListener("127.0.0.1", untouched.port)
 
 
 def test_connections_that_say_nothing_do_not_shut_out_others(ops):

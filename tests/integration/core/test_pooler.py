@@ -20,7 +20,7 @@ CSV = b"customer,date,amount\nann,2026-01-03,10.00\nbob,2026-02-03,20.00\nann,20
 
 @pytest.fixture(scope="module")
 def pooled_url(postgres_urls, tmp_path_factory):
-    with pooler(postgres_urls.runtime, tmp_path_factory.mktemp("pooler")) as url:
+    with pooler(postgres_urls.jobs, tmp_path_factory.mktemp("pooler")) as url:
         yield url
 
 

@@ -160,14 +160,14 @@ async def test_partitions_follow_the_months_of_utc_over_the_turn_of_a_year(owner
     await transaction.rollback()
 
 
-async def test_the_runtime_role_makes_partitions_that_the_owner_owns_and_row_security_guards(
+async def test_the_role_of_jobs_makes_partitions_that_the_owner_owns_and_row_security_guards(
     owner, scratch_urls
 ):
     await owner.execute(PARTED)
-    runtime = [await asyncpg.connect(scratch_urls.runtime) for _ in range(3)]
+    jobs = [await asyncpg.connect(scratch_urls.jobs) for _ in range(3)]
     try:
         made = await asyncio.gather(
-            *(it.fetchval("SELECT app.ensure_partitions('parted', 3)") for it in runtime)
+            *(it.fetchval("SELECT app.ensure_partitions('parted', 3)") for it in jobs)
         )
         assert sorted(made) == [0, 0, 4]
         owners = await owner.fetch(
@@ -179,8 +179,8 @@ async def test_the_runtime_role_makes_partitions_that_the_owner_owns_and_row_sec
             assert await owner.fetch(rule) == []
         for target, months in (("tenants", 1), ("pg_catalog.pg_class", 1), ("parted", 25), ("parted", -1)):
             with pytest.raises(asyncpg.PostgresError):
-                await runtime[0].fetchval(f"SELECT app.ensure_partitions('{target}', {months})")
+                await jobs[0].fetchval(f"SELECT app.ensure_partitions('{target}', {months})")
     finally:
-        for connection in runtime:
+        for connection in jobs:
             await connection.close()
         await owner.execute("DROP TABLE parted")

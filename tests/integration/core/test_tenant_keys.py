@@ -94,7 +94,7 @@ async def test_processes_that_meet_a_tenant_without_a_key_at_once_agree_on_one(
 ):
     tenant = tenants[0].tenant_id
     await superuser.execute("UPDATE tenants SET key_wrapped = NULL WHERE id = $1", tenant)
-    db = Database(postgres_urls.runtime, 8)
+    db = Database(postgres_urls.jobs, 8)
     try:
         sealed = await asyncio.gather(*(sealed_by(TenantKeys(KEK), db, tenant) for _ in range(8)))
     finally:

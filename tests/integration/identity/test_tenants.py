@@ -230,7 +230,7 @@ async def test_suspending_and_resuming_at_once_keeps_both_chains_whole(service, 
 async def scratch(postgres_server):
     """A database of its own, whose constraints may be dropped: a pool and a connection that sees all rows."""
     urls = servers.fresh_database(postgres_server.urls)
-    db, past_policies = Database(urls.runtime, 2), await asyncpg.connect(urls.superuser)
+    db, past_policies = Database(urls.jobs, 2), await asyncpg.connect(urls.superuser)
     yield db, past_policies
     await past_policies.close()
     await db.close()

@@ -32,7 +32,7 @@ async def test_a_batch_whose_jobs_process_is_killed_twice_scores_every_customer_
 
     for share in (0.2, 0.5):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, batch_process.__file__, postgres_urls.runtime, redis_url, str(artifacts),
+            sys.executable, batch_process.__file__, postgres_urls.jobs, redis_url, str(artifacts),
             str(LEASE_S), "0.1",
         )  # fmt: skip
         try:

@@ -91,7 +91,7 @@ async def test_work_goes_on_when_its_connections_fall_silent_for_good(
     postgres_urls, database, redis_client, record, eventually, monkeypatch
 ):
     monkeypatch.setattr(core_db, "_CONTROL_TIMEOUT_S", 1.0)
-    url = urlsplit(postgres_urls.runtime)
+    url = urlsplit(postgres_urls.jobs)
     relay = Relay((url.hostname, url.port))
     port = await relay.start()
     through = Database(url._replace(netloc=url.netloc.rpartition(":")[0] + f":{port}").geturl(), 2)

@@ -71,7 +71,7 @@ async def test_a_jobs_process_killed_in_phase_two_leaves_nothing_half_written_an
     # The last table of phase two: whoever waits for it has written everything else and not committed.
     await blocker.execute("LOCK TABLE customer_features IN ACCESS EXCLUSIVE MODE")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, worker_process.__file__, postgres_urls.runtime, redis_url, str(spool), "2"
+        sys.executable, worker_process.__file__, postgres_urls.jobs, redis_url, str(spool), "2"
     )
     try:
 

@@ -10,7 +10,7 @@ async def test_no_event_is_lost_or_overtaken_while_producers_and_jobs_are_killed
 ):
     found = await soak(
         postgres_urls.superuser,
-        postgres_urls.runtime,
+        postgres_urls.jobs,
         redis_url,
         400,
         processes=(2, 2),

@@ -107,7 +107,7 @@ async def test_after_a_change_of_the_key_everything_opens_with_the_new_one_alone
 async def test_a_kill_in_the_middle_loses_nothing_and_the_next_run_ends_the_work(
     database, superuser, sealed, postgres_urls
 ):
-    arguments = [postgres_urls.runtime, NEW.hex(), OLD.hex(), "0.02"]
+    arguments = [postgres_urls.jobs, NEW.hex(), OLD.hex(), "0.02"]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
