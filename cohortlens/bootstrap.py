@@ -24,6 +24,7 @@ from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.training import TrainingService
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.audit.access_log import AccessLog
+from cohortlens.audit.access_reading import AccessReading
 from cohortlens.audit.access_sealing import AccessSealing
 from cohortlens.audit.checkpoints import Checkpoints
 from cohortlens.audit.exports import AuditExports
@@ -78,6 +79,7 @@ class Audit:
     checkpoints: Checkpoints
     exports: AuditExports
     access: AccessLog
+    access_reading: AccessReading
     access_sealing: AccessSealing
 
 
@@ -242,6 +244,7 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
         checkpoints=checkpoints,
         exports=AuditExports(db, signer, checkpoints, root),
         access=AccessLog(db, tenant_keys),
+        access_reading=AccessReading(db, tenant_keys),
         access_sealing=AccessSealing(db),
     )
 

@@ -154,6 +154,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.audit import AuditServicer
+    from gateway.servicers.audit_access import AccessLogServicer
     from gateway.servicers.auth import AuthServicer
     from gateway.servicers.auth_keys import AuthKeysServicer
     from gateway.servicers.auth_login import LoginServicer
@@ -189,7 +190,10 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
                 services.identity.tenancy.tenants, services.identity.tenancy.platform, services.page_tokens
             ),
         ),
-        "cohortlens.v1.AuditService": AuditServicer(services.audit, services.page_tokens),
+        "cohortlens.v1.AuditService": joined(
+            AuditServicer(services.audit, services.page_tokens),
+            AccessLogServicer(services.audit.access_reading, services.page_tokens),
+        ),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),
         inference_v2_policy.SERVICE: InferenceServicer(

@@ -95,6 +95,66 @@ class GetAuditEventResponse(_message.Message):
     event: AuditEvent
     def __init__(self, event: _Optional[_Union[AuditEvent, _Mapping]] = ...) -> None: ...
 
+class AccessEntry(_message.Message):
+    __slots__ = ("entry", "create_time", "access_time", "actor", "on_behalf_of", "action", "method", "resource", "customer_refs", "outcome", "reason", "request_id", "address", "leaf", "seal_seq")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_TIME_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ON_BEHALF_OF_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_REFS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LEAF_FIELD_NUMBER: _ClassVar[int]
+    SEAL_SEQ_FIELD_NUMBER: _ClassVar[int]
+    entry: str
+    create_time: _timestamp_pb2.Timestamp
+    access_time: _timestamp_pb2.Timestamp
+    actor: str
+    on_behalf_of: str
+    action: str
+    method: str
+    resource: str
+    customer_refs: _containers.RepeatedScalarFieldContainer[str]
+    outcome: AuditOutcome
+    reason: str
+    request_id: str
+    address: str
+    leaf: bytes
+    seal_seq: int
+    def __init__(self, entry: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., access_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., on_behalf_of: _Optional[str] = ..., action: _Optional[str] = ..., method: _Optional[str] = ..., resource: _Optional[str] = ..., customer_refs: _Optional[_Iterable[str]] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., address: _Optional[str] = ..., leaf: _Optional[bytes] = ..., seal_seq: _Optional[int] = ...) -> None: ...
+
+class ListAccessEntriesRequest(_message.Message):
+    __slots__ = ("start_time", "end_time", "actor", "customer", "customer_ref", "page_size", "page_token")
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_REF_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    actor: str
+    customer: str
+    customer_ref: str
+    page_size: int
+    page_token: str
+    def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., customer: _Optional[str] = ..., customer_ref: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAccessEntriesResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[AccessEntry]
+    next_page_token: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[AccessEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class VerifyAuditChainRequest(_message.Message):
     __slots__ = ("from_seq", "to_seq")
     FROM_SEQ_FIELD_NUMBER: _ClassVar[int]

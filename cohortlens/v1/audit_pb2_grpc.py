@@ -46,6 +46,11 @@ class AuditServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_audit__pb2.GetAuditEventRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_audit__pb2.GetAuditEventResponse.FromString,
                 _registered_method=True)
+        self.ListAccessEntries = channel.unary_unary(
+                '/cohortlens.v1.AuditService/ListAccessEntries',
+                request_serializer=cohortlens_dot_v1_dot_audit__pb2.ListAccessEntriesRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_audit__pb2.ListAccessEntriesResponse.FromString,
+                _registered_method=True)
         self.VerifyAuditChain = channel.unary_unary(
                 '/cohortlens.v1.AuditService/VerifyAuditChain',
                 request_serializer=cohortlens_dot_v1_dot_audit__pb2.VerifyAuditChainRequest.SerializeToString,
@@ -91,6 +96,13 @@ class AuditServiceServicer:
 
     def GetAuditEvent(self, request, context):
         """One row of the audit log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccessEntries(self, request, context):
+        """Entries of the access log, newest first: who read about which customers, and who was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +162,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetAuditEvent,
                     request_deserializer=cohortlens_dot_v1_dot_audit__pb2.GetAuditEventRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_audit__pb2.GetAuditEventResponse.SerializeToString,
+            ),
+            'ListAccessEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccessEntries,
+                    request_deserializer=cohortlens_dot_v1_dot_audit__pb2.ListAccessEntriesRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_audit__pb2.ListAccessEntriesResponse.SerializeToString,
             ),
             'VerifyAuditChain': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyAuditChain,
@@ -237,6 +254,33 @@ class AuditService:
             '/cohortlens.v1.AuditService/GetAuditEvent',
             cohortlens_dot_v1_dot_audit__pb2.GetAuditEventRequest.SerializeToString,
             cohortlens_dot_v1_dot_audit__pb2.GetAuditEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccessEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AuditService/ListAccessEntries',
+            cohortlens_dot_v1_dot_audit__pb2.ListAccessEntriesRequest.SerializeToString,
+            cohortlens_dot_v1_dot_audit__pb2.ListAccessEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
