@@ -79,48 +79,34 @@ class Members:
 
         Changes of rights of one tenant so happen one after another: each finds the owners that are left.
         """
-        rows = await self._tx.execute(
-            text(
-                "SELECT user_id, role FROM tenant_users WHERE tenant_id = :tenant AND role = 'owner'"
-                " ORDER BY user_id FOR UPDATE"
-            ),
-            {"tenant": self._tenant_id},
-        )
+        rows = await self._tx.execute(text("SELECT user_id, role FROM app.members_lock(NULL)"))
         return {UserId(UUID(int=row.user_id.int)): row.role for row in rows}
 
     async def lock_role(self, user_id: UserId) -> str | None:
         """Lock one membership; answers its role, None when there is none."""
         role: str | None = await self._tx.scalar(
-            text("SELECT role FROM tenant_users WHERE tenant_id = :tenant AND user_id = :user FOR UPDATE"),
-            {"tenant": self._tenant_id, "user": user_id},
+            text("SELECT role FROM app.members_lock(:user)"), {"user": user_id}
         )
         return role
 
     async def add(self, user_id: UserId, role: str, invited_by: UUID | None) -> bool:
         """Let a user join; False when the user is in the tenant already."""
-        added = await self._tx.execute(
-            text(
-                "INSERT INTO tenant_users (tenant_id, user_id, role, invited_by)"
-                " VALUES (:tenant, :user, :role, :by) ON CONFLICT DO NOTHING"
-            ),
-            {"tenant": self._tenant_id, "user": user_id, "role": role, "by": invited_by},
+        return bool(
+            await self._tx.scalar(
+                text("SELECT app.member_add(:user, :role, :by)"),
+                {"user": user_id, "role": role, "by": invited_by},
+            )
         )
-        return added.rowcount > 0
 
     async def set_role(self, user_id: UserId, role: str) -> None:
         """Give a user another role; the table itself notes that older tokens are refused."""
         await self._tx.execute(
-            text("UPDATE tenant_users SET role = :role WHERE tenant_id = :tenant AND user_id = :user"),
-            {"tenant": self._tenant_id, "user": user_id, "role": role},
+            text("SELECT app.member_set_role(:user, :role)"), {"user": user_id, "role": role}
         )
 
     async def remove(self, user_id: UserId) -> None:
         """End a membership with its sessions; a user left without any tenant is forgotten."""
-        values = {"tenant": self._tenant_id, "user": user_id}
-        await self._tx.execute(
-            text("DELETE FROM tenant_users WHERE tenant_id = :tenant AND user_id = :user"), values
-        )
-        await self._tx.execute(text("SELECT app.users_forget(ARRAY[CAST(:user AS uuid)])"), values)
+        await self._tx.execute(text("SELECT app.member_remove(:user)"), {"user": user_id})
 
     async def key_scopes(self, user_id: UserId) -> set[str]:
         """Scopes of the API keys that a user answers for."""

@@ -12,7 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Extend tenants and memberships; add invitations, the functions of users and platform, the erasure."""
-    for script in (_TENANTS, _MEMBERS, _INVITATIONS, _PLATFORM, _ERASURE):
+    for script in (_TENANTS, _MEMBERS, _MEMBERSHIP, _INVITATIONS, _PLATFORM, _ERASURE):
         run_script(script)
 
 
@@ -46,7 +46,7 @@ SELECT app.define('app.tenants_with_retention()');
 _MEMBERS = """
 ALTER TABLE tenant_users ADD COLUMN invited_by uuid;
 COMMENT ON COLUMN tenant_users.invited_by IS 'The user who invited, who may have left since; NULL: nobody.';
-GRANT INSERT, DELETE, UPDATE (role) ON tenant_users TO cl_app;
+GRANT UPDATE, DELETE ON tenant_users TO cl_definer;
 GRANT DELETE ON users TO cl_definer;
 
 -- Addresses lie in a table that only functions reach; this one shows those of the transaction's tenant.
@@ -83,6 +83,49 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $
 $$;
 SELECT app.define('app.users_forget(uuid[])');
 COMMENT ON FUNCTION app.users_forget(uuid[]) IS 'Delete the users that belong to no tenant any more.';
+"""
+
+# cl_app may not write to tenant_users: these reach the transaction's tenant alone, one user at a time, and keep
+# it an owner, whatever statement somebody may bring in.
+_MEMBERSHIP = """
+CREATE FUNCTION app.members_lock(p_user uuid) RETURNS TABLE (user_id uuid, role text)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT m.user_id, m.role FROM public.tenant_users m
+   WHERE m.tenant_id = app.tid() AND CASE WHEN p_user IS NULL THEN m.role = 'owner' ELSE m.user_id = p_user END
+   ORDER BY m.user_id FOR UPDATE
+$$;
+COMMENT ON FUNCTION app.members_lock(uuid) IS 'Lock a membership; those of all owners when no user is named.';
+
+CREATE FUNCTION app.member_add(p_user uuid, p_role text, p_invited_by uuid) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  WITH made AS (
+    INSERT INTO public.tenant_users (tenant_id, user_id, role, invited_by)
+      VALUES (app.tid(), p_user, p_role, p_invited_by) ON CONFLICT DO NOTHING RETURNING 1)
+  SELECT EXISTS (SELECT 1 FROM made)
+$$;
+
+CREATE FUNCTION app.member_set_role(p_user uuid, p_role text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+  IF p_role <> 'owner' AND ARRAY(SELECT l.user_id FROM app.members_lock(NULL) l) = ARRAY[p_user] THEN
+    RAISE EXCEPTION 'a tenant keeps an owner' USING ERRCODE = 'check_violation';
+  END IF;
+  UPDATE public.tenant_users SET role = p_role WHERE tenant_id = app.tid() AND user_id = p_user;
+END $$;
+
+CREATE FUNCTION app.member_remove(p_user uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+  IF ARRAY(SELECT l.user_id FROM app.members_lock(NULL) l) = ARRAY[p_user] THEN
+    RAISE EXCEPTION 'a tenant keeps an owner' USING ERRCODE = 'check_violation';
+  END IF;
+  DELETE FROM public.tenant_users WHERE tenant_id = app.tid() AND user_id = p_user;
+  PERFORM app.users_forget(ARRAY[p_user]);
+END $$;
+COMMENT ON FUNCTION app.member_remove(uuid) IS
+  'End a membership; a user left without any tenant is forgotten.';
+SELECT app.define('app.members_lock(uuid)'), app.define('app.member_add(uuid, text, uuid)'),
+       app.define('app.member_set_role(uuid, text)'), app.define('app.member_remove(uuid)');
 """
 
 _INVITATIONS = """
