@@ -43,7 +43,7 @@ class Change:
     Attributes:
         tenant_id: Tenant it belongs to.
         kind: ENDED, USER or TENANT.
-        subject: ENDED: session, API key or service account; else the user or tenant.
+        subject: ENDED: session, API key, service account or token; else the user or tenant.
         ver: New version of user or tenant; 0 for ENDED.
         cause: Why.
         kept: Session that goes on after a refresh.
@@ -122,12 +122,19 @@ class AccessChanges:
 
     async def key(self, key_id: UUID, cause: str = "REVOKED") -> None:
         """Refuse an API key, or a service account with every token issued to it, from now on."""
+        await self._ended(key_id, cause)
+
+    async def token(self, token_id: UUID) -> None:
+        """Refuse one access token of a program, by its ``jti``; its others go on."""
+        await self._ended(token_id, "TOKEN_REVOKED")
+
+    async def _ended(self, subject: UUID, cause: str) -> None:
         await self._tx.execute(
             text(
                 "INSERT INTO access_changes (tenant_id, kind, subject, cause)"
                 " VALUES (:tenant, 'ENDED', :subject, :cause)"
             ),
-            {"tenant": self._tenant_id, "subject": key_id, "cause": cause},
+            {"tenant": self._tenant_id, "subject": subject, "cause": cause},
         )
 
     async def _call(self, function: str, **values: object) -> int:

@@ -32,7 +32,7 @@ class KnownChanges:
     """Ended subjects, and versions of users and tenants.
 
     Attributes:
-        ended: Monotonic time to forget it, by session, API key or service account.
+        ended: Monotonic time to forget it, by session, API key, service account or token.
     """
 
     def __init__(self) -> None:

@@ -74,7 +74,9 @@ class OAuth:
         self.clients = OAuthClients(db, identity.revocations)
         self.authorization = OAuthAuthorization(db, issuer)
         self.tokens = OAuthTokens(db, proofs, identity.sessions, identity.tokens, identity.revocations)
-        self.inspection = OAuthInspection(proofs, identity.sessions, identity.verifier, issuer)
+        self.inspection = OAuthInspection(
+            db, proofs, identity.sessions, identity.verifier, identity.revocations, issuer
+        )
 
     async def tidy(self) -> int:
         """Delete codes and assertions that nothing can come of any more; answers how many."""

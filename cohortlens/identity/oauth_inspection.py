@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from cohortlens.audit.models import Actor
+from cohortlens.audit.trail import AuditTrail
 from cohortlens.core.clock import Clock, now
-from cohortlens.core.context import Principal, PrincipalKind, RequestContext
-from cohortlens.core.errors import InvalidArgument, Unauthenticated
-from cohortlens.identity import jws
+from cohortlens.core.context import PrincipalKind, RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.errors import Unauthenticated
+from cohortlens.identity.access_changes import AccessChanges
 from cohortlens.identity.oauth_authentication import ClientAuthenticator
 from cohortlens.identity.oauth_models import ClientProof, InvalidRequest, OAuthClient
+from cohortlens.identity.revocations import Revocations
 from cohortlens.identity.sessions import SessionKeeper
-from cohortlens.identity.token_check import AccessTokenVerifier
+from cohortlens.identity.token_check import AccessTokenVerifier, Examined
 
 INTROSPECT = "internal.introspect"
 _SHOWN = ("scope", "client_id", "exp", "iat", "sub", "iss", "jti", "tenant_id", "sid")
-
-
-class UnsupportedTokenType(InvalidArgument):
-    """A token that cannot be ended before its time."""
-
-    reason = "UNSUPPORTED_TOKEN_TYPE"
 
 
 @dataclass(frozen=True)
@@ -45,51 +43,63 @@ class OAuthInspection:
     """Ends and explains tokens.
 
     Args:
+        db: Database as the runtime role.
         clients: Proves clients.
         sessions: Where refresh tokens belong.
         verifier: Knows access tokens.
+        revocations: Tells the processes of a token that ends.
         issuer: Value of ``iss``.
         clock: Current time.
     """
 
     def __init__(
         self,
+        db: Database,
         clients: ClientAuthenticator,
         sessions: SessionKeeper,
         verifier: AccessTokenVerifier,
+        revocations: Revocations,
         issuer: str,
         clock: Clock = now,
     ) -> None:
+        self._db = db
         self._clients = clients
         self._sessions = sessions
         self._verifier = verifier
+        self._revocations = revocations
         self._issuer = issuer
         self._clock = clock
 
     async def revoke(self, ctx: RequestContext, proof: ClientProof, token: str) -> None:
-        """End the session of a token of the client; of anything else nothing happens and nothing is told.
+        """End a token of the client, with its session if it has one.
+
+        Of anything else nothing happens and nothing is told.
 
         Raises:
             InvalidClient: The client did not prove who it is.
-            UnsupportedTokenType: An access token that a client got for itself: it has no session and ends
-                by itself within ten minutes.
         """
         client = await self._clients.authenticate(proof, ctx.address)
         client_id = str(client.id if isinstance(client, OAuthClient) else client.account_id)
-        principal = await self._principal(token)
-        if principal is None:
+        kind = "oauth_client" if isinstance(client, OAuthClient) else "service_account"
+        who = Actor(kind, client_id, request_id=ctx.request_id, address=ctx.address)
+        found = await self._examined(token)
+        if found is None:
             await self._sessions.revoke_token(token, client_id=client_id)
-        elif principal.client_id != client_id:
-            return
-        elif principal.kind is PrincipalKind.USER:
-            who = Actor("oauth_client", client_id, request_id=ctx.request_id, address=ctx.address)
+        elif found.principal.client_id == client_id:
+            await self._end(found, who)
+
+    async def _end(self, found: Examined, who: Actor) -> None:
+        principal = found.principal
+        if principal.kind is PrincipalKind.USER:
             await self._sessions.end(
                 principal.tenant_id, principal.user_id, principal.session_id, "TOKEN_REVOKED", who=who
             )
-        else:
-            raise UnsupportedTokenType(
-                "an access token of client_credentials has no session to end; it expires within 10 minutes"
-            )
+            return
+        jti = found.claims["jti"]
+        async with self._db.tenant_transaction(principal.tenant_id) as tx:
+            await AccessChanges(tx, principal.tenant_id).token(UUID(jti))
+            await AuditTrail(tx).append(who, "identity.token.ended", details={"jti": jti})
+        await self._revocations.publish()
 
     async def introspect(self, ctx: RequestContext, proof: ClientProof, token: str) -> Introspection:
         """What is known of a token, to its client or to whoever has the scope ``internal.introspect``.
@@ -117,17 +127,17 @@ class OAuthInspection:
             return None
         return str(client.id if isinstance(client, OAuthClient) else client.account_id)
 
-    async def _principal(self, token: str) -> Principal | None:
+    async def _examined(self, token: str) -> Examined | None:
         try:
-            return await self._verifier.verify(token)
+            return await self._verifier.examined(token)
         except Unauthenticated:
             return None
 
     async def _access(self, token: str) -> Introspection | None:
-        if await self._principal(token) is None:
+        found = await self._examined(token)
+        if found is None:
             return None
-        # The verifier has just proven the signature over these bytes.
-        claims = jws.json_object(jws.decode(token.split(".")[1]))
+        claims = found.claims
         shown = {name: claims[name] for name in _SHOWN if name in claims}
         return Introspection(
             active=True, claims={**shown, "aud": " ".join(claims["aud"]), "token_type": "Bearer"}

@@ -49,6 +49,7 @@ class Grant:
         user_id: Its user; None for a program.
         ver: Version of the user's rights when it was issued; 0 for a program.
         tver: Version of the tenant's state when it was issued.
+        token: Identifier of the token itself, where it can be ended alone; None otherwise.
     """
 
     tenant_id: TenantId
@@ -56,6 +57,7 @@ class Grant:
     user_id: UUID | None
     ver: int
     tver: int
+    token: UUID | None = None
 
 
 class Revocations:
@@ -105,8 +107,8 @@ class Revocations:
     def check(self, grant: Grant) -> None:
         """As ``require``, from what is known now; for who asks ``fresh_until`` first."""
         known = self._known
-        if grant.subject in known.ended:
-            raise TokenRevoked("this session, key or account was ended; log in again")
+        if grant.subject in known.ended or grant.token in known.ended:
+            raise TokenRevoked("this session, key, account or token was ended; log in again")
         if known.tver(grant.tenant_id) > grant.tver:
             raise TokenRevoked("the state of the tenant changed; log in again")
         change = known.of_user(grant.tenant_id, grant.user_id) if grant.user_id is not None else None

@@ -38,6 +38,19 @@ class _Verified:
     edition: int = -1  # of what is known of changes, when the grant was last compared with it
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An access token that is good now.
+
+    Attributes:
+        principal: Whose it is.
+        claims: Its claims.
+    """
+
+    principal: Principal
+    claims: dict[str, Any]
+
+
 class AccessTokenVerifier:
     """Turns an access token into a principal.
 
@@ -88,7 +101,7 @@ class AccessTokenVerifier:
         is_new = verified is None or verified.cached_until <= at
         if verified is None or is_new:
             self._cache.pop(token, None)
-            verified = await self._proven(token)
+            verified = await self._ours(token)
         try:
             if verified.refused_from <= self._clock():
                 raise TokenExpired("the access token has expired; refresh the session")
@@ -107,19 +120,44 @@ class AccessTokenVerifier:
             self._remember(token, verified)
         return verified.principal
 
-    async def _proven(self, token: str) -> _Verified:
+    async def examined(self, token: str) -> Examined:
+        """What a token says that is good now, whichever service it is for; nothing is remembered.
+
+        For whoever ends or explains tokens; whoever takes them asks ``verify``.
+
+        Raises:
+            TokenInvalid: Not an access token that we issued.
+            TokenExpired: Its time is over, or the user's role changed.
+            TokenRevoked: It was taken back.
+            Unavailable: PostgreSQL does not answer, so that nobody can tell.
+        """
+        claims = await self._proven(token)
+        verified = self._checked(claims)
+        if verified.refused_from <= self._clock():
+            raise TokenExpired("the access token has expired; refresh the session")
+        await self._revocations.require(verified.grant, strict=True)
+        self._note_use(verified)
+        return Examined(verified.principal, claims)
+
+    async def _ours(self, token: str) -> _Verified:
+        claims = await self._proven(token)
+        verified = self._checked(claims)
+        if self._audience not in claims["aud"]:
+            raise jws.invalid()
+        return verified
+
+    async def _proven(self, token: str) -> dict[str, Any]:
         parsed = jws.parse(token)
         key = await self._keys.public(parsed.kid)
         if key is None:
             raise jws.invalid()
-        return self._checked(jws.claims_of(parsed, key))
+        return jws.claims_of(parsed, key)
 
     def _checked(self, claims: dict[str, Any]) -> _Verified:
         texts = all(type(claims.get(name)) is str for name in _TEXTS)
         wholes = all(type(claims.get(name)) is int for name in _WHOLES)
-        if not (texts and wholes) or claims.get("iss") != self._policy.issuer:
-            raise jws.invalid()
-        if self._audience not in _texts_of(claims.get("aud")):
+        named = _texts_of(claims.get("aud"))
+        if not (texts and wholes and named) or claims.get("iss") != self._policy.issuer:
             raise jws.invalid()
         if claims["iat"] > self._clock().timestamp() + LEEWAY_S or claims["role"] not in ROLE_SCOPES:
             raise jws.invalid()
@@ -127,9 +165,12 @@ class AccessTokenVerifier:
         ends = datetime.fromtimestamp(max(0, min(claims["exp"], _LATEST_S)) + LEEWAY_S, UTC)
         return _Verified(principal, grant, ends, claims["gen"], time.monotonic() + _CACHED_S)
 
-    def _remember(self, token: str, verified: _Verified) -> None:
+    def _note_use(self, verified: _Verified) -> None:
         if verified.principal.kind is PrincipalKind.USER:
             self._generations.note(verified.principal.session_id, verified.generation)
+
+    def _remember(self, token: str, verified: _Verified) -> None:
+        self._note_use(verified)
         self._cache[token] = verified
         if len(self._cache) > _CACHE_ENTRIES:
             self._cache.popitem(last=False)
@@ -157,7 +198,9 @@ def _subject_of(claims: dict[str, Any]) -> tuple[Principal, Grant]:
         f"user:{subject}" if is_delegated else "",
     )
     user = None if is_program and not is_delegated else subject
-    return principal, Grant(principal.tenant_id, session, user, claims["ver"], claims["tver"])
+    # A person's token ends with its session; a program's has none and ends alone.
+    token = parse_uuid(claims["jti"]) if is_program else None
+    return principal, Grant(principal.tenant_id, session, user, claims["ver"], claims["tver"], token)
 
 
 def _texts_of(value: object) -> list[str]:

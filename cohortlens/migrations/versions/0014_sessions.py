@@ -81,7 +81,7 @@ CREATE TABLE access_changes (
 COMMENT ON TABLE access_changes IS
   'Why tokens that are still valid are refused; every process reads what is new each second.';
 COMMENT ON COLUMN access_changes.subject IS
-  'ENDED: session, API key or service account; USER: the user; TENANT: the tenant.';
+  'ENDED: session, API key, service account or token; USER: the user; TENANT: the tenant.';
 COMMENT ON COLUMN access_changes.ver IS 'Tokens with an older version of user or tenant are refused.';
 COMMENT ON COLUMN access_changes.kept IS 'The session that goes on after its next refresh.';
 CREATE INDEX access_changes_by_xid ON access_changes (xid);

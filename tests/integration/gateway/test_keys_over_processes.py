@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import grpc
 import httpx
@@ -228,15 +229,31 @@ async def _follow_an_account(two, bearer, tenant_id, authority):
         assert [await one.calls(token) for one in two] == ["OK", "OK"]
         assert await second.internal(authority, issued, token) == "OK"
         async with second.inside(authority, issued) as inside:
-            asked = auth_oauth_pb2.ExchangeTokenRequest(grant_type="client_credentials", client_id=account)
-            by_certificate = await auth_pb2_grpc.AuthServiceStub(inside).ExchangeToken(asked)
-        assert await first.calls(by_certificate.access_token) == "OK"
+            await _follow_a_token(first, auth_pb2_grpc.AuthServiceStub(inside), account)
+        assert await first.calls(token) == "OK"
         await stub.DeleteServiceAccount(
             pb.DeleteServiceAccountRequest(service_account=account), metadata=metadata
         )
     began = time.monotonic()
     while "OK" in (await second.internal(authority, issued), await second.calls(token)):
         assert time.monotonic() - began < 2.0, "the certificate or the token still opens"
+
+
+async def _follow_a_token(elsewhere, inside, account):
+    """A certificate proves the account at the token endpoints: exchange, introspection, revocation."""
+    asked = auth_oauth_pb2.ExchangeTokenRequest(grant_type="client_credentials", client_id=account)
+    issued = await inside.ExchangeToken(asked)
+    assert issued.scope == "customers.read"
+    asked.client_id = str(UUID(int=7))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await inside.ExchangeToken(asked)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert await elsewhere.calls(issued.access_token) == "OK"
+    token = auth_oauth_pb2.IntrospectTokenRequest(token=issued.access_token)
+    assert (await inside.IntrospectToken(token)).client_id == account
+    await inside.RevokeToken(auth_oauth_pb2.RevokeTokenRequest(token=issued.access_token))
+    await dead_on(elsewhere, issued.access_token)
+    assert not (await inside.IntrospectToken(token)).active
 
 
 async def _exchanged(process, account, private):

@@ -15,8 +15,10 @@ from cohortlens.core.redis import redis_client as connect
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.identity.attempts import LoginLimits
 from cohortlens.identity.models import TokenPair, normal_email
+from cohortlens.identity.oauth import OAuth
 from cohortlens.identity.opening import Device, Opened
 from cohortlens.identity.people import People
+from cohortlens.identity.programs import Programs
 from cohortlens.identity.service import IdentityService
 from tests.fixtures.mailbox import Mailbox
 from tests.fixtures.tenants import register
@@ -56,6 +58,14 @@ async def another_process(postgres_urls, redis_url, identity):
     await service.close()
     await redis.aclose()
     await db.close()
+
+
+@pytest.fixture
+async def oauth(database, identity):
+    """The authorisation server."""
+    programs = Programs(database, identity.revocations, is_live=False)
+    yield OAuth(database, identity, programs.account_verifier, ISSUER)
+    await programs.close()
 
 
 @pytest.fixture

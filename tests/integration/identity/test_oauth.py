@@ -3,84 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from dataclasses import replace
-from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
-from cohortlens.core.context import PrincipalKind, RequestContext
+from cohortlens.core.context import PrincipalKind
 from cohortlens.core.errors import NotFound, PermissionDenied, Unauthenticated
-from cohortlens.identity.oauth import OAuth
-from cohortlens.identity.oauth_models import (
-    AuthorizationParameters,
-    AuthorizationRefused,
-    ClientAuthentication,
-    ClientProof,
-    Grant,
-    InvalidGrant,
-)
-from cohortlens.identity.oauth_tokens import TokenRequest
-from cohortlens.identity.programs import Programs
+from cohortlens.identity.oauth_models import AuthorizationRefused, InvalidGrant
 from tests.fixtures.tenants import register
-from tests.integration.identity.conftest import ISSUER, anonymous
-
-URI = "https://app.example/callback"
-VERIFIER = "v" * 43
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-
-
-@pytest.fixture
-async def oauth(database, identity):
-    programs = Programs(database, identity.revocations, is_live=False)
-    yield OAuth(database, identity, programs.account_verifier, ISSUER)
-    await programs.close()
+from tests.integration.identity.consenting import acting, asked, code_of, exchange, made
 
 
 @pytest.fixture
 async def tenant(database):
     return await register(database, "oauth")
-
-
-def acting(tenant, **changes) -> RequestContext:
-    """A call of the tenant's owner from the owner's own session."""
-    ctx = tenant.context()
-    return replace(ctx, principal=replace(ctx.caller, client_id="cohortlens", amr=("pwd",), **changes))
-
-
-async def made(oauth, tenant, **changes):
-    fields = {
-        "display_name": "Shop dashboard",
-        "authentication": ClientAuthentication.NONE,
-        "grants": [Grant.AUTHORIZATION_CODE],
-        "redirect_uris": [URI],
-        "scopes": ["customers.read", "analytics.read"],
-        "any_tenant": False,
-        "jwks": "",
-        **changes,
-    }
-    return (await oauth.clients.create(acting(tenant), **fields)).client
-
-
-def asked(client, **changes) -> AuthorizationParameters:
-    fields = {"redirect_uri": URI, "scope": "customers.read", "state": "s", "code_challenge": CHALLENGE}
-    values = {**fields, "code_challenge_method": "S256", **changes}
-    return AuthorizationParameters("code", str(client.id), **values)
-
-
-async def code_of(oauth, ctx, client, tenant_id="") -> str:
-    back = await oauth.authorization.decide(
-        ctx, asked(client), approved=True, tenant=str(tenant_id), scopes=["customers.read"]
-    )
-    return dict(parse_qsl(urlsplit(back).query))["code"]
-
-
-def exchange(oauth, client, code, ctx=None):
-    request = TokenRequest("authorization_code", code=code, redirect_uri=URI, code_verifier=VERIFIER)
-    return oauth.tokens.exchange(ctx or anonymous(), ClientProof(str(client.id)), request)
 
 
 async def test_of_many_who_use_a_code_at_once_none_keeps_a_session(oauth, identity, tenant):

@@ -4,12 +4,11 @@ import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from cohortlens.core.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
 from cohortlens.core.ids import uuid7
@@ -19,38 +18,13 @@ from cohortlens.identity.program_keys import program_key
 from cohortlens.identity.programs import Programs
 from cohortlens.identity.revocations import Revocations
 from tests.fixtures.certificates import Authority
+from tests.fixtures.key_pairs import MAKERS, Pair
 from tests.fixtures.waiting import eventually
 
 ISSUER = "https://cohortlens.test"
 TOKEN_ENDPOINT = "https://cohortlens.test/oauth2/token"
 AUDIENCES = (ISSUER, TOKEN_ENDPOINT)
 SCOPES = ["customers.read", "customers.write"]
-MAKERS = {
-    "EdDSA": (ed25519.Ed25519PrivateKey.generate, OKPAlgorithm),
-    "ES256": (lambda: ec.generate_private_key(ec.SECP256R1()), ECAlgorithm),
-    "RS256": (lambda: rsa.generate_private_key(65537, 2048), RSAAlgorithm),
-}
-
-
-class Pair:
-    """A private key and what a tenant hands in of it."""
-
-    def __init__(self, alg="EdDSA", kid="k1"):
-        make, kind = MAKERS[alg]
-        self.alg, self.kid, self.private = alg, kid, make()
-        members = json.loads(kind.to_jwk(self.private.public_key()))
-        self.jwk = {name: value for name, value in members.items() if isinstance(value, str)}
-        self.jwk |= {"alg": alg, "kid": kid}
-        self.public = program_key(self.jwk, "key")
-
-    def signed(self, account_id, header=None, **changes):
-        at = int(time.time())
-        claims = {
-            "iss": str(account_id), "sub": str(account_id), "aud": ISSUER,
-            "iat": at, "exp": at + 60, "jti": str(uuid4()), **changes,
-        }  # fmt: skip
-        claims = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode(claims, self.private, self.alg, headers={"kid": self.kid, **(header or {})})
 
 
 @pytest.fixture

@@ -47,6 +47,10 @@ class NothingTakenBack:
     def check(self, grant):
         self.checked.append(grant)
 
+    async def require(self, grant, *, strict=False):
+        assert strict, "whoever tells others must not tell what is old"
+        self.checked.append(grant)
+
 
 class Generations:
     """Notes nothing down but which sessions it was told of."""
@@ -155,6 +159,8 @@ async def test_a_program_has_exactly_its_scopes_and_its_account_is_its_session(
     assert (principal.scopes, principal.acting_for, life) == (frozenset({"consent.check"}), "", 600)
     [grant] = known.checked
     assert (grant.subject, grant.user_id, grant.tver) == (account, None, 5)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert grant.token == UUID(claims["jti"])  # it has no session, so it can end alone
     assert generations.noted == []  # it has no session whose refresh token could be in use
 
 
@@ -186,3 +192,19 @@ async def test_a_token_for_another_service_is_not_for_us_but_for_it(
         await verifier.verify(token)
     other = AccessTokenVerifier(keys, POLICY, known, generations, audience="consent")
     assert isinstance((await other.verify(token)).id, UUID)
+
+
+async def test_what_explains_a_token_takes_those_for_other_services_too_and_no_hostile_one(
+    verifier, tokens, forge, good, known, generations
+):
+    token, _ = await tokens.issue_service(
+        uuid4(), TENANT, scopes=frozenset(), client_id="c", tver=1, audience=("consent",)
+    )
+    assert (await verifier.examined(token)).claims["aud"] == ["consent"]
+    found = await verifier.examined(good)
+    assert (found.principal.user_id, found.claims) == (USER, forge.claims)
+    assert generations.noted == [(SESSION, 7)]
+    assert [one.token is None for one in known.checked] == [False, True]
+    for name in set(CASES) - {"another audience"}:
+        with pytest.raises(TokenInvalid):
+            await verifier.examined(CASES[name](forge))
