@@ -94,8 +94,8 @@ class Unauthenticated(CohortLensError):
 
     code = Code.UNAUTHENTICATED
     reason = "TOKEN_INVALID"
-    # The Principal that a genuine credential named, which does not hold any more: for the access log, never for
-    # the caller. Its type stands in ``context``, which workers must not see.
+    # The Principal that a genuine credential named, which does not hold any more: for the access log, never
+    # for the caller. Its type stands in ``context``, which workers must not see.
     principal: object = None
 
 

@@ -59,7 +59,7 @@ ROLE_SCOPES: dict[str, frozenset[str]] = {
 """What each role allows; a program (``service``) has exactly the scopes that were given to it."""
 
 TERMS_VERSION = "2026-11"
-"""Version of the terms that the pages of this installation show; a program names the one its user has read."""
+"""Version of the terms that the pages of this installation show; a program names what its user has read."""
 
 ROLE_RANKS: dict[str, int] = {"viewer": 1, "analyst": 2, "admin": 3, "owner": 4}
 """Roles a tenant gives to its users; nobody gives or takes one above their own."""

@@ -25,7 +25,7 @@ from cohortlens.identity.changes_known import KnownChanges
 from cohortlens.identity.models import TokenExpired, TokenRevoked
 
 FRESH_S = 1.8
-"""How old the answer to any call may be: what happened two seconds ago must be known, the reading included."""
+"""How old the answer to any call may be: what happened two seconds ago must be known, reading included."""
 TRUSTED_S = 60.0
 """How old the answer to a read may be while PostgreSQL does not answer."""
 _PERIOD_S = 1.0

@@ -62,7 +62,7 @@ ALTER TABLE signing_keys DROP CONSTRAINT IF EXISTS signing_keys_key_set_check;
 ALTER TABLE signing_keys ADD CONSTRAINT signing_keys_key_set_check
   CHECK (key_set IN ('access', 'audit', 'receipt'));
 ALTER TABLE signing_keys ADD COLUMN activated_at timestamptz;
-COMMENT ON COLUMN signing_keys.activated_at IS 'When it began to sign; NULL: when it was made, or it never did.';
+COMMENT ON COLUMN signing_keys.activated_at IS 'When it began to sign; NULL: when made, or never.';
 """
 
 _CHANGES = """

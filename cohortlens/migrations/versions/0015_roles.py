@@ -63,7 +63,8 @@ DECLARE one record; BEGIN
     SELECT c.oid::regclass AS target, string_agg(quote_ident(a.attname), ', ') AS columns
       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-       AND c.relforcerowsecurity AND a.attname !~ '(^sealed|_enc|_wrapped|_bidx|(secret|token|code|jti)_sha256)$'
+       AND c.relforcerowsecurity
+       AND a.attname !~ '(^sealed|_enc|_wrapped|_bidx|(secret|token|code|jti)_sha256)$'
      GROUP BY c.oid
   LOOP
     EXECUTE format('GRANT SELECT (%s) ON %s TO cl_ro', one.columns, one.target);

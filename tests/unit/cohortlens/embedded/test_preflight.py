@@ -84,7 +84,8 @@ def test_production_with_a_mail_server_a_sender_and_a_public_address_has_no_faul
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h", "smtp://", "smtp://h:99999", "smtp://u:secret@h?tls=off", "smtps://h?tls=off", "smtp://u@h"]
+    "url",
+    ["http://h", "smtp://", "smtp://h:99999", "smtp://u:secret@h?tls=off", "smtps://h?tls=off", "smtp://u@h"],
 )
 def test_a_mail_server_that_cannot_be_used_is_a_fault_without_its_password(check, url):
     (fault,) = check(SMTP_URL=url)
