@@ -40,6 +40,7 @@ from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.request_id import RequestIdStep
 from gateway.interceptors.share import ShareStep
 from gateway.interceptors.shed import Load, ShedStep
+from gateway.interceptors.standing import Standing
 from gateway.interceptors.validate import ValidateStep
 from gateway.servicers import health, inference_v2_policy, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
@@ -216,14 +217,17 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     people = page_door(chain, derived_key(services.keyring, "form-token"), core.public_url)
     http_app = build_http_app(chain, http_checks(core, services), lambda: not board.draining, people)
     is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
-    entrance = guarded(http_app, config.cors_origins, is_secure=is_secure)
+    entrance = guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has)
     return Parts(chain, entrance, board, check, services.close, http_app.missing)
 
 
 def _authenticators(services: Services) -> Authenticators:
     programs = services.identity.programs
     return Authenticators(
-        services.verifier.verify, programs.key_verifier.verify, programs.account_verifier.principal
+        services.verifier.verify,
+        programs.key_verifier.verify,
+        programs.account_verifier.principal,
+        Standing(services.identity.core.revocations, services.verifier.standing),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from cohortlens.core.clock import Clock, now
@@ -119,6 +121,13 @@ class AccessTokenVerifier:
         if is_new:
             self._remember(token, verified)
         return verified.principal
+
+    def standing(self, token: str) -> Callable[[], None]:
+        """What tells later whether a token that ``verify`` took this moment was taken back since.
+
+        It leaves the expiry out, and raises what ``Revocations.check`` raises.
+        """
+        return partial(self._revocations.check, self._cache[token].grant)
 
     async def examined(self, token: str) -> Examined:
         """What a token says that is good now, whichever service it is for; nothing is remembered.

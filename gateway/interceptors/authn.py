@@ -7,15 +7,18 @@ tenant comes from a signed token, a stored key or a certificate that this proces
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from cohortlens.core.context import Principal, PrincipalKind
 from cohortlens.core.errors import PermissionDenied, Unauthenticated
 from cohortlens.core.ids import PLATFORM_TENANT_ID
 from cohortlens.core.telemetry import TENANT_ID
 from gateway.interceptors.chain import Call, Proceed
+from gateway.interceptors.standing import Ask, Check, Standing, Stream, StreamWatch
 from gateway.registry import Policy, RateClass
 
 _CHALLENGE = 'Bearer realm="cohortlens"'
@@ -57,11 +60,14 @@ class Authenticators:
         token: Access tokens.
         key: API keys; None where there are none.
         certificate: Client certificates of the internal port; None where it is not served.
+        standing: Tells of streams under way whether their credential still holds; None where nothing is ever
+            taken back (tests of other steps).
     """
 
     token: Authenticate
     key: AuthenticateKey | None = None
     certificate: AuthenticateCertificate | None = None
+    standing: Standing | None = None
 
 
 class AuthnStep:
@@ -76,12 +82,15 @@ class AuthnStep:
         self._token = verifiers.token
         self._key = verifiers.key
         self._certificate = verifiers.certificate
+        self._standing = verifiers.standing
+        self._watch = None if verifiers.standing is None else StreamWatch(verifiers.standing.news)
 
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
         """Set the principal, then run the rest with the tenant bound to every log line.
 
         Raises:
-            Unauthenticated: No credential, or one that does not hold (TOKEN_INVALID, API_KEY_INVALID ...).
+            Unauthenticated: No credential, or one that does not hold (TOKEN_INVALID, API_KEY_INVALID ...); of
+                a stream also later, within 2 s of the change that made it so.
             PermissionDenied: The principal lacks a scope of the method (SCOPE_MISSING) or is not of the
                 platform's staff (ROLE_REQUIRED).
         """
@@ -107,9 +116,51 @@ class AuthnStep:
             _require_person(call, principal)
         token = TENANT_ID.set(principal.tenant_id)
         try:
-            await proceed(call)
+            if call.send is not None or call.payloads is not None:
+                await self._watched(call, proceed)
+            else:
+                await proceed(call)
         finally:
             TENANT_ID.reset(token)
+
+    async def _watched(self, call: Call, proceed: Proceed) -> None:
+        """Run a stream for as long as its credential holds."""
+        task = call.task or asyncio.current_task()
+        if self._watch is None or self._standing is None or task is None:
+            await proceed(call)
+            return
+        stream = self._stream(call, task, self._standing)
+        self._watch.enter(stream)
+        try:
+            await proceed(call)
+        except BaseException:
+            fault = stream.ended()
+            if fault is None:
+                raise
+            if isinstance(fault, Unauthenticated):
+                fault.principal = call.principal
+                call.response_headers.append(("www-authenticate", _REFUSED))
+            raise fault from None
+        else:
+            # Work that came to its end all the same has its answer; nothing of the cancellation may remain.
+            stream.ended()
+        finally:
+            self._watch.leave(stream)
+
+    def _stream(self, call: Call, task: asyncio.Task[Any], standing: Standing) -> Stream:
+        """What a call was let in with, in the form that can be asked again."""
+        certificate, key = call.certificate, self._key
+        check: Check | None = None
+        ask: Ask | None = None
+        if certificate is not None and self._certificate is not None:
+            ask = partial(_again, call, partial(self._certificate, certificate, call.peer))
+        if call.metadata.first("authorization") is not None:
+            text = _bearer(call)
+            if certificate is None and key is not None and text.startswith(_KEY_START):
+                ask = partial(_again, call, partial(key, text, call.peer))
+            else:
+                check = standing.of_token(text)
+        return Stream(task, check, ask)
 
     def _principal(self, call: Call, policy: Policy) -> Awaitable[Principal]:
         strict = policy.rate_class not in _READING
@@ -132,6 +183,13 @@ class AuthnStep:
         if principal.kind is not PrincipalKind.SERVICE_ACCOUNT or principal.id != account.id:
             raise Unauthenticated("the access token was not issued to the account of the certificate")
         return principal
+
+
+async def _again(call: Call, prove: Callable[[], Awaitable[Principal]]) -> None:
+    """Prove a program once more; what it may do can have become less."""
+    principal = await prove()
+    for scope in call.method.policy.scopes:
+        principal.require(scope)
 
 
 def _require_person(call: Call, principal: Principal) -> None:
