@@ -2,6 +2,8 @@
 
 Runs before any door and before authentication. An origin is compared as a whole: scheme, host and port.
 Credentials in the sense of CORS (cookies) are never allowed, so a token must be sent by the page itself.
+Listed origins may call the endpoints of OAuth 2 like any other, as public clients in a browser do; our own
+pages for people, the one that authorises among them, are for navigation and never for scripts.
 """
 
 from __future__ import annotations
@@ -24,13 +26,16 @@ _REQUEST_HEADERS: Final = (
     b"x-request-id, x-request-timeout, grpc-timeout, traceparent"
 )
 _EXPOSED: Final = (
-    b"etag, retry-after, ratelimit, ratelimit-policy, x-request-id, deprecation, sunset, idempotent-replayed"
+    b"etag, retry-after, ratelimit, ratelimit-policy, x-request-id, deprecation, sunset, idempotent-replayed, "
+    b"www-authenticate"
 )
 
 
-def guarded(door: Door, origins: str, *, is_secure: bool) -> Door:
+def guarded(
+    door: Door, origins: str, *, is_secure: bool, is_page: Callable[[str], bool] = lambda _: False
+) -> Door:
     """The door itself, or ``Browsers`` before it where there is something to say to browsers."""
-    return Browsers(door, origins, is_secure=is_secure) if origins or is_secure else door
+    return Browsers(door, origins, is_page, is_secure=is_secure) if origins or is_secure else door
 
 
 class Browsers:
@@ -39,27 +44,30 @@ class Browsers:
     Args:
         door: Answers every request but preflights.
         origins: Origins whose pages may read answers, separated by commas or white space; empty for none.
+        is_page: Whether a path is a page of ours for people, which no script of another site may read.
         is_secure: Whether this address is reached over TLS, so that browsers are told to stay with it.
     """
 
-    def __init__(self, door: Door, origins: str, *, is_secure: bool) -> None:
+    def __init__(self, door: Door, origins: str, is_page: Callable[[str], bool], *, is_secure: bool) -> None:
         self._door = door
+        self._is_page = is_page
         self._origins = frozenset(one.encode("latin-1") for one in listed_origins(origins))
         self._added = [HSTS] if is_secure else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Answer one request."""
         origin, asked = _origin_of(scope)
-        added = list(self._added)
-        if origin is not None and self._origins:
-            # Answers differ by origin, so caches must keep them apart, also those for others.
+        added, is_page = list(self._added), self._is_page(scope["path"])
+        if self._origins and not is_page:
+            # Caches must keep answers apart by origin, also those to nobody's: else the metadata that a
+            # program fetched would be handed to a browser, which could not read it.
             added.append((b"vary", b"Origin"))
             if origin in self._origins:
                 added += [
                     (b"access-control-allow-origin", origin),
                     (b"access-control-expose-headers", _EXPOSED),
                 ]
-        if origin is not None and asked:
+        if origin is not None and asked and not is_page:
             await _preflight(send, added, is_allowed=origin in self._origins)
             return
 

@@ -214,7 +214,7 @@ def _again(visit: Visit, asked: _Asked, email: str, mfa_token: str, error: Cohor
         raise CallFailed(error, "")
     status, text = faults.status_of(error), error.message[:1].upper() + error.message[1:] + "."
     if mfa_token and error.reason == "INVALID_CREDENTIALS":
-        return asked.page(
+        answer = asked.page(
             visit,
             "second_step.html",
             status,
@@ -223,7 +223,10 @@ def _again(visit: Visit, asked: _Asked, email: str, mfa_token: str, error: Cohor
             mailed=bool(visit.form.one("mailed")),
             fault="The code is wrong.",
         )
-    return _sign_in_page(visit, asked, email=email, fault=text, status=status)
+    else:
+        answer = _sign_in_page(visit, asked, email=email, fault=text, status=status)
+    answer.headers += faults.headers_of(error)
+    return answer
 
 
 def _packed(email: str) -> str:

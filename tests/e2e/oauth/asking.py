@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import httpx
 
 from cohortlens.v1 import auth_oauth_pb2 as pb
-from tests.e2e.oauth.browser import parameters
+from tests.fixtures.browser import parameters
 from tests.e2e.oauth.conftest import LOOPBACK
 
 VERIFIER = "v" * 43

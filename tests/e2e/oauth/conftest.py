@@ -12,7 +12,7 @@ from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 from cohortlens.client.client import Client
 from cohortlens.v1 import auth_oauth_pb2 as pb
 from cohortlens.v1 import auth_pb2
-from tests.e2e.oauth.browser import Browser
+from tests.fixtures.browser import Browser
 
 LOOPBACK = "http://127.0.0.1/callback"
 WEB = "https://app.example/callback?from=cohortlens"

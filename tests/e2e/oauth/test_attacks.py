@@ -17,7 +17,7 @@ from tests.e2e.oauth.asking import (
     is_taken,
     refresh,
 )
-from tests.e2e.oauth.browser import parameters
+from tests.fixtures.browser import parameters
 from tests.e2e.oauth.conftest import LOOPBACK, SCOPES, register
 
 

@@ -15,6 +15,8 @@ from gateway.config import GatewayConfig
 from gateway.grpc.server import Gateway
 from tests.fixtures.mailbox import Mailbox
 
+LISTED_ORIGIN = "https://spa.example"
+
 
 def core_config(folder: Path, database_url: str, redis_url: str) -> CoreConfig:
     return CoreConfig(
@@ -27,7 +29,7 @@ def core_config(folder: Path, database_url: str, redis_url: str) -> CoreConfig:
 
 @pytest.fixture
 async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
-    config = GatewayConfig(grpc_port=0, http_port=0)
+    config = GatewayConfig(grpc_port=0, http_port=0, cors_origins=LISTED_ORIGIN)
     running = Gateway(config)
     await running.start()
     core = core_config(tmp_path, postgres_urls.runtime, redis_url)

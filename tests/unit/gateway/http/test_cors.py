@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cohortlens.core.config import SettingsInvalid, read
+from cohortlens.identity.oauth_models import InvalidGrant
 from gateway.config import GatewayConfig
 from gateway.http.cors import guarded
 from tests.unit.gateway.http.public_api import TOKEN, public_api
@@ -16,7 +17,7 @@ PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-he
 
 def behind(origins="", *, is_secure=False):
     api, recorder = public_api()
-    return Client(guarded(api.app, origins, is_secure=is_secure)), recorder
+    return Client(guarded(api.app, origins, is_secure=is_secure, is_page="/page".__eq__)), recorder
 
 
 async def names(api, verb="GET", target="/api/v1/customers", **headers):
@@ -64,6 +65,55 @@ async def test_a_preflight_is_answered_before_authentication_and_reaches_no_serv
     assert refused.status == 403
     assert not [name for name, _ in refused.headers if name.startswith(b"access-control")]
     assert recorder.asked == []
+
+
+ENDPOINTS = (
+    ("POST", "/oauth2/token", b"grant_type=authorization_code&code=x"),
+    ("POST", "/oauth2/revoke", b"token=x"),
+    ("GET", "/.well-known/oauth-authorization-server", b""),
+    ("GET", "/.well-known/jwks.json", b""),
+)
+
+
+@pytest.mark.parametrize(("verb", "target", "form"), ENDPOINTS)
+async def test_a_public_client_in_a_browser_may_use_the_endpoints_of_oauth(verb, target, form):
+    api, recorder = behind(LISTED)
+    kind = {"content-type": "application/x-www-form-urlencoded"} if form else {}
+    for origin, is_told in ((LISTED, True), (FOREIGN, False), ("null", False)):
+        asks = {"origin": origin, "access-control-request-method": verb}
+        preflight = await api.request(
+            "OPTIONS", target, b"", {**asks, "access-control-request-headers": "content-type"}
+        )
+        answer = await api.request(verb, target, form, {"origin": origin, **kind})
+        assert (preflight.status, answer.status) == (204 if is_told else 403, 200)
+        for one in (preflight, answer):
+            assert one.header("access-control-allow-origin") == (origin if is_told else None)
+            assert one.header("access-control-allow-credentials") is None
+            assert one.header("vary") == "Origin"
+        assert ("content-type" in (preflight.header("access-control-allow-headers") or "")) is is_told
+    # Its errors it must be able to read as well.
+    recorder.script = {one.name: InvalidGrant("used") for one in recorder.table}
+    refused = await api.request(verb, target, form, {"origin": LISTED, **kind})
+    assert (refused.status, refused.header("access-control-allow-origin")) == (400, LISTED)
+
+
+@pytest.mark.parametrize("target", ["/.well-known/oauth-authorization-server", "/.well-known/jwks.json"])
+async def test_what_a_cache_keeps_for_a_program_it_does_not_hand_to_a_browser(target):
+    api, _ = behind(LISTED)
+    first = await api.request("GET", target, b"", {})
+    assert "public" in first.header("cache-control")
+    assert (first.header("vary"), first.header("access-control-allow-origin")) == ("Origin", None)
+    known = {"if-none-match": first.header("etag"), "origin": LISTED}
+    again = await api.request("GET", target, b"", known)
+    assert (again.status, again.header("access-control-allow-origin")) == (304, LISTED)
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST", "OPTIONS"])
+async def test_no_script_of_another_site_reads_a_page_of_ours(verb):
+    api, _ = behind(LISTED, is_secure=True)
+    answer, told = await names(api, verb, "/page", origin=LISTED, **PREFLIGHT)
+    assert not {name for name in told if name.startswith("access-control")}
+    assert answer.header("strict-transport-security") is not None
 
 
 async def test_hsts_is_sent_over_tls_only_and_on_every_answer():
