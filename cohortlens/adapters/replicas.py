@@ -21,6 +21,7 @@ from cohortlens.adapters.lanes import OPTIONS, LaneFault
 from cohortlens.adapters.messages import load_request
 from cohortlens.contracts.frames import Method
 from cohortlens.core.errors import CohortLensError, DeadlineExceeded, Unavailable
+from cohortlens.core.redis import end_tasks
 from cohortlens.core.telemetry import REGISTRY, get_logger
 
 KEY_PATTERN = "cl:replica:*"
@@ -86,13 +87,7 @@ class ReplicaDirectory:
     async def close(self) -> None:
         """Stop watching and close every lane."""
         self._closed = True
-        tasks = (self._watcher, self._guard, *self._tasks)
-        pending = {task for task in tasks if task is not None and not task.done()}
-        while pending:
-            # A Redis client can swallow a cancellation that comes while it connects: ask until it is heard.
-            for task in pending:
-                task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=0.2)
+        await end_tasks((self._watcher, self._guard, *self._tasks))
         for endpoint in list(self._endpoints.values()):
             await endpoint.close()
         self._endpoints.clear()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import redis.asyncio as aioredis
 from redis import exceptions
@@ -15,6 +16,7 @@ from cohortlens.core.errors import Unavailable
 
 PREFIX = "cl:"
 RedisClient: TypeAlias = aioredis.Redis
+_HEARD_S = 0.2
 _FAULTS = (
     exceptions.ConnectionError,  # also: still loading its data, wrong password
     exceptions.TimeoutError,
@@ -47,6 +49,18 @@ def redis_client(url: str, *, timeout_s: float = 1.0, max_connections: int = 64)
 def key(*parts: object) -> str:
     """A key name: ``cl:`` and the parts joined by colons."""
     return PREFIX + ":".join(str(part) for part in parts)
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
+    """Cancel tasks that use a client, and return once they have ended; None and ended ones are passed over.
+
+    A client can swallow a cancellation that comes while it connects, so it is repeated until it is heard.
+    """
+    pending = {task for task in tasks if task is not None and not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_HEARD_S)
 
 
 @contextmanager

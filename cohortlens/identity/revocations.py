@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.ids import SessionId, TenantId
-from cohortlens.core.redis import RedisClient, key, translated
+from cohortlens.core.redis import RedisClient, end_tasks, key, translated
 from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.access_changes import AccessChanges, changes_since
 from cohortlens.identity.changes_known import KnownChanges
@@ -84,6 +84,7 @@ class Revocations:
         self._avoid_until = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self.fresh_until = float("-inf")
         self.edition = 0
@@ -175,10 +176,8 @@ class Revocations:
 
     async def close(self) -> None:
         """End what runs beside the calls; call before the clients are closed."""
-        under_way = [task for task in (self._reading, self._following) if task is not None]
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await end_tasks((self._reading, self._following))
+        await end_tasks((self._listening,))
 
     def _joined(self) -> asyncio.Task[None]:
         """The reading under way, or a new one; many calls share one."""
@@ -204,7 +203,7 @@ class Revocations:
 
     async def _keep_reading(self) -> None:
         """Read each second, and when told, for as long as somebody asks."""
-        listening = asyncio.create_task(self._listen())
+        self._listening = asyncio.create_task(self._listen())
         used_at = time.monotonic()
         try:
             while self.in_use or time.monotonic() - used_at < _IDLE_S:
@@ -217,8 +216,7 @@ class Revocations:
                     await asyncio.wait_for(self._news.wait(), _PERIOD_S)
                     await asyncio.sleep(_GATHER_S)
         finally:
-            listening.cancel()
-            await asyncio.wait({listening})
+            await end_tasks((self._listening,))
 
     async def _listen(self) -> None:
         while True:

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from cohortlens.core.errors import Unavailable
-from cohortlens.core.redis import key, translated
+from cohortlens.core.redis import end_tasks, key, translated
 from cohortlens.core.redis import redis_client as connect
 
 
@@ -44,6 +44,20 @@ async def test_a_server_that_accepts_and_never_answers_is_given_up_in_bounded_ti
         await writer.wait_closed()
     silent.close()
     await silent.wait_closed()
+
+
+async def test_a_task_that_listens_ends_at_whatever_moment_it_is_asked_to(redis_client):
+    async def listen():
+        while True:
+            async with redis_client.pubsub() as pubsub:
+                await pubsub.subscribe("news")
+                await pubsub.get_message(timeout=0.02)
+
+    for moment in range(60):
+        listening = asyncio.create_task(listen())
+        await asyncio.sleep(moment / 3000)
+        await asyncio.wait_for(end_tasks((None, listening)), 10)
+        assert listening.cancelled()
 
 
 async def test_redis_killed_with_9_and_started_again_needs_no_restart_of_ours(redis_server, redis_url):
