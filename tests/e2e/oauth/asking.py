@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import httpx
 
 from cohortlens.v1 import auth_oauth_pb2 as pb
-from tests.fixtures.browser import parameters
 from tests.e2e.oauth.conftest import LOOPBACK
+from tests.fixtures.browser import parameters
 
 VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()

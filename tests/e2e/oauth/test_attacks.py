@@ -17,8 +17,8 @@ from tests.e2e.oauth.asking import (
     is_taken,
     refresh,
 )
-from tests.fixtures.browser import parameters
 from tests.e2e.oauth.conftest import LOOPBACK, SCOPES, register
+from tests.fixtures.browser import parameters
 
 
 def test_the_answer_names_its_issuer_and_hands_back_the_state(site):

@@ -58,7 +58,10 @@ def test_authlib_gets_renews_and_loses_tokens(given, site):
     assert facts["signed_scope"] == SCOPES
     assert facts["introspected"]["active"] is True
     assert facts["introspected"]["client_id"] == site.confidential
-    assert facts["own_revoked"] == 200
+    for kind in ("ended_by_access", "ended_by_refresh"):
+        assert facts[kind] == [200, 401, "invalid_grant"]
+    assert (facts["own_revoked"], facts["own_after"]) == (200, {"active": False})
+    assert facts["unknown_revoked"] == 200
 
 
 def test_requests_oauthlib_gets_renews_and_revokes_tokens(given, site):
@@ -82,4 +85,7 @@ def test_openid_client_discovers_gets_renews_and_verifies_tokens(given, site):
     assert facts["mixed"] != "taken"
     assert (facts["own_scope"], facts["own_refresh"]) == ("customers.read", False)
     assert facts["introspected"]["active"] is True
+    for kind in ("ended_by_access", "ended_by_refresh"):
+        assert facts[kind] == [401, "invalid_grant"]
+    assert (facts["signed_before"], facts["signed_after"]) == (True, {"active": False})
     assert facts["signed_scope"] == SCOPES

@@ -19,7 +19,9 @@ from joserfc.jwk import KeySet
 def main() -> None:
     given = json.loads(sys.stdin.readline())
     about = httpx.get(given["site"] + "/.well-known/oauth-authorization-server").json()
-    say({"done": {**code(given, about), **own(given, about)}})
+    facts = {**code(given, about), "ended_by_access": ended(given, about, "access_token")}
+    facts["ended_by_refresh"] = ended(given, about, "refresh_token")
+    say({"done": {**facts, **own(given, about)}})
 
 
 def say(what):
@@ -27,20 +29,37 @@ def say(what):
     sys.stdout.flush()
 
 
-def code(given, about):
+def authorized(given, about):
+    """A public client with the tokens of a person."""
     client = OAuth2Client(
         given["public"],
         redirect_uri=given["redirect_uri"],
         scope="customers.read analytics.read",
         code_challenge_method="S256",
         token_endpoint_auth_method="none",
+        revocation_endpoint_auth_method="none",
         token_endpoint=about["token_endpoint"],
     )
     verifier = generate_token(48)
     address, state = client.create_authorization_url(about["authorization_endpoint"], code_verifier=verifier)
     say({"visit": address})
     back = sys.stdin.readline().strip()
-    token = client.fetch_token(authorization_response=back, state=state, code_verifier=verifier)
+    return client, client.fetch_token(authorization_response=back, state=state, code_verifier=verifier)
+
+
+def ended(given, about, kind):
+    """What is left after a token of a person was revoked."""
+    client, token = authorized(given, about)
+    answer = client.revoke_token(about["revocation_endpoint"], token=token[kind], token_type_hint=kind)
+    called = httpx.get(
+        given["site"] + "/api/v1/customers?pageSize=1",
+        headers={"Authorization": "Bearer " + token["access_token"]},
+    )
+    return [answer.status_code, called.status_code, refusal(client, about, token["refresh_token"])]
+
+
+def code(given, about):
+    client, token = authorized(given, about)
     keys = KeySet.import_key_set(httpx.get(about["jwks_uri"]).json())
     read = jwt.decode(token["access_token"], keys, algorithms=["EdDSA"])
     called = client.get(given["site"] + "/api/v1/customers?pageSize=1")
@@ -68,6 +87,10 @@ def own(given, about):
     token = confidential.fetch_token(grant_type="client_credentials", scope="customers.read")
     access = token["access_token"]
     before = confidential.introspect_token(about["introspection_endpoint"], token=access).json()
+    revoked = confidential.revoke_token(
+        about["revocation_endpoint"], token=access, token_type_hint="access_token"
+    )
+    after = confidential.introspect_token(about["introspection_endpoint"], token=access).json()
     signing = OAuth2Client(given["signing_rsa"], given["private_key"], token_endpoint=about["token_endpoint"])
     signing.register_client_auth_method(PrivateKeyJWT(about["token_endpoint"]))
     signing.token_endpoint_auth_method = "private_key_jwt"
@@ -77,7 +100,11 @@ def own(given, about):
         "own_refresh": "refresh_token" in token,
         "introspected": before,
         "signed_scope": signed["scope"],
-        "own_revoked": confidential.revoke_token(about["revocation_endpoint"], token="unknown").status_code,
+        "own_revoked": revoked.status_code,
+        "own_after": after,
+        "unknown_revoked": confidential.revoke_token(
+            about["revocation_endpoint"], token="unknown"
+        ).status_code,
     }
 
 
