@@ -81,9 +81,16 @@ async def test_a_caller_that_leaves_keeps_its_place_until_its_hash_is_done(hashe
     await asyncio.gather(*jobs[THREADS:])
 
 
-def test_the_list_holds_what_its_header_says():
-    assert len(common_passwords()) == 229
-    assert all(len(password) >= 12 and password == password.lower() for password in common_passwords())
+def test_the_list_holds_what_its_source_says():
+    assert len(common_passwords()) == 49_193
+    assert all(len(password) >= 4 and password == password.lower() for password in common_passwords())
+
+
+@pytest.mark.parametrize("password", ["123qweasdzxc", "Password 2026!!", "...Sunshine1984", "dragon000000"])
+def test_a_common_password_is_refused_with_what_people_put_around_it(password):
+    with pytest.raises(InvalidArgument) as caught:
+        check_new_password(password, "ana@shop.example")
+    assert caught.value.reason == "PASSWORD_BREACHED"
 
 
 @pytest.mark.parametrize(
