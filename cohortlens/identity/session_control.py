@@ -105,12 +105,34 @@ class SessionControl:
                 about another.
         """
         caller = _of_our_own(ctx)
+        try:
+            pair = await self._opened_in(ctx, caller, tenant, user_agent)
+        except NotFound:
+            # In the caller's own log: the other tenant, if there is one, has nothing to do with the caller.
+            async with self._db.tenant_transaction(caller.tenant_id) as tx:
+                await AuditTrail(tx).append(
+                    ctx,
+                    "identity.session.switched",
+                    resource=f"sessions/{caller.session_id}",
+                    outcome="DENIED",
+                    details={"tenant": tenant},
+                )
+            raise
+        async with self._db.tenant_transaction(pair.tenant_id) as tx:
+            await AuditTrail(tx).append(
+                ctx, "identity.session.switched", resource=f"sessions/{pair.session_id}"
+            )
+        return pair
+
+    async def _opened_in(
+        self, ctx: RequestContext, caller: Principal, tenant: str, user_agent: str
+    ) -> TokenPair:
         parsed = parse_uuid(tenant)
         if parsed is None:
             raise NotFound("tenant: there is no such tenant", metadata={"field": "tenant"})
         async with self._db.tenant_transaction(caller.tenant_id) as tx:
             device_name = await Sessions(tx, caller.tenant_id).device_name(caller.session_id)
-        pair = await self._keeper.open(
+        return await self._keeper.open(
             TenantId(parsed),
             caller.user_id,
             device_name=device_name,
@@ -118,11 +140,6 @@ class SessionControl:
             user_agent=user_agent,
             amr=caller.amr,
         )
-        async with self._db.tenant_transaction(pair.tenant_id) as tx:
-            await AuditTrail(tx).append(
-                ctx, "identity.session.switched", resource=f"sessions/{pair.session_id}"
-            )
-        return pair
 
     def _target(self, ctx: RequestContext, user: str) -> UserId:
         caller = ctx.caller

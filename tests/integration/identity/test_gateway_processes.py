@@ -22,6 +22,10 @@ from tests.integration.identity.test_signing_keys import OLDER
 
 BOUND_S = 2.0
 ME = "/api/v1/users/me"
+REFUSED_SWITCHES = (
+    "SELECT tenant_id, convert_from(canonical, 'UTF8')::jsonb #>> '{details,tenant}' AS tenant FROM audit_log"
+    " WHERE action = 'identity.session.switched' AND outcome = 'DENIED' ORDER BY seq"
+)
 ACTIONS = "SELECT convert_from(canonical, 'UTF8')::jsonb ->> 'action' AS action FROM audit_log"
 
 
@@ -112,6 +116,10 @@ async def test_sessions_over_http(gateways, identity, session, database, superus
     assert {(answer.status_code, without_request_id(answer)) for answer in answers} == {
         (404, without_request_id(answers[0]))
     }
+    refusals = await superuser.fetch(REFUSED_SWITCHES)
+    assert [(row["tenant_id"], row["tenant"]) for row in refusals] == [
+        (session.tenant_id, body["json"]["tenant"]) for body in (switch, unknown)
+    ]
     await superuser.execute(
         "INSERT INTO tenant_users (tenant_id, user_id, role) VALUES ($1, $2, 'viewer')",
         south.tenant_id,
