@@ -84,7 +84,7 @@ class OAuthInspection:
         who = Actor(kind, client_id, request_id=ctx.request_id, address=ctx.address)
         found = await self._examined(token)
         if found is None:
-            await self._sessions.revoke_token(token, client_id=client_id)
+            await self._sessions.revoke_token(token, client_id=client_id, who=who)
         elif found.principal.client_id == client_id:
             await self._end(found, who)
 

@@ -216,17 +216,20 @@ class SessionKeeper:
         await self._revocations.publish()
         return True
 
-    async def revoke_token(self, text: str, *, client_id: str = CLIENT_ID) -> None:
+    async def revoke_token(
+        self, text: str, *, client_id: str = CLIENT_ID, who: RequestContext | Actor | None = None
+    ) -> None:
         """End the session of a refresh token, whichever of its tokens it is; anything else does nothing.
 
         Args:
             text: What was presented.
             client_id: Client that presents it; of another client's session nothing ends.
+            who: Who ends it; its user when None.
         """
         named = await self._named(text)
         if named is not None and named[1].client_id == client_id:
             state = named[1]
-            await self.end(state.tenant_id, state.user_id, state.session_id, "TOKEN_REVOKED")
+            await self.end(state.tenant_id, state.user_id, state.session_id, "TOKEN_REVOKED", who=who)
 
     async def state_of(self, text: str) -> SessionState | None:
         """The session of a refresh token that could be exchanged now; None for any other text."""

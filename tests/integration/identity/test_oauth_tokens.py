@@ -212,7 +212,23 @@ async def test_the_audit_log_tells_which_token_was_ended_and_by_whom(oauth, tena
     jti = jwt.decode(token, options={"verify_signature": False})["jti"]
     assert last["action"] == "identity.token.ended"
     assert jti in rows[-1]["row"]
-    assert str(signing.id) in rows[-1]["row"]
+    assert last["actor"] == f"oauth_client:{signing.id}"
     assert token not in rows[-1]["row"]
     [row] = await superuser.fetch("SELECT tenant_id, kind, subject, cause FROM access_changes")
     assert tuple(row) == (tenant.tenant_id, "ENDED", UUID(jti), "TOKEN_REVOKED")
+
+
+@pytest.mark.parametrize("which", ["access_token", "refresh_token"])
+async def test_the_audit_log_names_the_client_that_ended_a_persons_session(
+    oauth, tenant, pair, signing, superuser, which
+):
+    code = await code_of(oauth, acting(tenant), signing)
+    tokens = await exchange(oauth, signing, code, signed(pair, signing.id))
+    await oauth.inspection.revoke(anonymous(), signed(pair, signing.id), getattr(tokens, which))
+    row = await superuser.fetchval(
+        "SELECT convert_from(canonical, 'UTF8') FROM audit_log WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1",
+        tenant.tenant_id,
+    )
+    told = json.loads(row)
+    assert told["action"] == "identity.session.ended"
+    assert told["actor"] == f"oauth_client:{signing.id}"
