@@ -141,7 +141,7 @@ def check_new_password(password: str, email: str, *, field: str = "password") ->
     if _is_repetition(folded) or _is_run(folded):
         raise _breached(field, "is a repetition or a run of characters")
     if not common_passwords().isdisjoint({folded, folded.strip(_TRIMMINGS)}):
-        raise _breached(field, "is among the commonest of public leaks, or one with digits or signs around it")
+        raise _breached(field, "is among the commonest of leaks, or one with digits or signs around it")
 
 
 @functools.cache
