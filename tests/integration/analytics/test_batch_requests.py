@@ -20,7 +20,7 @@ from cohortlens.contracts.batch_files import BatchFolder
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core import clock
 from cohortlens.core.ids import uuid7
-from cohortlens.core.outbox import claim
+from cohortlens.core.outbox import Wanted, claim
 from cohortlens.registry.models import NoActiveModel
 from tests.fixtures.batches import chunks, leads_csv, look, result_of, start
 
@@ -81,7 +81,7 @@ async def test_one_batch_of_a_tenant_is_claimed_at_a_time_and_another_tenant_s_b
     other = await batches.batches.start(
         batches.south.context(), Task.SPEND, 90, all_customers=True, input_id=None
     )
-    claimed = await claim(batches.db, "tester", ["batch.requested"], 10)
+    claimed = await claim(batches.db, "tester", [Wanted("batch.requested", 10)])
     assert {event.tenant_id for event in claimed} == {batches.north.tenant_id, batches.south.tenant_id}
     assert len(claimed) == 2
     await batches.work.run(batches.south.tenant_id, other.batch_id)

@@ -7,7 +7,7 @@ import pytest
 from cohortlens.analytics.models import ResourceMissing, RunNotPublished, Subjects, WorkState
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import uuid7
-from cohortlens.core.outbox import claim
+from cohortlens.core.outbox import Wanted, claim
 from cohortlens.registry.models import NoActiveModel
 from tests.fakes.inference import workers_away
 
@@ -38,7 +38,7 @@ async def test_a_run_publishes_segments_whose_sizes_and_spend_cover_all_customer
 
 async def test_starting_a_run_leaves_an_event_for_the_jobs(world):
     run = await world.segmentation.start(world.north.context())
-    events = await claim(world.db, "tester", ["segmentation.requested"], 10)
+    events = await claim(world.db, "tester", [Wanted("segmentation.requested", 10)])
     assert [event.payload for event in events] == [{"run_id": str(run.run_id)}]
 
 

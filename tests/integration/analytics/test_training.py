@@ -12,7 +12,7 @@ from cohortlens.analytics.models import HistoryTooShort, ResourceMissing, Traini
 from cohortlens.analytics.ports import TrainingProgress, TrainingResult
 from cohortlens.core.errors import FailedPrecondition, Unavailable
 from cohortlens.core.ids import uuid7
-from cohortlens.core.outbox import claim
+from cohortlens.core.outbox import Wanted, claim
 from tests.fakes.inference import trained, workers_away
 from tests.fakes.models import open_shop, prediction_manifest, segmentation_manifest
 
@@ -135,7 +135,7 @@ async def test_a_promoted_segmentation_starts_a_run_in_the_same_step(world, supe
     run = await start(world, "segmentation")
     world.client.steps = result_of(world, segmentation_manifest(eta2=0.6, seed=1))
     await world.training.run(world.north.tenant_id, run.run_id)
-    (event,) = await claim(world.db, "tester", ["segmentation.requested"], 10)
+    (event,) = await claim(world.db, "tester", [Wanted("segmentation.requested", 10)])
     assert await superuser.fetchval("SELECT model_version FROM segmentation_runs") == 2
     await world.segmentation.run(world.north.tenant_id, UUID(event.payload["run_id"]))
     published, _ = await world.reads.segments(world.north.context(), None)
