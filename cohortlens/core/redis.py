@@ -16,7 +16,7 @@ from cohortlens.core.errors import Unavailable
 
 PREFIX = "cl:"
 RedisClient: TypeAlias = aioredis.Redis
-_HEARD_S = 0.2
+_HEARD_S = 0.05
 _FAULTS = (
     exceptions.ConnectionError,  # also: still loading its data, wrong password
     exceptions.TimeoutError,
