@@ -8,7 +8,8 @@ import pytest
 from cohortlens.audit.export_file import verify_export
 from cohortlens.cli.audit import read_keys
 from cohortlens.client.errors import ApiError
-from cohortlens.v1 import audit_pb2, common_pb2
+from cohortlens.core.ids import uuid7
+from cohortlens.v1 import audit_pb2, auth_pb2, common_pb2, customers_pb2
 
 
 def _listed(client, expression):
@@ -54,3 +55,41 @@ def test_an_export_verifies_without_a_database(demo):
     sealed = demo.call(demo.audit.GetAuditCheckpoint, audit_pb2.GetAuditCheckpointRequest()).checkpoint
     assert sealed.seq >= export.to_seq
     assert sealed.kid in keys
+
+
+def test_whoever_looks_for_what_is_not_there_is_found_in_the_access_log(demo):
+    missing = str(uuid7())
+    with pytest.raises(ApiError) as refused:
+        demo.call(demo.customers.GetImport, customers_pb2.GetImportRequest(**{"import": missing}))
+    assert refused.value.reason == "RESOURCE_NOT_FOUND"
+    actor = "user:" + demo.call(demo.auth.GetMe, auth_pb2.GetMeRequest()).user
+    (entry,) = _entries(demo, lambda it: it.resource == f"import/{missing}", actor=actor)
+    assert (entry.action, entry.method) == (
+        "gateway.call.refused",
+        "/cohortlens.v1.CustomersService/GetImport",
+    )
+    assert (entry.outcome, entry.reason) == (audit_pb2.AUDIT_OUTCOME_DENIED, "RESOURCE_NOT_FOUND")
+    assert entry.request_id == refused.value.request_id
+    assert entry.address == "127.0.0.0/24"
+    assert json.loads(entry.leaf)["resource"] == entry.resource
+
+    nobody = "external:nobody-of-that-name"
+    with pytest.raises(ApiError):
+        demo.call(demo.customers.GetCustomer, customers_pb2.GetCustomerRequest(customer=nobody))
+    (entry,) = _entries(demo, lambda it: it.method.endswith("/GetCustomer"), customer=nobody)
+    assert (entry.outcome, len(entry.customer_refs), nobody.encode() in entry.leaf) == (
+        audit_pb2.AUDIT_OUTCOME_DENIED,
+        1,
+        False,
+    )
+
+
+def _entries(client, wanted, **narrowed):
+    """The entries that a list finds, once there are any: they are stored within a second."""
+    for _ in range(100):
+        request = audit_pb2.ListAccessEntriesRequest(page_size=1000, **narrowed)
+        found = [it for it in client.call(client.audit.ListAccessEntries, request).entries if wanted(it)]
+        if found:
+            return found
+        time.sleep(0.1)
+    return []
