@@ -167,6 +167,31 @@ async def test_a_recovery_code_stands_in_for_the_app_once(page, app, browser):
             assert (await page.claims(await pressed(browser, "approve")))["amr"] == ["pwd", "otp"]
 
 
+async def test_an_address_that_was_guessed_at_is_asked_for_a_mailed_code_on_the_page(
+    page, browser, redis_client, mailbox
+):
+    await page.signed_in(browser, WRONG)
+    [count] = [one async for one in redis_client.scan_iter("*login-email*")]
+    await redis_client.set(count, 60, keepttl=True)
+    asked = await page.signed_in(browser)
+    assert "We have mailed you a code." in asked.text
+    wrong = await pressed(browser, "second_step", code="000000")
+    assert wrong.status_code == 401
+    assert "We have mailed you a code." in wrong.text
+    mailed = (await mailbox.newest(page.person.email)).values["code"]
+    await pressed(browser, "second_step", code=mailed)
+    assert (await page.claims(await pressed(browser, "approve")))["amr"] == ["pwd", "mca"]
+
+
+async def test_after_five_wrong_codes_the_page_begins_again(page, app, browser):
+    await page.signed_in(browser)
+    answers = [await pressed(browser, "second_step", code="000000") for _ in range(5)]
+    assert [(one.status_code, "The code is wrong." in one.text) for one in answers] == [(401, True)] * 5
+    last = await pressed(browser, "second_step", code=app.at(time.time()))
+    assert (last.status_code, "Password" in last.text) == (401, True)
+    assert SIGNED_IN not in browser.http.cookies
+
+
 async def test_a_forged_second_step_opens_nothing(page, app, browser):
     await page.signed_in(browser)
     answer = await pressed(browser, "second_step", code=app.at(time.time()), mfa_token="x" * 43)
