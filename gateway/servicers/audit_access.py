@@ -38,19 +38,14 @@ class AccessLogServicer:
             InvalidArgument: FIELD_INVALID for times that are none or in the wrong order; PAGE_TOKEN_INVALID.
         """
         ctx = call.context
-        narrowed = [
-            request.start_time.ToNanoseconds() if request.HasField("start_time") else None,
-            request.end_time.ToNanoseconds() if request.HasField("end_time") else None,
-            request.actor,
-            request.customer,
-            request.customer_ref,
-        ]
+        query = _query(request)
+        narrowed = [str(query.since), str(query.until), query.actor, query.customer, query.customer_ref]
         filters = {"by": narrowed}
         cursor = None
         if request.page_token:
             at, entry = self._tokens.decode_token(ctx.tenant_id, _METHOD, filters, request.page_token)
             cursor = (at, entry)
-        page = await self._reading.page(ctx, _query(request), cursor, page_size(request.page_size))
+        page = await self._reading.page(ctx, query, cursor, page_size(request.page_size))
         token = ""
         if page.following is not None:
             token = self._tokens.encode_token(ctx.tenant_id, _METHOD, filters, page.following)
