@@ -63,7 +63,7 @@ class AccessSealing:
                 return False
             entries = await _entries(tx, minute)
             root = await asyncio.to_thread(root_of, entries)
-            seq = await AuditTrail(tx).append(
+            seq = await AuditTrail(tx).append_now(
                 _SEALER,
                 SEALED,
                 resource=f"accessMinutes/{minute:%Y-%m-%dT%H:%MZ}",

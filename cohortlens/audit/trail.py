@@ -10,15 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.models import Actor, AuditEntry, Outcome, truncated_address
 from cohortlens.core.context import RequestContext
+from cohortlens.core.db import send_deferred
+from cohortlens.core.deferred import call_at_commit
 
-_APPEND = text("SELECT app.audit_append(:canonical)")
+_FUNCTION = "app.audit_append"
+_APPEND = text(f"SELECT {_FUNCTION}(:canonical)")
 
 
 class AuditTrail:
     """Appends to the chain of the transaction's tenant.
 
-    Appending holds the head of the tenant's chain until the commit, so it is the last statement of its
-    transaction: whatever follows would make every other writer of the tenant wait.
+    The head of a tenant's chain is locked from the append to the commit. So a row is sent together with the
+    COMMIT, in one message: other writers of the tenant wait for PostgreSQL alone, never for this process.
 
     Args:
         tx: A connection inside ``Database.tenant_transaction``.
@@ -35,8 +38,11 @@ class AuditTrail:
         resource: str = "",
         outcome: Outcome = "OK",
         details: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Chain a row; it stays if and only if the transaction commits.
+    ) -> None:
+        """Chain a row at the commit; it stands in the log if and only if the transaction commits.
+
+        Rows of one transaction keep their order. If PostgreSQL refuses one, the transaction raises at its end
+        and nothing of it is stored.
 
         Args:
             who: The request, or whoever acts outside one.
@@ -45,14 +51,37 @@ class AuditTrail:
             outcome: OK, DENIED (refused) or FAILED (tried, did not work).
             details: JSON values without personal data; a customer appears as ``customer_ref``.
 
+        Raises:
+            ValueError: The row cannot be written down; a fault of the code that calls.
+            RuntimeError: The transaction has ended, has no tenant, or is inside a savepoint.
+        """
+        entry = entry_of(who, action, resource=resource, outcome=outcome, details=details)
+        call_at_commit(self._tx, _FUNCTION, entry.canonical())
+
+    async def append_now(
+        self,
+        who: RequestContext | Actor,
+        action: str,
+        *,
+        resource: str = "",
+        outcome: Outcome = "OK",
+        details: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Chain a row at once, for whoever must store its place; arguments as ``append``.
+
+        Every other writer of the tenant waits from here to the commit, so little may follow.
+
         Returns:
             The row's place in the chain.
 
         Raises:
             ValueError: The row cannot be written down; a fault of the code that calls.
+            RuntimeError: The transaction has ended, or is inside a savepoint.
         """
         entry = entry_of(who, action, resource=resource, outcome=outcome, details=details)
-        return int(await self._tx.scalar(_APPEND, {"canonical": entry.canonical()}))
+        canonical = entry.canonical()
+        await send_deferred(self._tx)
+        return int(await self._tx.scalar(_APPEND, {"canonical": canonical}))
 
 
 def entry_of(

@@ -1,7 +1,8 @@
 """PostgreSQL: the pool, transactions bound to a tenant, the only commit, and the translation of its failures.
 
 A transaction opens with one round trip that also sets ``app.tenant_id``, which row-level security reads. The
-setting ends with the transaction, so a pooled connection never carries a tenant to the next one.
+setting ends with the transaction, so a pooled connection never carries a tenant to the next one. The COMMIT
+takes along what the body put off (``core.deferred``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from cohortlens.core.deferred import DeferredCalls, attach, bind_tenant, deferred
 from cohortlens.core.disk import DiskFull
 from cohortlens.core.errors import (
     Aborted,
@@ -36,6 +38,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 3_000
 CONNECT_TIMEOUT_S = 5.0
 _CONTROL_TIMEOUT_S = 10.0
+_STATEMENT_TIMEOUT_S = STATEMENT_TIMEOUT_MS / 1000
 _RETRIES = 2
 
 _LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
@@ -43,6 +46,7 @@ _CONFLICT_STATES = {"40001", "40P01", "55P03"}
 _DRIVER_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CANCELED_STATE = "57014"
 _DISK_FULL_STATE = "53100"
+_FAILED_STATE = "25P02"
 _SESSION = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
@@ -99,8 +103,7 @@ class Database:
         """
         if not isinstance(tenant_id, UUID):
             raise TypeError("tenant_id must be a UUID")
-        bind = f"SELECT set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"
-        async with self._transaction(self._begin + bind) as tx:
+        async with self._transaction(self._begin + bind_tenant(tenant_id), tenant_id) as tx:
             yield tx
 
     @asynccontextmanager
@@ -109,7 +112,7 @@ class Database:
 
         Raises as ``tenant_transaction``.
         """
-        async with self._transaction(self._begin) as tx:
+        async with self._transaction(self._begin, None) as tx:
             yield tx
 
     async def ping(self) -> None:
@@ -124,17 +127,21 @@ class Database:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self, begin: str) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, begin: str, tenant_id: UUID | None) -> AsyncIterator[AsyncConnection]:
         with _translated(control=True):
             connection = await self._opened(begin)
+        calls = DeferredCalls(tenant_id)
         try:
+            attach(connection, calls)
             with _translated(control=False):
                 yield connection
         except BaseException:
+            calls.close()
             await self._ended(connection, "ROLLBACK")
             raise
+        calls.close()
         with _translated(control=True):
-            await self._ended(connection, "COMMIT")
+            await self._ended(connection, "COMMIT", calls.taken())
 
     async def _opened(self, begin: str) -> AsyncConnection:
         # After a restart of PostgreSQL every pooled connection is dead: drop each until a fresh one is made.
@@ -151,9 +158,9 @@ class Database:
                 return connection
         raise AssertionError("unreachable")
 
-    async def _ended(self, connection: AsyncConnection, command: str) -> None:
+    async def _ended(self, connection: AsyncConnection, command: str, before: str = "") -> None:
         # A cancelled request must not leave a commit half sent or a connection in an open transaction.
-        task = asyncio.create_task(_end(connection, command))
+        task = asyncio.create_task(_end(connection, command, before))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         try:
@@ -194,6 +201,22 @@ async def go_on_for(tx: AsyncConnection, tenant_id: UUID) -> None:
     await tx.execute(
         text("SELECT set_config('app.tenant_id', :tenant, true)"), {"tenant": str(UUID(int=tenant_id.int))}
     )
+    deferred(tx).bind(tenant_id)
+
+
+async def send_deferred(tx: AsyncConnection) -> None:
+    """Make the deferred calls now, so that what they did can be read; their locks are held until the commit.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction``.
+
+    Raises:
+        RuntimeError: The transaction is inside a savepoint, whose end could undo calls from before it.
+    """
+    if tx.in_nested_transaction():
+        raise RuntimeError("deferred calls cannot be made inside a savepoint")
+    if calls := deferred(tx).taken():
+        await (await driver(tx)).execute(calls)
 
 
 async def driver(connection: AsyncConnection) -> Any:
@@ -236,23 +259,44 @@ FROM pg_roles r WHERE r.rolname = current_user
 """
 
 
-async def _end(connection: AsyncConnection, command: str) -> None:
+async def _end(connection: AsyncConnection, command: str, before: str) -> None:
     try:
         if connection.invalidated:
             if command == "COMMIT":
                 raise _lost()
             return
-        status = await (await driver(connection)).execute(command, timeout=_CONTROL_TIMEOUT_S)
+        # In one message: what the calls lock is free again before their answer is on its way.
+        timeout = _CONTROL_TIMEOUT_S + (_STATEMENT_TIMEOUT_S if before else 0.0)
+        status = await (await driver(connection)).execute(before + command, timeout=timeout)
         if status != command:
-            raise Internal("a transaction that had failed was to be committed")
+            raise _failed_before()
     except CohortLensError:
         raise
-    except BaseException:
-        await connection.invalidate()
-        if command == "COMMIT":
-            raise
+    except BaseException as error:
+        await _given_up(connection, error)
+        if command != "COMMIT":
+            return
+        if _sqlstate(error) == _FAILED_STATE:
+            raise _failed_before() from error
+        if isinstance(error, asyncpg.PostgresError) and _fault(error) is None:
+            raise Internal("the transaction could not be committed; nothing of it is stored") from error
+        raise
     finally:
         await connection.close()
+
+
+async def _given_up(connection: AsyncConnection, error: BaseException) -> None:
+    """Roll back what PostgreSQL refused to commit; drop a connection that did not answer."""
+    if isinstance(error, asyncpg.PostgresError) and not _is_lost(error):
+        with suppress(*_DRIVER_FAULTS, OSError):
+            if (raw := await driver(connection)).is_in_transaction():
+                await raw.execute("ROLLBACK", timeout=_CONTROL_TIMEOUT_S)
+            return
+    await connection.invalidate()
+
+
+def _failed_before() -> Internal:
+    return Internal("a transaction that had failed was to be committed")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import text
 
 from cohortlens.audit.checkpoints import Checkpoints
 from cohortlens.audit.exports import AuditExports
@@ -38,13 +39,13 @@ def append(database):
     """Append ``count`` rows to a tenant's chain, each in its own transaction; answers the last place."""
 
     async def append(tenant_id, count=1, action="customers.customer.updated", **details):
-        seq = 0
         for number in range(count):
             async with database.tenant_transaction(tenant_id) as tx:
-                seq = await AuditTrail(tx).append(
+                await AuditTrail(tx).append(
                     SOMEONE, action, resource=f"customers/{number}", details={"number": number, **details}
                 )
-        return seq
+        async with database.tenant_transaction(tenant_id) as tx:
+            return await tx.scalar(text("SELECT seq FROM audit_heads"))
 
     return append
 

@@ -67,7 +67,7 @@ async def test_a_transaction_that_fails_leaves_no_row_and_no_gap(database, super
 
     async def fail():
         async with database.tenant_transaction(tenant_id) as tx:
-            assert await AuditTrail(tx).append(SOMEONE, "test.row.written") == last + 1
+            assert await AuditTrail(tx).append_now(SOMEONE, "test.row.written") == last + 1
             raise RuntimeError("undone")
 
     with pytest.raises(RuntimeError, match="undone"):
