@@ -2,7 +2,8 @@
 
 Several producers and several jobs processes share one PostgreSQL; at random moments one of them is killed
 with -9 and started anew, while a transaction of another tenant stays open all the time. Prints a table; exit
-code 0 when every committed event had its effect exactly once and no event of a key overtook another.
+code 0 when every committed event had its effect exactly once and no event of a key overtook another. A third
+of the events is then recorded by real gateways, see ``outbox_gateways``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -25,6 +27,7 @@ from cohortlens.core.ids import uuid7
 from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.redis import EmbeddedRedis
 from cohortlens.migrations import runner
+from load.bench.outbox_gateways import soak_gateways
 
 PRODUCERS = 3
 JOBS = 3
@@ -108,7 +111,7 @@ class _Cast:
 
 async def soak(
     superuser_url: str,
-    runtime_url: str,
+    jobs_url: str,
     redis_url: str,
     events: int,
     *,
@@ -119,7 +122,7 @@ async def soak(
 
     Args:
         superuser_url: The database, to look at all of it.
-        runtime_url: The same as the runtime role, for the processes.
+        jobs_url: The same as the role of jobs, for the processes.
         redis_url: Redis of the jobs processes.
         events: Least number of events.
         processes: Producers and jobs processes.
@@ -130,7 +133,7 @@ async def soak(
     try:
         tenants = [await _tenant(superuser) for _ in range(3)]
         await superuser.execute(_TABLES)
-        cast = _Cast(_commands(runtime_url, redis_url, tenants[:2], processes))
+        cast = _Cast(_commands(jobs_url, redis_url, tenants[:2], processes))
         async with bystander.transaction():
             # Open from first to last: what it records must hold up nobody.
             await bystander.execute(
@@ -197,12 +200,12 @@ async def _tenant(superuser: asyncpg.Connection) -> str:
 
 
 def _commands(
-    runtime_url: str, redis_url: str, tenants: list[str], processes: tuple[int, int]
+    jobs_url: str, redis_url: str, tenants: list[str], processes: tuple[int, int]
 ) -> list[list[str]]:
     start = [sys.executable, "-m", "load.bench.outbox_roles"]
     return [
-        *([*start, "producer", runtime_url, *tenants] for _ in range(processes[0])),
-        *([*start, "jobs", runtime_url, redis_url] for _ in range(processes[1])),
+        *([*start, "producer", jobs_url, *tenants] for _ in range(processes[0])),
+        *([*start, "jobs", jobs_url, redis_url] for _ in range(processes[1])),
     ]
 
 
@@ -224,12 +227,20 @@ def main(events: int) -> int:
         urls, redis_url = postgres.start(), redis.start()
         runner.upgrade(urls.admin)
         superuser_url = urls.superuser.rpartition("/")[0] + "/" + urls.admin.rpartition("/")[2]
-        found = asyncio.run(soak(superuser_url, urls.runtime, redis_url, events))
-    rows = [[name.replace("_", " "), f"{value:,.0f}"] for name, value in vars(found).items()]
-    rows.append(["events a second", f"{found.committed / found.seconds:,.0f}"])
-    print(table(rows, ["", "count"], right=frozenset({1})))  # noqa: T201
-    print("right" if found.is_right else "WRONG")  # noqa: T201
-    return 0 if found.is_right else 1
+        at_gateways = events // 3
+        found = asyncio.run(soak(superuser_url, urls.jobs, redis_url, events - at_gateways))
+        _show("producers", vars(found), found.committed)
+        recorded = asyncio.run(soak_gateways(superuser_url, urls.runtime, urls.jobs, redis_url, at_gateways))
+        _show("gateways", vars(recorded), recorded.committed)
+    is_right = found.is_right and recorded.is_right
+    print("right" if is_right else "WRONG")  # noqa: T201
+    return 0 if is_right else 1
+
+
+def _show(who: str, counts: dict[str, Any], events: int) -> None:
+    rows = [[name.replace("_", " "), f"{value:,.0f}"] for name, value in counts.items()]
+    rows.append(["events a second", f"{events / counts['seconds']:,.0f}"])
+    print(table(rows, [who, "count"], right=frozenset({1})), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
