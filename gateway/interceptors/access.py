@@ -18,6 +18,7 @@ from cohortlens.core.context import Principal
 from cohortlens.core.errors import Code, CohortLensError, Unauthenticated, Unavailable
 from cohortlens.v1 import common_pb2
 from gateway.interceptors.chain import Call, MethodInfo, Proceed
+from gateway.wire.vectors import VectorRequest
 
 REFUSED = "gateway.call.refused"
 """Action of a refused call whose method has none of its own."""
@@ -121,7 +122,9 @@ class AccessStep:
         if principal is None:
             return
         plan = self._plan(call.method)
-        customers = plan.customers_of(call.request)
+        # Vectors that were read by hand stand beside the message of their request.
+        request = call.request.message if isinstance(call.request, VectorRequest) else call.request
+        customers = plan.customers_of(request)
         if plan.may_name_none and not customers and outcome == "OK":
             return
         log.note(
@@ -131,7 +134,7 @@ class AccessStep:
                 on_behalf_of=principal.acting_for,
                 action=call.method.policy.audit_action or REFUSED,
                 method=call.method.full_name,
-                resource=plan.resource_of(call.request),
+                resource=plan.resource_of(request),
                 customers=customers,
                 outcome=outcome,
                 reason=reason,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from cohortlens.core.context import Principal
@@ -14,6 +15,7 @@ from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, customers_pb2
 from gateway.interceptors.access import REFUSED, AccessStep
 from gateway.interceptors.chain import Call
 from gateway.registry import MethodTable
+from gateway.wire.vectors import VectorRequest
 
 TABLE = MethodTable()
 TABLE.add_public_api(one.DESCRIPTOR for one in (analytics_pb2, audit_pb2, auth_pb2, customers_pb2))
@@ -55,6 +57,13 @@ async def test_a_read_of_a_customer_is_noted_with_the_customer():
     assert (entry.action, entry.customers, entry.outcome) == ("customers.customer.read", ["external:4"], "OK")
     assert (entry.actor, entry.tenant_id, entry.request_id) == (f"user:{ID}", ID, "r-1")
     assert (entry.address, entry.at_us) == ("192.0.2.7", 1_700_000_000_000_000)
+
+
+async def test_vectors_that_were_read_by_hand_are_nobodys_and_a_refusal_of_them_is_noted():
+    request = VectorRequest(analytics_pb2.PredictRequest(), np.zeros((1, 3)))
+    assert await run("AnalyticsService/Predict", request) == []
+    (entry,) = await run("AnalyticsService/Predict", request, PermissionDenied("no"))
+    assert (entry.outcome, entry.customers) == ("DENIED", [])
 
 
 async def test_a_prediction_for_customers_is_noted_and_one_for_vectors_is_not():
