@@ -28,6 +28,7 @@ CACHED_S = 30.0
 ROLE = "service"
 _CACHE_ENTRIES = 20_000
 _NO_SECRET = bytes(32)
+_GUESSED = "SECRET_WRONG"
 # A flood of invented keys waits in line here, so that it leaves connections to everyone else.
 _READ_AT_ONCE = 2
 
@@ -107,7 +108,7 @@ class ApiKeyVerifier:
         if held.state is None:
             raise invalid()
         if not right:
-            raise self._refused(held.state, "SECRET_WRONG", address)
+            raise self._refused(held.state, _GUESSED, address)
         _keep(self._proven, text, held)
         return held
 
@@ -162,7 +163,12 @@ class ApiKeyVerifier:
 
     def _refused(self, state: KeyState, reason: str, address: str) -> ApiKeyInvalid:
         self._use.refuse(Refusal(state.tenant_id, PrincipalKind.API_KEY, state.key_id, reason, address))
-        return invalid()
+        fault = invalid()
+        if reason != _GUESSED:
+            # Who shows the whole key is noted as its holder. Whoever knows its public part alone is not:
+            # strangers must not be able to fill a tenant's access log.
+            fault.principal = principal_of(state)
+        return fault
 
 
 def principal_of(state: KeyState) -> Principal:

@@ -23,9 +23,9 @@ HERE = "192.0.2.7"
 
 
 @pytest.fixture
-async def programs(database, redis_client):
-    revocations = Revocations(database, redis_client, 630)
-    made = Programs(database, revocations, is_live=False)
+async def programs(runtime, redis_client):
+    revocations = Revocations(runtime, redis_client, 630)
+    made = Programs(runtime, revocations, is_live=False)
     yield made
     await made.close()
     await revocations.close()
@@ -175,6 +175,31 @@ async def test_whatever_is_wrong_the_holder_hears_the_same(programs, tenants, su
             await programs.key_verifier.verify(shown, HERE)
         answers.add((caught.value.reason, caught.value.message, tuple(caught.value.metadata)))
     assert len(answers) == 1
+
+
+async def test_a_refusal_names_whoever_showed_a_whole_key_for_the_access_log_and_no_stranger(
+    programs, tenants, superuser
+):
+    wrong_place = await key_of(programs, tenants[0], ip_allowlist=["198.51.100.0/24"])
+    revoked, expired, guessed = [await key_of(programs, tenants[0]) for _ in range(3)]
+    assert await programs.key_verifier.verify(revoked.secret, HERE)
+    await programs.keys.revoke(tenants[0].context(), revoked.key.key_id)
+    await superuser.execute(
+        "UPDATE api_keys SET expires_at = clock_timestamp() - interval '1 s' WHERE id = $1",
+        expired.key.key_id,
+    )
+    stranger, parts = api_key_text.made(api_key_text.TEST)
+    await superuser.execute("UPDATE api_keys SET lookup = $2 WHERE id = $1", guessed.key.key_id, parts.lookup)
+    unknown, _ = api_key_text.made(api_key_text.TEST)
+    for made in (wrong_place, revoked, expired):
+        with pytest.raises(ApiKeyInvalid) as caught:
+            await programs.key_verifier.verify(made.secret, HERE)
+        named = caught.value.principal
+        assert (named.tenant_id, named.actor) == (tenants[0].tenant_id, f"api_key:{made.key.key_id}")
+    for shown in (stranger, unknown):
+        with pytest.raises(ApiKeyInvalid) as caught:
+            await programs.key_verifier.verify(shown, HERE)
+        assert caught.value.principal is None
 
 
 @pytest.mark.parametrize(
