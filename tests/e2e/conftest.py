@@ -102,7 +102,9 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
     for sock in sockets:
         sock.close()
     ops = {"COHORTLENS_OPS_PORT": str(free_ports(3))}
-    return environ | ops | {"COHORTLENS_DATA_DIR": str(data_dir)}
+    # All tests log in from one address.
+    limits = {"COHORTLENS_LOGIN_PER_ADDRESS": "1000"}
+    return environ | ops | limits | {"COHORTLENS_DATA_DIR": str(data_dir)}
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 _ONLY_JOBS = """
-access_changes_purge access_lock access_log_begins access_open_minutes access_sealed active_models
+access_changes_purge access_lock access_open_minutes access_sealed active_models
 artifact_digests audit_boundaries audit_unsealed auth_programs_tidy ensure_partitions invitations_purge
 mails_purge oauth_tidy one_time_purge outbox_claim outbox_discard outbox_extend outbox_fail outbox_list
 outbox_purge outbox_repair outbox_retry outbox_settle sealed_columns sealed_counts sealed_key_terms

@@ -87,6 +87,8 @@ class Case:
             if name in self.method.input_type.fields_by_name:
                 setattr(message, name, text)
         _set(message, self.path, value)
+        if self.path == ("input",):
+            message.all_customers = False  # one or the other
         return message
 
 
