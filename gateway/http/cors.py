@@ -26,7 +26,8 @@ _REQUEST_HEADERS: Final = (
     b"x-request-id, x-request-timeout, grpc-timeout, traceparent"
 )
 _EXPOSED: Final = (
-    b"etag, retry-after, ratelimit, ratelimit-policy, x-request-id, deprecation, sunset, idempotent-replayed, "
+    b"etag, retry-after, ratelimit, ratelimit-policy, x-request-id, deprecation, sunset, "
+    b"idempotent-replayed, "
     b"www-authenticate"
 )
 

@@ -85,13 +85,14 @@ SELECT app.define('app.users_forget(uuid[])');
 COMMENT ON FUNCTION app.users_forget(uuid[]) IS 'Delete the users that belong to no tenant any more.';
 """
 
-# cl_app may not write to tenant_users: these reach the transaction's tenant alone, one user at a time, and keep
-# it an owner, whatever statement somebody may bring in.
+# cl_app may not write to tenant_users: these reach the transaction's tenant alone, one user at a time, and
+# keep it an owner, whatever statement somebody may bring in.
 _MEMBERSHIP = """
 CREATE FUNCTION app.members_lock(p_user uuid) RETURNS TABLE (user_id uuid, role text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   SELECT m.user_id, m.role FROM public.tenant_users m
-   WHERE m.tenant_id = app.tid() AND CASE WHEN p_user IS NULL THEN m.role = 'owner' ELSE m.user_id = p_user END
+   WHERE m.tenant_id = app.tid()
+     AND CASE WHEN p_user IS NULL THEN m.role = 'owner' ELSE m.user_id = p_user END
    ORDER BY m.user_id FOR UPDATE
 $$;
 COMMENT ON FUNCTION app.members_lock(uuid) IS 'Lock a membership; those of all owners when no user is named.';

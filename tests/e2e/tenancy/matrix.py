@@ -88,7 +88,7 @@ class Case:
                 setattr(message, name, text)
         _set(message, self.path, value)
         if self.path == ("input",):
-            message.all_customers = False  # one or the other
+            message.all_customers, message.request_id = False, ""  # one or the other, and a new batch
         return message
 
 

@@ -77,7 +77,7 @@ def page_token(case, owner):
 def foreign_and_missing(case, owner):
     """What names something of ``owner``, and what names nothing, of one length."""
     if case.kind == "page_token":
-        known = {"ListTenants", "ListUsers", "ListModelVersions", "ListTrainingRuns"}
+        known = {"ListAccessEntries", "ListModelVersions", "ListTenants", "ListTrainingRuns", "ListUsers"}
         if case.method.name in known:  # one row, not for tenants, or stored a little later: any other token
             lists = next(one for one in CASES if one.method.name == "ListApiKeys")
             token = page_token(lists, owner)

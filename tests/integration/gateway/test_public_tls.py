@@ -47,7 +47,7 @@ async def test_both_doors_speak_tls_and_nothing_else(tls):
         with pytest.raises(ssl.SSLCertVerificationError):
             await get(process.http_port, ssl.create_default_context())
         old = ssl.create_default_context(cafile=str(tls.authority))
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLSv1"):
             old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await get(process.http_port, old)
