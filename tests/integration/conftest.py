@@ -47,6 +47,16 @@ async def database(postgres_urls):
 
 
 @pytest.fixture
+async def runtime(database, postgres_urls):
+    """The emptied ``Database`` as the role that serves requests, which may not do the work of jobs."""
+    from cohortlens.core.db import Database
+
+    db = Database(postgres_urls.runtime, 4)
+    yield db
+    await db.close()
+
+
+@pytest.fixture
 async def superuser(postgres_urls):
     """An asyncpg connection that sees every tenant's rows."""
     import asyncpg

@@ -62,6 +62,8 @@ async def test_a_tenant_can_neither_read_write_nor_move_rows_of_another(database
         "ALTER TABLE sessions DISABLE ROW LEVEL SECURITY",
         "SELECT password_hash FROM users",
         "UPDATE tenant_users SET role = 'owner'",
+        "DELETE FROM tenant_users",
+        "INSERT INTO tenant_users (tenant_id, user_id, role) VALUES (app.tid(), gen_random_uuid(), 'owner')",
         "INSERT INTO tenants (id, display_name, terms_version) VALUES (gen_random_uuid(), 'x', '1')",
         "SET ROLE cl_definer",
         "SET ROLE cl_owner",
@@ -326,6 +328,22 @@ async def test_what_serves_requests_may_not_do_the_work_of_jobs(postgres_urls, c
     await db.close()
 
 
+@pytest.mark.parametrize("call", ["member_set_role(:user, 'viewer')", "member_remove(:user)"])
+async def test_no_statement_leaves_a_tenant_without_an_owner_or_reaches_another(
+    postgres_urls, tenants, superuser, call
+):
+    own, other = tenants
+    db = Database(postgres_urls.runtime, 1)
+    with pytest.raises(IntegrityError, match="a tenant keeps an owner"):
+        async with db.tenant_transaction(own.tenant_id) as tx:
+            await tx.execute(text(f"SELECT app.{call}"), {"user": own.user_id})
+    async with db.tenant_transaction(own.tenant_id) as tx:
+        await tx.execute(text(f"SELECT app.{call}"), {"user": other.user_id})
+    await db.close()
+    owners = await superuser.fetch("SELECT user_id FROM tenant_users WHERE role = 'owner'")
+    assert {row["user_id"] for row in owners} == {own.user_id, other.user_id}
+
+
 async def test_who_may_only_look_sees_one_tenant_and_no_secret(postgres_urls, tenants, superuser):
     async with superuser.transaction():
         await superuser.execute("SET LOCAL ROLE cl_ro")
@@ -336,6 +354,10 @@ async def test_who_may_only_look_sees_one_tenant_and_no_secret(postgres_urls, te
         ]
     for statement in ("SELECT key_wrapped FROM tenants", "SELECT id FROM users", "DELETE FROM customers"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            async with superuser.transaction():
-                await superuser.execute("SET LOCAL ROLE cl_ro")
-                await superuser.execute(statement)
+            await _looking(superuser, statement)
+
+
+async def _looking(superuser, statement):
+    async with superuser.transaction():
+        await superuser.execute("SET LOCAL ROLE cl_ro")
+        await superuser.execute(statement)

@@ -43,8 +43,8 @@ async def open_identity(db: Database, redis, **options) -> IdentityService:
 
 
 @pytest.fixture
-async def identity(database, redis_client):
-    service = await open_identity(database, redis_client)
+async def identity(runtime, redis_client):
+    service = await open_identity(runtime, redis_client)
     yield service
     await service.close()
 
@@ -61,17 +61,17 @@ async def another_process(postgres_urls, redis_url, identity):
 
 
 @pytest.fixture
-async def oauth(database, identity):
+async def oauth(runtime, identity):
     """The authorisation server."""
-    programs = Programs(database, identity.revocations, is_live=False)
-    yield OAuth(database, identity, programs.account_verifier, ISSUER)
+    programs = Programs(runtime, identity.revocations, is_live=False)
+    yield OAuth(runtime, identity, programs.account_verifier, ISSUER)
     await programs.close()
 
 
 @pytest.fixture
-def people(identity, database) -> People:
+def people(identity, runtime) -> People:
     """What people who log in need."""
-    return People(database, KEK, TenantKeys(KEK), identity)
+    return People(runtime, KEK, TenantKeys(KEK), identity)
 
 
 @pytest.fixture
@@ -127,10 +127,11 @@ def lenient() -> LoginLimits:
 
 
 @pytest.fixture
-def statements(database, monkeypatch):
+def statements(runtime, database, monkeypatch):
     """Every statement that goes to PostgreSQL, transactions included, without its values."""
     seen: list[str] = []
 
+    @event.listens_for(runtime._engine.sync_engine, "before_cursor_execute")
     @event.listens_for(database._engine.sync_engine, "before_cursor_execute")
     def note(_connection, _cursor, statement, *_):
         seen.append(statement)

@@ -383,12 +383,16 @@ async def test_keys_of_another_tenant_are_missing(programs, tenants):
     assert await programs.key_verifier.verify(made.secret, HERE)
 
 
-async def test_keys_that_ended_long_ago_are_tidied_away(programs, tenants, superuser):
+async def test_keys_that_ended_long_ago_are_tidied_away(programs, database, redis_client, tenants, superuser):
     old, young = await key_of(programs, tenants[0]), await key_of(programs, tenants[0])
     await superuser.execute(
         "UPDATE api_keys SET expires_at = clock_timestamp() - interval '91 d' WHERE id = $1", old.key.key_id
     )
-    assert await programs.tidy() == 1
+    revocations = Revocations(database, redis_client, 630)
+    jobs = Programs(database, revocations, is_live=False)
+    assert await jobs.tidy() == 1
+    await jobs.close()
+    await revocations.close()
     assert [key.key_id for key in await programs.keys.page(tenants[0].context(), None, 10)] == [
         young.key.key_id
     ]

@@ -24,8 +24,8 @@ def service(database, identity, tmp_path):
 
 
 @pytest.fixture
-def invitations(service):
-    return service.invitations
+def invitations(runtime, identity, tmp_path):
+    return crew.tenancy(runtime, identity, KEK, tmp_path).invitations
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ async def test_invitations_go_with_the_one_who_made_them(service, invitations, t
             await _accept(invitations, await _token(mailbox, address), password=PASSWORD)
 
 
-async def test_an_invitation_ends_after_seven_days(invitations, team, mailbox, superuser):
+async def test_an_invitation_ends_after_seven_days(service, invitations, team, mailbox, superuser):
     ctx = team["owner"].context()
     made = await invitations.invite(ctx, ADA, "viewer")
     assert (made.expires_at - made.created_at).total_seconds() == pytest.approx(7 * 86400, abs=5)
@@ -203,7 +203,7 @@ async def test_an_invitation_ends_after_seven_days(invitations, team, mailbox, s
     assert await invitations.page(ctx, None, 10) == []
     with pytest.raises(TokenInvalid):
         await _accept(invitations, await _token(mailbox), password=PASSWORD)
-    assert await invitations.purge() == 1
+    assert await service.invitations.purge() == 1
 
 
 @pytest.mark.parametrize("token", ["", "x" * 43, "é" * 43, "x" * 128])

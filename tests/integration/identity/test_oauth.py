@@ -12,8 +12,10 @@ from sqlalchemy import text
 
 from cohortlens.core.context import PrincipalKind
 from cohortlens.core.errors import NotFound, PermissionDenied, Unauthenticated
+from cohortlens.identity.oauth import OAuth
 from cohortlens.identity.oauth_models import AuthorizationRefused, InvalidGrant
 from tests.fixtures.tenants import register
+from tests.integration.identity.conftest import ISSUER
 from tests.integration.identity.consenting import acting, asked, code_of, exchange, made
 
 
@@ -145,11 +147,12 @@ async def test_what_happens_is_in_the_audit_log_without_the_code(oauth, tenant, 
         assert told.count(action) == 1
 
 
-async def test_what_has_ended_is_tidied_away(oauth, tenant, database, superuser):
+async def test_what_has_ended_is_tidied_away(oauth, identity, tenant, database, superuser):
+    jobs = OAuth(database, identity, None, ISSUER)
     client = await made(oauth, tenant)
     await code_of(oauth, acting(tenant), client)
-    assert await oauth.tidy() == 0
+    assert await jobs.tidy() == 0
     await superuser.execute("UPDATE oauth_codes SET expires_at = clock_timestamp() - interval '2 days'")
-    assert await oauth.tidy() == 1
+    assert await jobs.tidy() == 1
     async with database.tenant_transaction(tenant.tenant_id) as tx:
         assert await tx.scalar(text("SELECT count(*) FROM oauth_codes")) == 0

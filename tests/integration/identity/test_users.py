@@ -19,8 +19,8 @@ RANKS = ("viewer", "analyst", "admin", "owner")
 
 
 @pytest.fixture
-def users(database, identity, tmp_path):
-    return crew.tenancy(database, identity, KEK, tmp_path).users
+def users(runtime, identity, tmp_path):
+    return crew.tenancy(runtime, identity, KEK, tmp_path).users
 
 
 @pytest.fixture
