@@ -12,25 +12,25 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class OAuthClientAuthentication(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class OauthClientAuthentication(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    OAUTH_CLIENT_AUTHENTICATION_UNSPECIFIED: _ClassVar[OAuthClientAuthentication]
-    OAUTH_CLIENT_AUTHENTICATION_NONE: _ClassVar[OAuthClientAuthentication]
-    OAUTH_CLIENT_AUTHENTICATION_SECRET_BASIC: _ClassVar[OAuthClientAuthentication]
-    OAUTH_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT: _ClassVar[OAuthClientAuthentication]
+    OAUTH_CLIENT_AUTHENTICATION_UNSPECIFIED: _ClassVar[OauthClientAuthentication]
+    OAUTH_CLIENT_AUTHENTICATION_NONE: _ClassVar[OauthClientAuthentication]
+    OAUTH_CLIENT_AUTHENTICATION_SECRET_BASIC: _ClassVar[OauthClientAuthentication]
+    OAUTH_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT: _ClassVar[OauthClientAuthentication]
 
-class OAuthGrant(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class OauthGrant(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    OAUTH_GRANT_UNSPECIFIED: _ClassVar[OAuthGrant]
-    OAUTH_GRANT_AUTHORIZATION_CODE: _ClassVar[OAuthGrant]
-    OAUTH_GRANT_CLIENT_CREDENTIALS: _ClassVar[OAuthGrant]
-OAUTH_CLIENT_AUTHENTICATION_UNSPECIFIED: OAuthClientAuthentication
-OAUTH_CLIENT_AUTHENTICATION_NONE: OAuthClientAuthentication
-OAUTH_CLIENT_AUTHENTICATION_SECRET_BASIC: OAuthClientAuthentication
-OAUTH_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT: OAuthClientAuthentication
-OAUTH_GRANT_UNSPECIFIED: OAuthGrant
-OAUTH_GRANT_AUTHORIZATION_CODE: OAuthGrant
-OAUTH_GRANT_CLIENT_CREDENTIALS: OAuthGrant
+    OAUTH_GRANT_UNSPECIFIED: _ClassVar[OauthGrant]
+    OAUTH_GRANT_AUTHORIZATION_CODE: _ClassVar[OauthGrant]
+    OAUTH_GRANT_CLIENT_CREDENTIALS: _ClassVar[OauthGrant]
+OAUTH_CLIENT_AUTHENTICATION_UNSPECIFIED: OauthClientAuthentication
+OAUTH_CLIENT_AUTHENTICATION_NONE: OauthClientAuthentication
+OAUTH_CLIENT_AUTHENTICATION_SECRET_BASIC: OauthClientAuthentication
+OAUTH_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT: OauthClientAuthentication
+OAUTH_GRANT_UNSPECIFIED: OauthGrant
+OAUTH_GRANT_AUTHORIZATION_CODE: OauthGrant
+OAUTH_GRANT_CLIENT_CREDENTIALS: OauthGrant
 
 class OAuthClient(_message.Message):
     __slots__ = ("oauth_client", "display_name", "authentication", "grants", "redirect_uris", "scopes", "any_tenant", "jwks", "create_time", "secret_create_time")
@@ -46,15 +46,15 @@ class OAuthClient(_message.Message):
     SECRET_CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     oauth_client: str
     display_name: str
-    authentication: OAuthClientAuthentication
-    grants: _containers.RepeatedScalarFieldContainer[OAuthGrant]
+    authentication: OauthClientAuthentication
+    grants: _containers.RepeatedScalarFieldContainer[OauthGrant]
     redirect_uris: _containers.RepeatedScalarFieldContainer[str]
     scopes: _containers.RepeatedScalarFieldContainer[str]
     any_tenant: bool
     jwks: str
     create_time: _timestamp_pb2.Timestamp
     secret_create_time: _timestamp_pb2.Timestamp
-    def __init__(self, oauth_client: _Optional[str] = ..., display_name: _Optional[str] = ..., authentication: _Optional[_Union[OAuthClientAuthentication, str]] = ..., grants: _Optional[_Iterable[_Union[OAuthGrant, str]]] = ..., redirect_uris: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., any_tenant: _Optional[bool] = ..., jwks: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., secret_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, oauth_client: _Optional[str] = ..., display_name: _Optional[str] = ..., authentication: _Optional[_Union[OauthClientAuthentication, str]] = ..., grants: _Optional[_Iterable[_Union[OauthGrant, str]]] = ..., redirect_uris: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., any_tenant: _Optional[bool] = ..., jwks: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., secret_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateOAuthClientRequest(_message.Message):
     __slots__ = ("display_name", "authentication", "grants", "redirect_uris", "scopes", "any_tenant", "jwks")
@@ -66,13 +66,13 @@ class CreateOAuthClientRequest(_message.Message):
     ANY_TENANT_FIELD_NUMBER: _ClassVar[int]
     JWKS_FIELD_NUMBER: _ClassVar[int]
     display_name: str
-    authentication: OAuthClientAuthentication
-    grants: _containers.RepeatedScalarFieldContainer[OAuthGrant]
+    authentication: OauthClientAuthentication
+    grants: _containers.RepeatedScalarFieldContainer[OauthGrant]
     redirect_uris: _containers.RepeatedScalarFieldContainer[str]
     scopes: _containers.RepeatedScalarFieldContainer[str]
     any_tenant: bool
     jwks: str
-    def __init__(self, display_name: _Optional[str] = ..., authentication: _Optional[_Union[OAuthClientAuthentication, str]] = ..., grants: _Optional[_Iterable[_Union[OAuthGrant, str]]] = ..., redirect_uris: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., any_tenant: _Optional[bool] = ..., jwks: _Optional[str] = ...) -> None: ...
+    def __init__(self, display_name: _Optional[str] = ..., authentication: _Optional[_Union[OauthClientAuthentication, str]] = ..., grants: _Optional[_Iterable[_Union[OauthGrant, str]]] = ..., redirect_uris: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., any_tenant: _Optional[bool] = ..., jwks: _Optional[str] = ...) -> None: ...
 
 class CreateOAuthClientResponse(_message.Message):
     __slots__ = ("client", "client_secret")
