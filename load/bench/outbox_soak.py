@@ -134,14 +134,14 @@ async def soak(
         tenants = [await _tenant(superuser) for _ in range(3)]
         await superuser.execute(_TABLES)
         cast = _Cast(_commands(jobs_url, redis_url, tenants[:2], processes))
-        async with bystander.transaction():
-            # Open from first to last: what it records must hold up nobody.
-            await bystander.execute(
-                "INSERT INTO outbox (tenant_id, id, topic, key, payload) "
-                "VALUES ($1, gen_random_uuid(), 'soak.never', 'open', '{}')",
-                tenants[2],
-            )
-            return await _play(superuser, cast, events, pause_s)
+        # Open from first to last, then gone with its connection: what it records must hold up nobody.
+        await bystander.execute("BEGIN")
+        await bystander.execute(
+            "INSERT INTO outbox (tenant_id, id, topic, key, payload) "
+            "VALUES ($1, gen_random_uuid(), 'soak.never', 'open', '{}')",
+            tenants[2],
+        )
+        return await _play(superuser, cast, events, pause_s)
     finally:
         if cast is not None:
             cast.end()
