@@ -164,8 +164,9 @@ async def soak_gateways(
     *,
     processes: tuple[int, int] = (2, 2),
     pause_s: tuple[float, float] = (0.5, 3.0),
+    kills: int = 0,
 ) -> FoundAtGateways:
-    """Play until ``events`` calls are answered and all their events handled.
+    """Play until ``events`` calls are answered, so many processes killed and all events handled.
 
     Args:
         superuser_url: The database, to look at all of it.
@@ -175,6 +176,7 @@ async def soak_gateways(
         events: Least number of answered calls.
         processes: Gateways and jobs processes.
         pause_s: Least and most seconds between two kills.
+        kills: Least number of kills, for machines that answer all calls before.
     """
     with tempfile.TemporaryDirectory(prefix="cohortlens-soak-") as folder:
         environ = _environ(runtime_url, redis_url, folder)
@@ -190,7 +192,12 @@ async def soak_gateways(
             found, record = FoundAtGateways(), _Record()
             began = time.monotonic()
             async with _identity(runtime_url, redis_url) as (identity, owner):
-                calling = asyncio.create_task(_call_all(gateways, identity, owner, record, events))
+
+                def is_enough() -> bool:
+                    killed = found.gateways_killed + found.jobs_killed
+                    return len(record.answered) >= events and killed >= kills
+
+                calling = asyncio.create_task(_call_all(gateways, identity, owner, record, is_enough))
                 await _kill(gateways, jobs, calling, pause_s, found)
             await _drained(superuser)
             found.seconds = time.monotonic() - began
@@ -254,10 +261,14 @@ async def _kill(
 
 
 async def _call_all(
-    gateways: list[_Gateway], identity: IdentityService, owner: Principal, record: _Record, events: int
+    gateways: list[_Gateway],
+    identity: IdentityService,
+    owner: Principal,
+    record: _Record,
+    is_enough: Callable[[], bool],
 ) -> None:
     async def calls() -> None:
-        while len(record.answered) < events:
+        while not is_enough():
             gateway, began = random.choice(gateways), time.monotonic()
             try:
                 subject = await random.choice(_CALLS)(gateway.channel, identity, owner)

@@ -117,8 +117,9 @@ async def soak(
     *,
     processes: tuple[int, int] = (PRODUCERS, JOBS),
     pause_s: tuple[float, float] = (0.5, 3.0),
+    kills: int = 0,
 ) -> Found:
-    """Play until ``events`` are committed and handled.
+    """Play until ``events`` are committed and handled, and so many processes killed.
 
     Args:
         superuser_url: The database, to look at all of it.
@@ -127,6 +128,7 @@ async def soak(
         events: Least number of events.
         processes: Producers and jobs processes.
         pause_s: Least and most seconds between two kills.
+        kills: Least number of kills, for machines that are done with the events before.
     """
     superuser, bystander = await asyncpg.connect(superuser_url), await asyncpg.connect(superuser_url)
     cast = None
@@ -141,7 +143,7 @@ async def soak(
             "VALUES ($1, gen_random_uuid(), 'soak.never', 'open', '{}')",
             tenants[2],
         )
-        return await _play(superuser, cast, events, pause_s)
+        return await _play(superuser, cast, (events, kills), pause_s)
     finally:
         if cast is not None:
             cast.end()
@@ -150,8 +152,9 @@ async def soak(
 
 
 async def _play(
-    superuser: asyncpg.Connection, cast: _Cast, events: int, pause_s: tuple[float, float]
+    superuser: asyncpg.Connection, cast: _Cast, least: tuple[int, int], pause_s: tuple[float, float]
 ) -> Found:
+    events, kills = least
     found, began = Found(), time.monotonic()
     cast.start()
     kill_at = time.monotonic() + 3.0
@@ -164,7 +167,8 @@ async def _play(
             found.jobs_killed += role == "jobs"
             kill_at = time.monotonic() + random.uniform(*pause_s)
         row = await superuser.fetchrow(_FOUND)
-        if is_producing and row["committed"] >= events:
+        killed = found.producers_killed + found.jobs_killed
+        if is_producing and row["committed"] >= events and killed >= kills:
             cast.end("producer")
             is_producing, ends_at = False, time.monotonic() + _DRAIN_S
         elif not is_producing and row["unfinished"] == row["held"] == 0:

@@ -16,6 +16,7 @@ async def test_no_event_is_lost_or_overtaken_while_producers_and_jobs_are_killed
         400,
         processes=(2, 2),
         pause_s=(0.5, 1.5),
+        kills=2,
     )
     assert found.committed >= 400
     assert found.producers_killed + found.jobs_killed >= 2
@@ -34,6 +35,7 @@ async def test_no_event_of_an_answered_call_is_lost_or_overtaken_while_gateways_
         200,
         processes=(2, 2),
         pause_s=(0.3, 1.0),
+        kills=2,
     )
     assert found.answered >= 200
     assert found.gateways_killed + found.jobs_killed >= 2
