@@ -375,8 +375,13 @@ class HistoryTooShort(FailedPrecondition):
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_LATEST = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
+_LATEST_MS = (_LATEST - _EPOCH) // timedelta(milliseconds=1)
 
 
 def created_at_of(identifier: UUID) -> datetime:
-    """The time in a UUIDv7, in milliseconds; rows are stored under it, so an id leads to its partition."""
-    return _EPOCH + timedelta(milliseconds=identifier.int >> 80)
+    """The time in a UUIDv7, in milliseconds; rows are stored under it, so an id leads to its partition.
+
+    An identifier that is none of ours can name a time that there is not: it gets the latest, without rows.
+    """
+    return _EPOCH + timedelta(milliseconds=min(identifier.int >> 80, _LATEST_MS))
