@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.policy import default
@@ -17,6 +16,7 @@ import pytest
 from cohortlens.client.client import Client, Credentials
 from cohortlens.embedded.ports import free_ports
 from cohortlens.v1 import auth_login_pb2, auth_pb2
+from tests.fixtures.waiting import eventually_blocking
 
 ROOT = Path(__file__).resolve().parents[2]
 COHORTLENS = Path(sys.executable).parent / "cohortlens"
@@ -80,16 +80,17 @@ class Stack:
 
     def mailed_token(self, email: str, bound_s: float = 30.0, path: str = "") -> str:
         """The token of the newest mailed link to somebody (to a page, if given), once the mail is there."""
-        end = time.monotonic() + bound_s
-        while time.monotonic() < end:
+
+        def found() -> str | None:
             for file in sorted((self.data_dir / "mail").glob("*.eml"), reverse=True):
                 mail = message_from_bytes(file.read_bytes(), policy=default)
                 text = mail.get_body(("plain",)).get_content()
-                found = re.search(rf"{path}\?token=([A-Za-z0-9_-]+)", text)
-                if mail["To"] == email and found:
-                    return found[1]
-            time.sleep(0.1)
-        raise AssertionError(f"no mail with a link came to {email}")
+                link = re.search(rf"{path}\?token=([A-Za-z0-9_-]+)", text)
+                if mail["To"] == email and link:
+                    return link[1]
+            return None
+
+        return eventually_blocking(found, bound_s)
 
 
 def stack_environment(data_dir: Path) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The audit log over the network: what was done is in it, it verifies, and an export is proof elsewhere."""
 
 import json
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from cohortlens.cli.audit import read_keys
 from cohortlens.client.errors import ApiError
 from cohortlens.core.ids import uuid7
 from cohortlens.v1 import audit_pb2, auth_pb2, common_pb2, customers_pb2
+from tests.fixtures.waiting import eventually_blocking
 
 
 def _listed(client, expression):
@@ -37,14 +37,17 @@ def test_a_filter_that_cannot_be_read_names_what_is_expected(demo):
 
 
 def test_an_export_verifies_without_a_database(demo):
-    request = audit_pb2.CreateAuditExportRequest()
-    export = demo.call(demo.audit.CreateAuditExport, request).export
-    for _ in range(100):
-        if export.state in {common_pb2.WORK_STATE_SUCCEEDED, common_pb2.WORK_STATE_FAILED}:
-            break
-        time.sleep(0.2)
-        asked = audit_pb2.GetAuditExportRequest(export=export.export)
-        export = demo.call(demo.audit.GetAuditExport, asked).export
+    asked = demo.call(demo.audit.CreateAuditExport, audit_pb2.CreateAuditExportRequest()).export
+
+    def ended():
+        found = demo.call(
+            demo.audit.GetAuditExport, audit_pb2.GetAuditExportRequest(export=asked.export)
+        ).export
+        return (
+            found if found.state in {common_pb2.WORK_STATE_SUCCEEDED, common_pb2.WORK_STATE_FAILED} else None
+        )
+
+    export = eventually_blocking(ended, 20.0)
     assert export.state == common_pb2.WORK_STATE_SUCCEEDED
     lines = b"".join(demo.download_audit_export(export.export)).splitlines(keepends=True)
     keys = read_keys(demo.call(demo.audit.ListAuditKeys, audit_pb2.ListAuditKeysRequest()))
@@ -86,10 +89,7 @@ def test_whoever_looks_for_what_is_not_there_is_found_in_the_access_log(demo):
 
 def _entries(client, wanted, **narrowed):
     """The entries that a list finds, once there are any: they are stored within a second."""
-    for _ in range(100):
-        request = audit_pb2.ListAccessEntriesRequest(page_size=1000, **narrowed)
-        found = [it for it in client.call(client.audit.ListAccessEntries, request).entries if wanted(it)]
-        if found:
-            return found
-        time.sleep(0.1)
-    return []
+    request = audit_pb2.ListAccessEntriesRequest(page_size=1000, **narrowed)
+    return eventually_blocking(
+        lambda: [it for it in client.call(client.audit.ListAccessEntries, request).entries if wanted(it)]
+    )

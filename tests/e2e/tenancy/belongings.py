@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 
 from cohortlens.client.client import Client
 from cohortlens.v1 import (
@@ -17,6 +16,7 @@ from cohortlens.v1 import (
     customers_pb2,
     models_pb2,
 )
+from tests.fixtures.waiting import eventually_blocking
 
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND
 _CSV = b"customer,date,amount\nann,2026-01-03,10.00\nbob,2026-02-03,20.00\nann,someday,1\nbob,some day,1\n"
@@ -118,11 +118,10 @@ def _batch_input(client: Client) -> str:
 
 
 def _await_import(client: Client, identifier: str) -> None:
-    ends = time.monotonic() + 60
     request = customers_pb2.GetImportRequest(**{"import": identifier})
-    while True:
+
+    def succeeded() -> bool:
         found = getattr(client.call(client.customers.GetImport, request), "import")
-        if found.state == common_pb2.WORK_STATE_SUCCEEDED:
-            return
-        assert time.monotonic() < ends, found
-        time.sleep(0.2)
+        return found.state == common_pb2.WORK_STATE_SUCCEEDED
+
+    eventually_blocking(succeeded, 60.0)

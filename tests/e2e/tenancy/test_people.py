@@ -56,7 +56,7 @@ def status_of(stack, token):
 
 
 def refused_within(stack, token, bound_s=2.0):
-    """Wait until an access token is refused; the issue allows two seconds."""
+    """Wait until an access token is refused, which may take two seconds."""
     end = time.monotonic() + bound_s
     while (answer := status_of(stack, token))[0] == 200:
         assert time.monotonic() < end, "the token still works"
