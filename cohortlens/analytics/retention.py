@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from cohortlens.core.db import Database
+from cohortlens.core.ids import plain_uuid
 
 BATCH_ROWS = 20_000
 _DELETE = """
@@ -28,7 +29,7 @@ async def drop_old_predictions(db: Database) -> int:
     dropped = 0
     for row in kept:
         for table in _TABLES:
-            dropped += await _drop(db, table, UUID(int=row.tenant_id.int), row.retention_days)
+            dropped += await _drop(db, table, plain_uuid(row.tenant_id), row.retention_days)
     return dropped
 
 

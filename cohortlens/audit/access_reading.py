@@ -16,7 +16,7 @@ from cohortlens.audit.customer_refs import CUSTOMER_REF, customer_ref
 from cohortlens.audit.models import RangeInvalid, instant, microseconds
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.ids import TenantId
+from cohortlens.core.ids import TenantId, plain_uuid
 from cohortlens.core.tenant_keys import TenantKeyDestroyed, TenantKeys
 
 # A search that finds little looks at no more than this at a time and is gone on with by the next page.
@@ -153,7 +153,7 @@ class AccessReading:
 
 
 def _entry(row: Any) -> AccessEntry:
-    return AccessEntry(UUID(int=row.id.int), row.created_at, bytes(row.canonical), row.seq or 0)
+    return AccessEntry(plain_uuid(row.id), row.created_at, bytes(row.canonical), row.seq or 0)
 
 
 def _place(at: datetime, entry_id: UUID) -> tuple[int, str]:

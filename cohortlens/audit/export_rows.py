@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.core.ids import plain_uuid
+
 _COLUMNS = (
     "id, state, from_seq, to_seq, written_seq, written_bytes, sha256, error_reason, error_message,"
     " created_at, ended_at"
@@ -128,7 +130,7 @@ class ExportRows:
 
 def _export(row: Row[Any]) -> AuditExport:
     return AuditExport(
-        export_id=UUID(int=row.id.int),
+        export_id=plain_uuid(row.id),
         state=row.state,
         from_seq=row.from_seq,
         to_seq=row.to_seq,

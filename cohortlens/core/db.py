@@ -204,6 +204,17 @@ async def go_on_for(tx: AsyncConnection, tenant_id: UUID) -> None:
     deferred(tx).bind(tenant_id)
 
 
+async def locked_in_tenant(tx: AsyncConnection, name: str) -> None:
+    """Wait until no other transaction of the tenant holds the lock ``name``; then hold it to the end.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction``.
+        name: What may be done by one at a time, such as ``api_keys``.
+    """
+    lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:name || app.tid()::text, 0))")
+    await tx.execute(lock, {"name": name})
+
+
 async def send_deferred(tx: AsyncConnection) -> None:
     """Make the deferred calls now, so that what they did can be read; their locks are held until the commit.
 

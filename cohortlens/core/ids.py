@@ -70,6 +70,11 @@ def uuid7s(count: int) -> tuple[UUID, ...]:
     )
 
 
+def plain_uuid(value: UUID) -> UUID:
+    """A UUID of the database driver as the standard library's; its own class prints and pickles otherwise."""
+    return UUID(int=value.int)
+
+
 def parse_uuid(text: str) -> UUID | None:
     """The UUID written as ``text`` in canonical lower-case form, else None."""
     try:

@@ -11,13 +11,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.db import Database
-from cohortlens.core.ids import EventId, TenantId, uuid7
+from cohortlens.core.ids import EventId, TenantId, plain_uuid, uuid7
 
 LEASE_S = 30.0
 MAX_ATTEMPTS = 20
@@ -120,8 +119,8 @@ async def claim(db: Database, worker_id: str, wanted: Sequence[Wanted]) -> list[
         )
         return [
             Event(
-                TenantId(UUID(int=row.tenant_id.int)),
-                EventId(UUID(int=row.id.int)),
+                TenantId(plain_uuid(row.tenant_id)),
+                EventId(plain_uuid(row.id)),
                 row.topic,
                 row.key,
                 row.payload,

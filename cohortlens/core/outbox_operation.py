@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.db import Database
+from cohortlens.core.ids import plain_uuid
 
 _MOST_AT_ONCE = 1000
 
@@ -156,8 +157,8 @@ async def _listed(
         rows = await tx.execute(query, {"state": state, "topic": topic, "event": event_id, "most": limit})
         return [
             SeenEvent(
-                id=UUID(int=row.id.int),
-                tenant_id=UUID(int=row.tenant_id.int),
+                id=plain_uuid(row.id),
+                tenant_id=plain_uuid(row.tenant_id),
                 topic=row.topic,
                 key=row.key,
                 state=row.state,

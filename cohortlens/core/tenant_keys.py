@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, NotFound
+from cohortlens.core.ids import plain_uuid
 from cohortlens.core.key_settings import KEY_BYTES
 from cohortlens.core.sealing import SealBroken, Sealer, SealingKeys, derived_key
 
@@ -147,7 +148,7 @@ class TenantKeys:
             missing = (await tx.scalars(text("SELECT app.tenant_keys_missing(1000)"))).all()
         for tenant_id in missing:
             async with db.transaction() as tx:
-                await self.make(tx, UUID(int=tenant_id.int))
+                await self.make(tx, plain_uuid(tenant_id))
             made += 1
         return made
 

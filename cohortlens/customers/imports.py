@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import ImportId
+from cohortlens.core.ids import ImportId, plain_uuid
 from cohortlens.customers.models import (
     Import,
     ImportNotFound,
@@ -201,12 +201,12 @@ class ImportsRepository:
             ),
             {"ids": list(import_ids)},
         )
-        return {UUID(int=row.id.int) for row in result}
+        return {plain_uuid(row.id) for row in result}
 
 
 def _import(row: Any) -> Import:
     return Import(
-        import_id=ImportId(UUID(int=row.id.int)),
+        import_id=ImportId(plain_uuid(row.id)),
         state=ImportState(row.state),
         options=ImportOptions.from_json(row.options),
         progress_ratio=row.progress_ratio,

@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.db import driver
+from cohortlens.core.db import driver, locked_in_tenant
 from cohortlens.customers.models import FileFault
 
 _LIMITS = (
@@ -74,7 +74,7 @@ async def allow_long_work(tx: AsyncConnection) -> None:
 async def prepare(tx: AsyncConnection) -> None:
     """Give a transaction the limits of long work, and the tenant's imports an order."""
     await allow_long_work(tx)
-    await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('import ' || app.tid()::text, 0))"))
+    await locked_in_tenant(tx, "import ")
 
 
 async def stage(tx: AsyncConnection, batches: Iterable[pa.RecordBatch]) -> int:

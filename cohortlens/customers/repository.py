@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import CustomerId
+from cohortlens.core.ids import CustomerId, plain_uuid
 from cohortlens.customers.models import Customer, FeatureRows
 
 _CUSTOMER = """
@@ -83,7 +83,7 @@ class CustomersRepository:
             ),
             {"ids": list(ids)},
         )
-        return {UUID(int=row.id.int): row.external_id for row in result}
+        return {plain_uuid(row.id): row.external_id for row in result}
 
     async def by_external_ids(self, names: Sequence[str]) -> dict[str, UUID]:
         """Identifier by external id, of those that exist."""
@@ -94,7 +94,7 @@ class CustomersRepository:
             ),
             {"names": list(names)},
         )
-        return {row.external_id: UUID(int=row.id.int) for row in result}
+        return {row.external_id: plain_uuid(row.id) for row in result}
 
     async def data_state(self) -> tuple[str, date, int] | None:
         """Currency, last day of data and data revision of the tenant; None before its first import."""
@@ -141,7 +141,7 @@ class CustomersRepository:
 
 def _customer(row: Any) -> Customer:
     return Customer(
-        customer_id=CustomerId(UUID(int=row.id.int)),
+        customer_id=CustomerId(plain_uuid(row.id)),
         external_id=row.external_id,
         country=row.country or "",
         purchase_days=row.days,
@@ -161,7 +161,7 @@ def feature_rows(rows: Sequence[Mapping[Any, Any]]) -> FeatureRows | None:
         return None
     data = b"".join(row["vector"] for row in rows)
     return FeatureRows(
-        customer_ids=tuple(CustomerId(UUID(int=row["customer_id"].int)) for row in rows),
+        customer_ids=tuple(CustomerId(plain_uuid(row["customer_id"])) for row in rows),
         external_ids=tuple(row["external_id"] for row in rows),
         matrix=np.frombuffer(data, "<f4").reshape(len(rows), -1).astype(np.float32),
         as_of=rows[0]["as_of"],

@@ -20,7 +20,7 @@ from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violation
-from cohortlens.core.ids import CustomerId, ImportId, TenantId, uuid7
+from cohortlens.core.ids import CustomerId, ImportId, TenantId, plain_uuid, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.paging import PageTokens, page_size
 from cohortlens.core.tenant_keys import TenantKeys
@@ -239,7 +239,7 @@ class CustomersService:
                 "customers: name at least one", violations=(Violation("customers", "is empty"),)
             )
         at = {customer: row for row, customer in enumerate(found.customer_ids)}
-        order = [at[CustomerId(UUID(int=customer.int))] for customer in customer_ids]
+        order = [at[CustomerId(plain_uuid(customer))] for customer in customer_ids]
         return replace(
             found,
             customer_ids=tuple(found.customer_ids[row] for row in order),

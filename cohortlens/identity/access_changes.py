@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import SessionId, TenantId, UserId
+from cohortlens.core.ids import SessionId, TenantId, UserId, plain_uuid
 
 
 class UserChange(StrEnum):
@@ -164,12 +164,12 @@ async def changes_since(tx: AsyncConnection, watermark: str, window_s: int) -> t
         if row.kind is not None:
             changes.append(
                 Change(
-                    _uuid(row.tenant_id),
+                    plain_uuid(row.tenant_id),
                     row.kind,
-                    _uuid(row.subject),
+                    plain_uuid(row.subject),
                     row.ver,
                     row.cause,
-                    None if row.kept is None else _uuid(row.kept),
+                    None if row.kept is None else plain_uuid(row.kept),
                     max(float(row.age_s), 0.0),
                 )
             )
@@ -179,8 +179,3 @@ async def changes_since(tx: AsyncConnection, watermark: str, window_s: int) -> t
 async def purge(tx: AsyncConnection, keep_s: int = 86_400) -> int:
     """Delete changes that no token can run into any more; answers how many."""
     return int(await tx.scalar(text("SELECT app.access_changes_purge(:keep)"), {"keep": keep_s}) or 0)
-
-
-def _uuid(value: UUID) -> UUID:
-    # The driver's own UUID class is another type.
-    return UUID(int=value.int)

@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import TenantId, UserId
+from cohortlens.core.db import locked_in_tenant
+from cohortlens.core.ids import TenantId, UserId, plain_uuid
 from cohortlens.identity.api_key_text import KeyText
 from cohortlens.identity.networks import Network, networks
 from cohortlens.identity.revocations import Grant
@@ -104,10 +105,7 @@ class ApiKeyRows:
 
     async def lock(self) -> None:
         """Let one maker of keys of the tenant work at a time, so that the count holds."""
-        await self._tx.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended('api_keys' || CAST(:tenant AS text), 0))"),
-            {"tenant": str(self._tenant_id)},
-        )
+        await locked_in_tenant(self._tx, "api_keys")
 
     async def live_count(self) -> int:
         """Keys that can be used."""
@@ -190,7 +188,7 @@ class ApiKeyRows:
             ),
             {"tenant": self._tenant_id, "user": user_id, "reason": reason},
         )
-        return [UUID(int=value.int) for value in rows]
+        return [plain_uuid(value) for value in rows]
 
     async def hand_over(self, user_id: UserId, to: UserId) -> int:
         """Make another user of the tenant answer for the keys that a user made; answers how many."""
@@ -221,21 +219,16 @@ class ApiKeyRows:
         return done.one_or_none()
 
 
-def _uuid(value: UUID) -> UUID:
-    # The driver's own UUID class prints and pickles differently.
-    return UUID(int=value.int)
-
-
 def _key(row: Any) -> ApiKey:
     return ApiKey(
-        key_id=_uuid(row.id),
+        key_id=plain_uuid(row.id),
         prefix=row.prefix + row.lookup,
         display_name=row.display_name,
         scopes=tuple(row.scopes),
         ip_allowlist=tuple(row.ip_allowlist),
         expires_at=row.expires_at,
-        created_by=UserId(_uuid(row.created_by)),
-        replaced_by=None if row.replaced_by is None else _uuid(row.replaced_by),
+        created_by=UserId(plain_uuid(row.created_by)),
+        replaced_by=None if row.replaced_by is None else plain_uuid(row.replaced_by),
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
         created_at=row.created_at,
@@ -250,7 +243,7 @@ def _state(row: Row[Any]) -> KeyState:
         refusal = "TENANT_INACTIVE"
     elif row.creator_status != "ACTIVE":
         refusal = "MAKER_INACTIVE"
-    key_id, tenant_id = _uuid(row.id), TenantId(_uuid(row.tenant_id))
+    key_id, tenant_id = plain_uuid(row.id), TenantId(plain_uuid(row.tenant_id))
     return KeyState(
         key_id=key_id,
         tenant_id=tenant_id,
@@ -258,6 +251,6 @@ def _state(row: Row[Any]) -> KeyState:
         scopes=frozenset(row.scopes),
         allowed=networks(row.ip_allowlist, "ip_allowlist"),
         expires_at=row.expires_at,
-        grant=Grant(tenant_id, key_id, _uuid(row.created_by), row.ver or 0, row.tver),
+        grant=Grant(tenant_id, key_id, plain_uuid(row.created_by), row.ver or 0, row.tver),
         refusal=refusal,
     )

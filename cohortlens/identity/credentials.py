@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, UserId
+from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, UserId, plain_uuid
 from cohortlens.identity.models import Membership
 
 
@@ -156,11 +156,11 @@ class Credentials:
 
 def _user(value: UUID) -> UserId:
     # The driver's own UUID class prints and pickles differently.
-    return UserId(UUID(int=value.int))
+    return UserId(plain_uuid(value))
 
 
 def _tenant(value: UUID) -> TenantId:
-    return TenantId(UUID(int=value.int))
+    return TenantId(plain_uuid(value))
 
 
 def _bytes(value: bytes | None) -> bytes | None:

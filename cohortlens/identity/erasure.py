@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from uuid import UUID
 
 from sqlalchemy import text
 
@@ -17,7 +16,7 @@ from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.core.db import Database, go_on_for
 from cohortlens.core.errors import FailedPrecondition
-from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId
+from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, plain_uuid
 from cohortlens.core.telemetry import get_logger
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.identity.erased_files import artifact_uses, erase_files
@@ -55,7 +54,7 @@ class TenantErasure:
                     await tx.scalars(text("SELECT app.tenants_to_erase(:limit)"), {"limit": _TENANTS_AT_ONCE})
                 ).all()
             for value in due:
-                await self.erase(TenantId(UUID(int=value.int)))
+                await self.erase(TenantId(plain_uuid(value)))
                 erased += 1
             if len(due) < _TENANTS_AT_ONCE:
                 return erased

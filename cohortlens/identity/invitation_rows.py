@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import TenantId, UserId, uuid7
+from cohortlens.core.ids import TenantId, UserId, plain_uuid, uuid7
 from cohortlens.core.tenant_keys import TenantKeys
 
 _COLUMN = "invitations.email_enc"
@@ -96,7 +96,7 @@ class InvitationRows:
             )
         ).one()
         made = Invitation(invitation_id, email, role, invited_by, row.created_at, row.expires_at)
-        return made, None if replaced is None else UUID(int=replaced.int)
+        return made, None if replaced is None else plain_uuid(replaced)
 
     async def count(self) -> int:
         """Invitations that are open."""
@@ -168,13 +168,13 @@ class InvitationRows:
 
     async def _opened(self, keys: TenantKeys, row: Row[tuple[object, ...]]) -> Invitation:
         # The driver's own UUID class prints and pickles differently.
-        invitation_id = UUID(int=row.id.int)
+        invitation_id = plain_uuid(row.id)
         sealer = await keys.sealer(self._tx, self._tenant_id, _COLUMN)
         return Invitation(
             invitation_id,
             sealer.open(bytes(row.email_enc), invitation_id.bytes).decode(),
             row.role,
-            None if row.invited_by is None else UserId(UUID(int=row.invited_by.int)),
+            None if row.invited_by is None else UserId(plain_uuid(row.invited_by)),
             row.created_at,
             row.expires_at,
         )

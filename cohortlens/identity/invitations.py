@@ -13,7 +13,7 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import Aborted, AlreadyExists, FailedPrecondition, PermissionDenied
-from cohortlens.core.ids import TenantId, UserId, uuid7
+from cohortlens.core.ids import TenantId, UserId, plain_uuid, uuid7
 from cohortlens.core.mail import MAIL_PURPOSE, MailQueue, checked_address
 from cohortlens.core.sealing import Sealer, SealingKeys
 from cohortlens.core.tenant_keys import TenantKeys
@@ -169,7 +169,7 @@ class InvitationsService:
         return Offer(
             tenant,
             invitation,
-            None if user is None else UserId(UUID(int=user.user_id.int)),
+            None if user is None else UserId(plain_uuid(user.user_id)),
             needs_password=user is None or not user.can_log_in,
             needs_terms=invitation.role == "owner" and not tenant.terms_version,
         )

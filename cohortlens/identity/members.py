@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import TenantId, UserId
+from cohortlens.core.ids import TenantId, UserId, plain_uuid
 
 _ETAG_DIGITS = 16
 
@@ -80,7 +80,7 @@ class Members:
         Changes of rights of one tenant so happen one after another: each finds the owners that are left.
         """
         rows = await self._tx.execute(text("SELECT user_id, role FROM app.members_lock(NULL)"))
-        return {UserId(UUID(int=row.user_id.int)): row.role for row in rows}
+        return {UserId(plain_uuid(row.user_id)): row.role for row in rows}
 
     async def lock_role(self, user_id: UserId) -> str | None:
         """Lock one membership; answers its role, None when there is none."""
@@ -141,12 +141,12 @@ class Members:
 def _member(row: Row[tuple[object, ...]]) -> Member:
     # The driver's own UUID class prints and pickles differently.
     return Member(
-        UserId(UUID(int=row.user_id.int)),
+        UserId(plain_uuid(row.user_id)),
         row.email,
         row.role,
         row.status,
         row.ver,
         row.created_at,
         row.last_login_at,
-        None if row.invited_by is None else UserId(UUID(int=row.invited_by.int)),
+        None if row.invited_by is None else UserId(plain_uuid(row.invited_by)),
     )

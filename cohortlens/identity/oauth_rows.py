@@ -13,10 +13,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import SessionId, TenantId, UserId
+from cohortlens.core.db import locked_in_tenant
+from cohortlens.core.ids import SessionId, TenantId, UserId, plain_uuid
 from cohortlens.identity.oauth_models import ClientAuthentication, CodeState, Grant, OAuthClient
 
-_CLIENTS_LOCK = 0x434C4F41
 _SHOWN = (
     "tenant_id, id, display_name, authentication, grants, redirect_uris, scopes, any_tenant, jwks,"
     " secret_created_at, created_at"
@@ -51,21 +51,21 @@ class OAuthLookups:
         if row is None:
             return None
         return CodeState(
-            TenantId(_uuid(row.tenant_id)),
-            _uuid(row.client_id),
-            UserId(_uuid(row.user_id)),
+            TenantId(plain_uuid(row.tenant_id)),
+            plain_uuid(row.client_id),
+            UserId(plain_uuid(row.user_id)),
             row.redirect_uri,
             row.challenge,
             tuple(row.scopes),
             tuple(row.amr),
             row.is_over,
-            None if row.session_id is None else SessionId(_uuid(row.session_id)),
+            None if row.session_id is None else SessionId(plain_uuid(row.session_id)),
         )
 
     async def memberships(self, user_id: UserId) -> list[tuple[TenantId, str, str]]:
         """Active tenants of an active user: identifier, name, the user's role; oldest membership first."""
         rows = await self._tx.execute(text("SELECT * FROM app.oauth_memberships(:user)"), {"user": user_id})
-        return [(TenantId(_uuid(row.tenant_id)), row.display_name, row.role) for row in rows]
+        return [(TenantId(plain_uuid(row.tenant_id)), row.display_name, row.role) for row in rows]
 
     async def tidy(self, keep_s: int) -> int:
         """Delete codes that ended ``keep_s`` seconds ago and assertions past their time; answers how many."""
@@ -86,10 +86,7 @@ class OAuthRows:
 
     async def lock(self) -> None:
         """Wait until nobody else registers a client of the tenant."""
-        await self._tx.execute(
-            text("SELECT pg_advisory_xact_lock(:lock, hashtext(CAST(:tenant AS text)))"),
-            {"lock": _CLIENTS_LOCK, "tenant": str(self._tenant_id)},
-        )
+        await locked_in_tenant(self._tx, "oauth_clients")
 
     async def count(self) -> int:
         """Clients of the tenant."""
@@ -235,8 +232,8 @@ class OAuthRows:
 
 def _client(row: Any, **more: Any) -> OAuthClient:
     return OAuthClient(
-        tenant_id=TenantId(_uuid(row.tenant_id)),
-        id=_uuid(row.id),
+        tenant_id=TenantId(plain_uuid(row.tenant_id)),
+        id=plain_uuid(row.id),
         display_name=row.display_name,
         authentication=ClientAuthentication(row.authentication),
         grants=frozenset(Grant(one) for one in row.grants),
@@ -248,8 +245,3 @@ def _client(row: Any, **more: Any) -> OAuthClient:
         created_at=row.created_at,
         **more,
     )
-
-
-def _uuid(value: UUID) -> UUID:
-    # The driver's own UUID class is another type.
-    return UUID(int=value.int)

@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import TenantId
+from cohortlens.core.ids import TenantId, plain_uuid
 
 TOKEN_BYTES = 32
 TOKEN_CHARACTERS = 43
@@ -134,7 +134,7 @@ class OneTimeTokens:
             return None
         # The driver's own UUID class prints and pickles differently.
         return OneTimeToken(
-            TenantId(UUID(int=row.tenant_id.int)), UUID(int=row.subject_id.int), row.data, row.expires_at
+            TenantId(plain_uuid(row.tenant_id)), plain_uuid(row.subject_id), row.data, row.expires_at
         )
 
 

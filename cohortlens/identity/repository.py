@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,8 +43,3 @@ class Accounts:
             text("SELECT * FROM app.auth_me(:tenant, :user)"), {"tenant": tenant_id, "user": user_id}
         )
         return found.one_or_none()
-
-
-def _uuid(value: UUID) -> UUID:
-    # The driver's own UUID class prints and pickles differently.
-    return UUID(int=value.int)

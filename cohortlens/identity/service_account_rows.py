@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import TenantId, UserId
+from cohortlens.core.db import locked_in_tenant
+from cohortlens.core.ids import TenantId, UserId, plain_uuid
 from cohortlens.identity.program_keys import ProgramKey, stored_keys
 from cohortlens.identity.revocations import Grant
 
@@ -96,7 +97,7 @@ async def account_state(
     if len(found) != 1:
         return None
     [row] = found
-    identifier, tenant_id = _uuid(row.id), TenantId(_uuid(row.tenant_id))
+    identifier, tenant_id = plain_uuid(row.id), TenantId(plain_uuid(row.tenant_id))
     return AccountState(
         account_id=identifier,
         tenant_id=tenant_id,
@@ -122,13 +123,7 @@ class ServiceAccountRows:
 
     async def lock(self) -> None:
         """Let one maker of accounts of the tenant work at a time, so that the count holds."""
-        await self._tx.execute(
-            text(
-                "SELECT pg_advisory_xact_lock("
-                "hashtextextended('service_accounts' || CAST(:tenant AS text), 0))"
-            ),
-            {"tenant": str(self._tenant_id)},
-        )
+        await locked_in_tenant(self._tx, "service_accounts")
 
     async def live_count(self) -> int:
         """Accounts there are."""
@@ -233,21 +228,16 @@ class ServiceAccountRows:
         return done.one_or_none()
 
 
-def _uuid(value: UUID) -> UUID:
-    # The driver's own UUID class prints and pickles differently.
-    return UUID(int=value.int)
-
-
 def _account(row: Any) -> ServiceAccountRow:
     keys = stored_keys(json.loads(row.keys))
     return ServiceAccountRow(
-        account_id=_uuid(row.id),
+        account_id=plain_uuid(row.id),
         display_name=row.display_name,
         scopes=tuple(row.scopes),
         audiences=tuple(row.audiences),
         certificate_name=row.san or "",
         keys=tuple(keys[kid] for kid in sorted(keys)),
-        created_by=UserId(_uuid(row.created_by)),
+        created_by=UserId(plain_uuid(row.created_by)),
         created_at=row.created_at,
         last_used_at=row.last_used_at,
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import SessionId, TenantId, UserId
+from cohortlens.core.ids import SessionId, TenantId, UserId, plain_uuid
 from cohortlens.identity.models import Membership, SessionState
 
 
@@ -211,7 +210,7 @@ class Sessions:
         )
         return [
             SessionRow(
-                SessionId(_uuid(row.id)),
+                SessionId(plain_uuid(row.id)),
                 row.device_name,
                 row.user_agent,
                 row.address_prefix,
@@ -241,18 +240,13 @@ class Sessions:
         return found is not None
 
 
-def _uuid(value: UUID) -> UUID:
-    # The driver's own UUID class prints and pickles differently.
-    return UUID(int=value.int)
-
-
 def _state(session_id: SessionId, row: Row[tuple[object, ...]]) -> SessionState:
-    tenant_id = TenantId(_uuid(row.tenant_id))
+    tenant_id = TenantId(plain_uuid(row.tenant_id))
     membership = None if row.role is None else Membership(tenant_id, row.role, row.ver, row.tver)
     return SessionState(
         session_id=session_id,
         tenant_id=tenant_id,
-        user_id=UserId(_uuid(row.user_id)),
+        user_id=UserId(plain_uuid(row.user_id)),
         refresh_counter=row.refresh_counter,
         refresh_key_enc=bytes(row.refresh_key_enc),
         used_gen=row.used_gen,

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import TenantId
+from cohortlens.core.ids import TenantId, plain_uuid
 
 _READ = "SELECT * FROM tenants WHERE id = :tenant"
 _LOCKED = f"{_READ} FOR UPDATE"
@@ -174,7 +174,7 @@ async def tenant_overviews(
     )
     return [
         TenantOverview(
-            TenantId(UUID(int=row.tenant_id.int)),
+            TenantId(plain_uuid(row.tenant_id)),
             row.display_name,
             row.status,
             row.users,

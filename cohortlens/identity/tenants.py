@@ -15,7 +15,7 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import FailedPrecondition
-from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, UserId
+from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, UserId, plain_uuid
 from cohortlens.core.mail import MAIL_PURPOSE, MailQueue
 from cohortlens.core.sealing import Sealer, SealingKeys
 from cohortlens.identity.invitation_mails import TENANT_DELETED
@@ -185,7 +185,7 @@ class TenantsService:
 
 async def _deleted(tx: AsyncConnection, user_id: UserId) -> list[TenantId]:
     rows = await tx.scalars(text("SELECT app.auth_deleted_tenants(:user)"), {"user": user_id})
-    return [TenantId(UUID(int=value.int)) for value in rows]
+    return [TenantId(plain_uuid(value)) for value in rows]
 
 
 async def _found(rows: TenantRows, *, lock: bool = False) -> TenantRecord:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.batches.models import BatchInput, BatchPrediction
 from cohortlens.analytics.models import Task, WorkState
+from cohortlens.core.ids import plain_uuid
 
 _BATCH = """
 id, request_id, task, horizon_days, input_id, state, model_version, unit, as_of, rows, rows_done,
@@ -264,7 +265,7 @@ class BatchesRepository:
             at: The time now.
         """
         kept = await self._tx.execute(text(_KEPT), {"ids": list(owners), "before": before})
-        gone = set(owners) - {UUID(int=row.id.int) for row in kept}
+        gone = set(owners) - {plain_uuid(row.id) for row in kept}
         for statement in _REMOVED:
             await self._tx.execute(text(statement), {"ids": list(gone), "at": at})
         return gone
@@ -272,15 +273,15 @@ class BatchesRepository:
 
 def _batch(row: Any) -> BatchPrediction:
     return BatchPrediction(
-        UUID(int=row.id.int),
+        plain_uuid(row.id),
         row.request_id,
         Task(row.task),
         row.horizon_days,
-        None if row.input_id is None else UUID(int=row.input_id.int),
+        None if row.input_id is None else plain_uuid(row.input_id),
         WorkState(row.state),
         *row[6:],
     )
 
 
 def _input(row: Any) -> BatchInput:
-    return BatchInput(UUID(int=row.id.int), *row[1:])
+    return BatchInput(plain_uuid(row.id), *row[1:])
