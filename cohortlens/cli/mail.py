@@ -107,7 +107,7 @@ def _follow(out: Output, folder: Path, recipient: str) -> None:
         for one in kept(folder, recipient):
             if one.file.name not in shown:
                 out.result(one.as_json(), one.as_text() + "\n")
-        shown = {path.name for path in folder.glob("*.eml")} | shown
+                shown.add(one.file.name)
         time.sleep(_FOLLOW_EVERY_S)
 
 
