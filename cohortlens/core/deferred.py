@@ -28,11 +28,6 @@ class DeferredCalls:
         self._calls: list[tuple[UUID, str, bytes]] = []
         self._is_closed = False
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was put off."""
-        return not self._calls
-
     def bind(self, tenant_id: UUID) -> None:
         """From now on calls are put off for ``tenant_id``."""
         self._tenant_id = tenant_id

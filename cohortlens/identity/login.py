@@ -19,9 +19,10 @@ from cohortlens.identity.attempts import LoginAttempts
 from cohortlens.identity.credentials import Credentials, LoginAccount, UserCredentials
 from cohortlens.identity.models import InvalidCredentials, Membership, TokenInvalid, field_fault, normal_email
 from cohortlens.identity.one_time import OneTimeTokens
-from cohortlens.identity.opening import Device, Opened, SessionOpening
+from cohortlens.identity.opening import Device, Opened
 from cohortlens.identity.passwords import PasswordHasher
 from cohortlens.identity.second_step import AMR, SecondStep, Step
+from cohortlens.identity.sessions import SessionKeeper
 from cohortlens.identity.totp import recovery_digest
 
 SUCCEEDED = "identity.login.succeeded"
@@ -69,7 +70,7 @@ class LoginService:
         hasher: PasswordHasher,
         attempts: LoginAttempts,
         second_step: SecondStep,
-        sessions: SessionOpening,
+        sessions: SessionKeeper,
     ) -> None:
         self._db = db
         self._hasher = hasher

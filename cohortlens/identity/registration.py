@@ -26,9 +26,10 @@ from cohortlens.identity.attempts import Attempt, LoginAttempts
 from cohortlens.identity.credentials import Credentials, TenantOfUser
 from cohortlens.identity.models import Membership, TokenInvalid, field_fault, normal_email
 from cohortlens.identity.one_time import OneTimeToken, OneTimeTokens
-from cohortlens.identity.opening import Device, Opened, SessionOpening
+from cohortlens.identity.opening import Device, Opened
 from cohortlens.identity.passwords import PasswordHasher, check_new_password
 from cohortlens.identity.repository import Accounts
+from cohortlens.identity.sessions import SessionKeeper
 
 VERIFY_EMAIL = "verify_email"
 VERIFY_LIFE_S = 86_400.0
@@ -103,7 +104,7 @@ class RegistrationService:
         *,
         hasher: PasswordHasher,
         attempts: LoginAttempts,
-        sessions: SessionOpening,
+        sessions: SessionKeeper,
     ) -> None:
         self._db = db
         self._tenant_keys = tenant_keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from gateway.http.binding import Binding, Rule
 from gateway.http.codec import Codecs
 from gateway.http.templates import Router, TemplateInvalid, Unescaping, parse_template
 from gateway.interceptors.chain import MethodInfo, MethodTable
+from gateway.registry import fields_of
 
 _RULES: Any = common_pb2.rules  # generated as a bare FieldDescriptor, which the type stubs do not index
 
@@ -124,16 +124,5 @@ def _upload(method: MethodInfo) -> Upload | None:
 
 def _sensitive(method: MethodInfo) -> bool:
     return any(
-        one.GetOptions().Extensions[_RULES].sensitive
-        for one in _reachable(method.descriptor.output_type, set())
+        one.GetOptions().Extensions[_RULES].sensitive for one in fields_of(method.descriptor.output_type)
     )
-
-
-def _reachable(descriptor: Any, seen: set[str]) -> Iterator[FieldDescriptor]:
-    if descriptor.full_name in seen:
-        return
-    seen.add(descriptor.full_name)
-    for one in descriptor.fields:
-        yield one
-        if one.message_type is not None:
-            yield from _reachable(one.message_type, seen)

@@ -17,6 +17,7 @@ from cohortlens.core.context import Principal, PrincipalKind
 from cohortlens.core.errors import PermissionDenied, Unauthenticated
 from cohortlens.core.ids import PLATFORM_TENANT_ID
 from cohortlens.core.telemetry import TENANT_ID
+from cohortlens.identity.api_key_text import START
 from gateway.interceptors.chain import Call, Proceed
 from gateway.interceptors.standing import Ask, Check, Standing, Stream, StreamWatch
 from gateway.registry import Policy, RateClass
@@ -24,7 +25,6 @@ from gateway.registry import Policy, RateClass
 _CHALLENGE = 'Bearer realm="cohortlens"'
 _REFUSED = f'{_CHALLENGE}, error="invalid_token"'
 _TOKEN_CHARACTERS_MAX = 8192
-_KEY_START = "cl_"
 _READING = frozenset({RateClass.PUBLIC, RateClass.READ, RateClass.INFERENCE})
 _OWN_CLIENTS = frozenset({"", "cohortlens"})
 _OPEN_TO_APPLICATIONS = frozenset({"/cohortlens.v1.AuthService/GetMe"})
@@ -156,7 +156,7 @@ class AuthnStep:
             ask = partial(_again, call, partial(self._certificate, certificate, call.peer))
         if call.metadata.first("authorization") is not None:
             text = _bearer(call)
-            if certificate is None and key is not None and text.startswith(_KEY_START):
+            if certificate is None and key is not None and text.startswith(START):
                 ask = partial(_again, call, partial(key, text, call.peer))
             else:
                 check = standing.of_token(text)
@@ -167,7 +167,7 @@ class AuthnStep:
         if call.certificate is not None:
             return self._inside(call, call.certificate, strict)
         text = _bearer(call)
-        if text.startswith(_KEY_START) and self._key is not None:
+        if text.startswith(START) and self._key is not None:
             return self._key(text, call.peer, strict=strict)
         return self._token(text, strict=strict)
 

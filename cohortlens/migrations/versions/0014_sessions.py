@@ -61,6 +61,9 @@ SELECT app.define('app.auth_membership(uuid, uuid)');
 ALTER TABLE signing_keys DROP CONSTRAINT IF EXISTS signing_keys_key_set_check;
 ALTER TABLE signing_keys ADD CONSTRAINT signing_keys_key_set_check
   CHECK (key_set IN ('access', 'audit', 'receipt'));
+-- What ended is told by access_changes now.
+DROP FUNCTION app.auth_session_dead(uuid);
+DROP FUNCTION app.auth_revoked_since(integer);
 ALTER TABLE signing_keys ADD COLUMN activated_at timestamptz;
 COMMENT ON COLUMN signing_keys.activated_at IS 'When it began to sign; NULL: when made, or never.';
 """

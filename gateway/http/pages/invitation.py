@@ -8,7 +8,7 @@ from cohortlens.identity.invitation_mails import ACCEPT_PATH
 from gateway.http import faults
 from gateway.http.pages.door import Rpcs
 from gateway.http.pages.forms import Visit
-from gateway.http.pages.renderer import message, render
+from gateway.http.pages.renderer import incomplete_link, message, render
 from gateway.http.replies import Response
 from gateway.interceptors.chain import CallFailed
 
@@ -36,11 +36,7 @@ class InvitationPage:
         """Show the invitation; programs that look through mails follow links too, so nothing happens yet."""
         token = visit.query.one("token")
         if not token:
-            return message(
-                "This link is not complete",
-                "Open the whole link of the mail, or copy all of it into the address line.",
-                status=400,
-            )
+            return incomplete_link()
         return await self._shown(visit, token)
 
     async def post(self, visit: Visit) -> Response:

@@ -79,3 +79,12 @@ def message(
     """
     values = {"heading": heading, "text": text, "reason": reason, "request_id": request_id}
     return render("message.html", values, status=status)
+
+
+def incomplete_link() -> Response:
+    """The page for a mailed link that lost its end on the way."""
+    return message(
+        "This link is not complete",
+        "Open the whole link of the mail, or copy all of it into the address line.",
+        status=400,
+    )

@@ -8,7 +8,7 @@ from cohortlens.identity.mails import VERIFY_PATH
 from gateway.http import faults
 from gateway.http.pages.door import Rpcs
 from gateway.http.pages.forms import Visit
-from gateway.http.pages.renderer import message, render
+from gateway.http.pages.renderer import incomplete_link, message, render
 from gateway.http.replies import Response
 from gateway.interceptors.chain import CallFailed
 
@@ -30,11 +30,7 @@ class VerifyEmailPage:
         """Show the button; programs that look through mails follow links too, so nothing happens yet."""
         token = visit.query.one("token")
         if not token:
-            return message(
-                "This link is not complete",
-                "Open the whole link of the mail, or copy all of it into the address line.",
-                status=400,
-            )
+            return incomplete_link()
         return render("verify_email.html", {"token": token, "form_token": visit.form_token})
 
     async def post(self, visit: Visit) -> Response:
