@@ -224,7 +224,7 @@ async def test_a_key_is_taken_from_its_addresses_alone(programs, tenants, allowe
 
 
 async def refused_within(programs, shown, seconds=2.0):
-    """The key is refused within the bound that the issue states."""
+    """The key is refused within two seconds."""
     deadline = time.monotonic() + seconds
 
     async def is_refused():
