@@ -5,6 +5,7 @@ The canonical form is RFC 8785, so that anyone can compute the bytes again from 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import re
@@ -226,6 +227,7 @@ def instant(us: int) -> datetime:
     return _EPOCH + us * _MICROSECOND
 
 
+@functools.lru_cache(maxsize=4096)
 def truncated_address(address: str) -> str:
     """The network of an address, /24 or /48: enough to see patterns, too little to name a household.
 
