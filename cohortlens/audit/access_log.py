@@ -131,7 +131,7 @@ class AccessLog:
 
 
 def canonical(entry_id: UUID, access: Access, secret: bytes | None) -> bytes:
-    """The bytes of an entry by RFC 8785; without a secret (an erased tenant has none) it names no customer."""
+    """The bytes of an entry by RFC 8785; without a secret (an erased tenant has none) no customer."""
     written: dict[str, Any] = {
         "id": str(entry_id),
         "actor": access.actor,
