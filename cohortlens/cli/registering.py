@@ -12,9 +12,9 @@ from cohortlens.client.client import Client
 from cohortlens.core.db import Database
 from cohortlens.core.ids import PLATFORM_TENANT_ID
 from cohortlens.embedded.settings import StackConfig
+from cohortlens.identity.accounts.passwords import PasswordHasher, check_new_password
+from cohortlens.identity.accounts.registration import Registration, Registrations
 from cohortlens.identity.models import normal_email
-from cohortlens.identity.passwords import PasswordHasher, check_new_password
-from cohortlens.identity.registration import Registration, Registrations
 from cohortlens.v1 import auth_login_pb2
 
 

@@ -18,8 +18,8 @@ from cohortlens.cli.session import guarded
 from cohortlens.core.db import Database
 from cohortlens.core.mail import Links
 from cohortlens.core.tenant_keys import TenantKeys
-from cohortlens.identity.invitation_mails import ACCEPT_PATH
-from cohortlens.identity.operator import Operator
+from cohortlens.identity.tenancy.invitation_mails import ACCEPT_PATH
+from cohortlens.identity.tenancy.operator import Operator
 
 ResultT = TypeVar("ResultT")
 

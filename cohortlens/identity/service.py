@@ -11,18 +11,18 @@ from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
 from cohortlens.core.sealing import SealingKeys
 from cohortlens.core.tenant_keys import TenantKeys
-from cohortlens.identity.attempts import LoginAttempts, LoginLimits
-from cohortlens.identity.generations import UsedGenerations
-from cohortlens.identity.key_control import KeyControl
+from cohortlens.identity.access.generations import UsedGenerations
+from cohortlens.identity.access.key_control import KeyControl
+from cohortlens.identity.access.revocations import Revocations
+from cohortlens.identity.access.signing_keys import ACCESS_KEYS, AUDIT_KEYS, PublicKey, SigningKeys
+from cohortlens.identity.access.token_check import AccessTokenVerifier
+from cohortlens.identity.access.tokens import LEEWAY_S, AccessTokens, TokenPolicy
+from cohortlens.identity.accounts.attempts import LoginAttempts, LoginLimits
+from cohortlens.identity.accounts.passwords import PasswordHasher
 from cohortlens.identity.models import Me
-from cohortlens.identity.passwords import PasswordHasher
 from cohortlens.identity.repository import Accounts
-from cohortlens.identity.revocations import Revocations
-from cohortlens.identity.session_control import SessionControl
-from cohortlens.identity.sessions import SessionKeeper
-from cohortlens.identity.signing_keys import ACCESS_KEYS, AUDIT_KEYS, PublicKey, SigningKeys
-from cohortlens.identity.token_check import AccessTokenVerifier
-from cohortlens.identity.tokens import LEEWAY_S, AccessTokens, TokenPolicy
+from cohortlens.identity.sessions.control import SessionControl
+from cohortlens.identity.sessions.keeper import SessionKeeper
 
 
 class IdentityService:

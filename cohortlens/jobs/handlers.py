@@ -24,7 +24,7 @@ from cohortlens.core.sealing import Keyring, SealBroken
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
-from cohortlens.identity.sessions import SESSION_REVOKED
+from cohortlens.identity.sessions.keeper import SESSION_REVOKED
 
 
 class Services(Protocol):

@@ -17,7 +17,7 @@ from cohortlens.core import outbox, outbox_operation
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.mail_delivery import purge_mails
 from cohortlens.core.telemetry import get_logger
-from cohortlens.identity import access_changes
+from cohortlens.identity.access import changes as access_changes
 from cohortlens.identity.one_time import OneTimeTokens
 from cohortlens.jobs.handlers import Services
 from cohortlens.jobs.partitions import ensure_partitions, watch_partitions

@@ -14,7 +14,7 @@ from google.api import annotations_pb2
 from google.protobuf.message import Message
 
 from cohortlens.core.errors import Cancelled, CohortLensError
-from cohortlens.identity.oauth_models import InvalidRequest, oauth_code_of
+from cohortlens.identity.oauth.models import InvalidRequest, oauth_code_of
 from gateway.http import faults
 from gateway.http.binding import RawRequest
 from gateway.http.body import ClientGone

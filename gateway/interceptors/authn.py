@@ -17,7 +17,7 @@ from cohortlens.core.context import Principal, PrincipalKind
 from cohortlens.core.errors import PermissionDenied, Unauthenticated
 from cohortlens.core.ids import PLATFORM_TENANT_ID
 from cohortlens.core.telemetry import TENANT_ID
-from cohortlens.identity.api_key_text import START
+from cohortlens.identity.programs.api_key_text import START
 from gateway.interceptors.chain import Call, Proceed
 from gateway.interceptors.standing import Ask, Check, Standing, Stream, StreamWatch
 from gateway.registry import Policy, RateClass

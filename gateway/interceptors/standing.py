@@ -28,7 +28,7 @@ Ask = Callable[[], Awaitable[None]]
 
 
 class News(Protocol):
-    """Changes of access as this process knows them; ``identity.revocations.Revocations``."""
+    """Changes of access as this process knows them; ``identity.access.revocations.Revocations``."""
 
     @property
     def edition(self) -> int:

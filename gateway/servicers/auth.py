@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from cohortlens.identity.jws import encode
+from cohortlens.identity.access.jws import encode
 from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_pb2 as pb
 from gateway.interceptors.chain import Call

@@ -9,11 +9,11 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cohortlens.core.paging import PageTokens
-from cohortlens.identity.api_key_rows import ApiKey
-from cohortlens.identity.api_keys import ApiKeys
-from cohortlens.identity.program_keys import ProgramKey, program_key
-from cohortlens.identity.service_account_rows import ServiceAccountRow
-from cohortlens.identity.service_accounts import ServiceAccounts
+from cohortlens.identity.programs.api_key_rows import ApiKey
+from cohortlens.identity.programs.api_keys import ApiKeys
+from cohortlens.identity.programs.keys import ProgramKey, program_key
+from cohortlens.identity.programs.service_account_rows import ServiceAccountRow
+from cohortlens.identity.programs.service_accounts import ServiceAccounts
 from cohortlens.v1 import auth_keys_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.paging import read_page

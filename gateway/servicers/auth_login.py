@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from cohortlens.identity.login import LoginRequest
+from cohortlens.identity.accounts.login import LoginRequest
+from cohortlens.identity.accounts.service import People
 from cohortlens.identity.models import TokenPair
-from cohortlens.identity.opening import Device, Opened
-from cohortlens.identity.people import People
+from cohortlens.identity.sessions.opening import Device, Opened
 from cohortlens.v1 import auth_login_pb2 as login_pb
 from cohortlens.v1 import auth_pb2 as pb
 from gateway.interceptors.chain import Call

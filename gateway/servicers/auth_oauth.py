@@ -8,17 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from cohortlens.core.paging import PageTokens
-from cohortlens.identity.certificates import certificate
-from cohortlens.identity.oauth import OAuth
-from cohortlens.identity.oauth_keys import shown_key_set
-from cohortlens.identity.oauth_models import (
+from cohortlens.identity.oauth.keys import shown_key_set
+from cohortlens.identity.oauth.models import (
     AuthorizationParameters,
     ClientAuthentication,
     ClientProof,
     Grant,
     OAuthClient,
 )
-from cohortlens.identity.oauth_tokens import TokenRequest
+from cohortlens.identity.oauth.service import OAuth
+from cohortlens.identity.oauth.tokens import TokenRequest
+from cohortlens.identity.programs.certificates import certificate
 from cohortlens.v1 import auth_oauth_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.paging import read_page

@@ -10,10 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cohortlens.core.ids import SessionId
 from cohortlens.core.paging import PageTokens
-from cohortlens.identity.key_control import KeyControl
-from cohortlens.identity.key_rows import KeyRow
-from cohortlens.identity.session_control import SessionControl
-from cohortlens.identity.session_rows import SessionRow
+from cohortlens.identity.access.key_control import KeyControl
+from cohortlens.identity.access.key_rows import KeyRow
+from cohortlens.identity.sessions.control import SessionControl
+from cohortlens.identity.sessions.rows import SessionRow
 from cohortlens.v1 import auth_pb2 as auth
 from cohortlens.v1 import auth_sessions_pb2 as pb
 from gateway.interceptors.chain import Call

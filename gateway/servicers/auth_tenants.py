@@ -9,10 +9,10 @@ from uuid import UUID
 
 from cohortlens.core.ids import parse_uuid
 from cohortlens.core.paging import PageTokens
-from cohortlens.identity.platform import PlatformService
-from cohortlens.identity.roles import missing
-from cohortlens.identity.tenant_rows import TenantOverview, TenantRecord
-from cohortlens.identity.tenants import TenantsService
+from cohortlens.identity.tenancy.platform import PlatformService
+from cohortlens.identity.tenancy.roles import missing
+from cohortlens.identity.tenancy.tenant_rows import TenantOverview, TenantRecord
+from cohortlens.identity.tenancy.tenants import TenantsService
 from cohortlens.v1 import auth_tenants_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.analytics_mapping import timestamp

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from cohortlens.core.ids import parse_uuid
 from cohortlens.core.paging import PageTokens
-from cohortlens.identity.invitation_rows import Invitation
-from cohortlens.identity.invitations import InvitationsService
-from cohortlens.identity.members import Member
-from cohortlens.identity.roles import missing
-from cohortlens.identity.users import UsersService
+from cohortlens.identity.tenancy.invitation_rows import Invitation
+from cohortlens.identity.tenancy.invitations import InvitationsService
+from cohortlens.identity.tenancy.members import Member
+from cohortlens.identity.tenancy.roles import missing
+from cohortlens.identity.tenancy.users import UsersService
 from cohortlens.v1 import auth_users_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.analytics_mapping import timestamp

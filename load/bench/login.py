@@ -28,11 +28,11 @@ from cohortlens.core.redis import redis_client
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.redis import EmbeddedRedis
-from cohortlens.identity.attempts import LoginLimits
-from cohortlens.identity.login import LoginRequest
+from cohortlens.identity.accounts.attempts import LoginLimits
+from cohortlens.identity.accounts.login import LoginRequest
+from cohortlens.identity.accounts.passwords import PasswordHasher
+from cohortlens.identity.accounts.service import People
 from cohortlens.identity.models import LoginRateLimited
-from cohortlens.identity.passwords import PasswordHasher
-from cohortlens.identity.people import People
 from cohortlens.identity.repository import Accounts
 from cohortlens.identity.service import IdentityService
 from cohortlens.migrations import runner

@@ -25,7 +25,7 @@ from cohortlens.core.errors import CohortLensError
 from cohortlens.core.outbox import Event, Outbox
 from cohortlens.core.redis import RedisClient, redis_client
 from cohortlens.customers.models import IMPORT_REQUESTED
-from cohortlens.identity.sessions import SESSION_REVOKED
+from cohortlens.identity.sessions.keeper import SESSION_REVOKED
 from cohortlens.jobs.handlers import Handler
 from cohortlens.jobs.runner import Runner
 

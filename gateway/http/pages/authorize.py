@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument, Unauthenticated
-from cohortlens.identity.oauth_redirects import form_target
+from cohortlens.identity.oauth.redirects import form_target
 from cohortlens.v1 import auth_oauth_pb2 as pb
 from gateway.http import faults
 from gateway.http.pages.door import Rpcs, redirect

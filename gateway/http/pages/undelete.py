@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cohortlens.identity.invitation_mails import UNDELETE_PATH
+from cohortlens.identity.tenancy.invitation_mails import UNDELETE_PATH
 from gateway.http import faults
 from gateway.http.pages.door import Rpcs
 from gateway.http.pages.forms import Visit

@@ -14,7 +14,7 @@ import jwt
 import pyotp
 import pytest
 
-from cohortlens.identity.passwords import PasswordHasher
+from cohortlens.identity.accounts.passwords import PasswordHasher
 from tests.fixtures.browser import Browser, parameters
 from tests.fixtures.tenants import RegisteredTenant, register
 from tests.integration.gateway.conftest import LISTED_ORIGIN

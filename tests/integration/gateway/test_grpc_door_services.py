@@ -11,8 +11,8 @@ import pytest
 
 from cohortlens.client.errors import from_rpc_error
 from cohortlens.core.errors import Unavailable
-from cohortlens.identity import jws
-from cohortlens.identity.signing_keys import SigningKeys
+from cohortlens.identity.access import jws
+from cohortlens.identity.access.signing_keys import SigningKeys
 from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc, auth_login_pb2, auth_pb2, auth_pb2_grpc
 from gateway import app
 from gateway.config import GatewayConfig

@@ -10,7 +10,7 @@ import pytest
 
 from cohortlens.core.context import Principal, PrincipalKind
 from cohortlens.core.errors import Unauthenticated
-from cohortlens.identity.certificates import certificate
+from cohortlens.identity.programs.certificates import certificate
 from gateway.grpc.internal import InternalListener, TlsFiles
 from gateway.grpc.server import PortInUseError
 from gateway.interceptors.authn import Authenticators, AuthnStep

@@ -13,13 +13,13 @@ from cohortlens.core.db import Database
 from cohortlens.core.ids import uuid7
 from cohortlens.core.redis import redis_client as connect
 from cohortlens.core.tenant_keys import TenantKeys
-from cohortlens.identity.attempts import LoginLimits
+from cohortlens.identity.accounts.attempts import LoginLimits
+from cohortlens.identity.accounts.service import People
 from cohortlens.identity.models import TokenPair, normal_email
-from cohortlens.identity.oauth import OAuth
-from cohortlens.identity.opening import Device, Opened
-from cohortlens.identity.people import People
-from cohortlens.identity.programs import Programs
+from cohortlens.identity.oauth.service import OAuth
+from cohortlens.identity.programs.service import Programs
 from cohortlens.identity.service import IdentityService
+from cohortlens.identity.sessions.opening import Device, Opened
 from tests.fixtures.mailbox import Mailbox
 from tests.fixtures.tenants import register
 

@@ -12,13 +12,13 @@ import pytest
 
 from cohortlens.audit.models import Actor
 from cohortlens.core.ids import uuid7
-from cohortlens.identity.access_changes import AccessChanges, TenantChange, UserChange
+from cohortlens.identity.access.changes import AccessChanges, TenantChange, UserChange
 from cohortlens.v1 import auth_pb2, auth_pb2_grpc
 from tests.fixtures.gateways import running_gateways
 from tests.fixtures.hostile_tokens import CASES, Forge
 from tests.fixtures.tenants import register
+from tests.integration.identity.access.test_signing_keys import OLDER
 from tests.integration.identity.conftest import ISSUER, KEK, another_session
-from tests.integration.identity.test_signing_keys import OLDER
 
 BOUND_S = 2.0
 ME = "/api/v1/users/me"

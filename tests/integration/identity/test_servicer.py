@@ -10,7 +10,7 @@ import pyotp
 import pytest
 
 from cohortlens.core.context import RequestContext
-from cohortlens.identity.second_step import MfaRequired
+from cohortlens.identity.accounts.second_step import MfaRequired
 from cohortlens.v1 import auth_pb2 as pb
 from cohortlens.v1.auth_login_pb2 import (
     BeginTotpRequest,

@@ -23,7 +23,7 @@ from cohortlens.core.mail import MAIL_PURPOSE, MailQueue
 from cohortlens.core.resealing import Resealer, SealedColumn, uuid_of
 from cohortlens.core.sealing import Keyring, SealBroken, Sealer, key_id
 from cohortlens.core.tenant_keys import TenantKeys
-from cohortlens.identity.signing_keys import SigningKeys
+from cohortlens.identity.access.signing_keys import SigningKeys
 from cohortlens.jobs.resealing import SEALED_COLUMNS, TENANT_SEALED, reseal_all, resealer
 
 OLD, NEW, OTHER = bytes(range(32)), bytes(range(1, 33)), bytes(range(2, 34))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cohortlens.core.config import SettingsInvalid, read
-from cohortlens.identity.oauth_models import InvalidGrant
+from cohortlens.identity.oauth.models import InvalidGrant
 from gateway.config import GatewayConfig
 from gateway.http.cors import guarded
 from tests.unit.gateway.http.public_api import TOKEN, public_api

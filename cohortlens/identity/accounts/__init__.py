@@ -1,0 +1,1 @@
+"""Accounts of people: registration, log-in, passwords, second factors."""

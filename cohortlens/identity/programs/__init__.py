@@ -1,0 +1,1 @@
+"""Credentials of programs: API keys and service accounts."""

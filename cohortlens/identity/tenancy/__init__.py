@@ -1,0 +1,1 @@
+"""Tenants and the people in them: invitations, roles, deletion, the staff of the platform."""
