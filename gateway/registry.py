@@ -85,6 +85,9 @@ class Policy:
         platform: Whether only the staff of the platform may call it.
         audit_action: Name of the call in the access log; empty for a call that is not noted there.
         never_shed: Whether it is answered also while load is shed.
+        meter: Meter of the month that it counts on; empty for a call that is not metered.
+        cost: Units of its rate class that each started 100 rows weigh.
+        open_read_only: Whether it stays open while its tenant may only read.
     """
 
     public: bool
@@ -97,6 +100,9 @@ class Policy:
     platform: bool = False
     audit_action: str = ""
     never_shed: bool = False
+    meter: str = ""
+    cost: int = 1
+    open_read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +122,7 @@ class MethodInfo:
         default_deadline_s: Seconds a call has when the caller names none.
         max_deadline_s: Seconds a call can have at most.
         brings_secrets: Whether a request can hold a field that is marked sensitive.
+        row_fields: Names of the lists whose items are the rows of a request.
     """
 
     full_name: str
@@ -130,6 +137,11 @@ class MethodInfo:
     default_deadline_s: float
     max_deadline_s: float
     brings_secrets: bool = False
+    row_fields: tuple[str, ...] = ()
+
+    def rows(self, request: Message) -> int:
+        """Rows that a request weighs on its meter and rate class, at least 1."""
+        return max(1, sum(len(getattr(request, name)) for name in self.row_fields))
 
     @property
     def kind(self) -> str:
@@ -207,6 +219,9 @@ class MethodTable:
                 platform=declared.access == common_pb2.ACCESS_PLATFORM,
                 audit_action=declared.audit_action,
                 never_shed=declared.never_shed,
+                meter=declared.meter,
+                cost=declared.cost or 1,
+                open_read_only=declared.open_read_only,
             )
             info = _method_info(descriptor, policy)
             self.methods[info.full_name] = info
@@ -240,12 +255,17 @@ def _method_info(descriptor: MethodDescriptor, policy: Policy) -> MethodInfo:
         default_deadline_s=default_s,
         max_deadline_s=max_s,
         brings_secrets=any(is_sensitive(one) for one in fields_of(descriptor.input_type)),
+        row_fields=tuple(one.name for one in descriptor.input_type.fields if _rules(one).counts_rows),
     )
 
 
 def is_sensitive(one: FieldDescriptor) -> bool:
     """Whether the value of a field must never reach a log line or an error text."""
-    return bool(one.GetOptions().Extensions[_RULES].sensitive)
+    return bool(_rules(one).sensitive)
+
+
+def _rules(one: FieldDescriptor) -> Any:
+    return one.GetOptions().Extensions[_RULES]
 
 
 def fields_of(descriptor: Descriptor, seen: set[str] | None = None) -> Iterator[FieldDescriptor]:

@@ -25,23 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ohortlens/v1/common.proto\x12\rcohortlens.v1\x1a google/protobuf/descriptor.proto\"\xbe\x01\n\x0cMethodPolicy\x12%\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x15.cohortlens.v1.Access\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12,\n\nrate_class\x18\x03 \x01(\x0e\x32\x18.cohortlens.v1.RateClass\x12\x0f\n\x07\x66\x65\x61ture\x18\x04 \x01(\t\x12\x0e\n\x06\x65rrors\x18\x05 \x03(\t\x12\x14\n\x0c\x61udit_action\x18\x06 \x01(\t\x12\x12\n\nnever_shed\x18\x07 \x01(\x08\"\xc1\x01\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x0b\n\x03min\x18\x02 \x01(\x01\x12\x0f\n\x07has_min\x18\x03 \x01(\x08\x12\x0b\n\x03max\x18\x04 \x01(\x01\x12\x0f\n\x07has_max\x18\x05 \x01(\x08\x12\x0f\n\x07min_len\x18\x06 \x01(\r\x12\x0f\n\x07max_len\x18\x07 \x01(\r\x12\x0f\n\x07pattern\x18\x08 \x01(\t\x12\x11\n\tsensitive\x18\t \x01(\x08\x12\x11\n\tallow_nan\x18\n \x01(\x08\x12\x0c\n\x04uuid\x18\x0b \x01(\x08\",\n\tWorkError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*Z\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x10\n\x0c\x41\x43\x43\x45SS_TOKEN\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_PLATFORM\x10\x03*\x86\x02\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11RATE_CLASS_PUBLIC\x10\x01\x12\x1d\n\x19RATE_CLASS_AUTH_SENSITIVE\x10\x02\x12\x1b\n\x17RATE_CLASS_AUTH_REFRESH\x10\x03\x12\x13\n\x0fRATE_CLASS_READ\x10\x04\x12\x14\n\x10RATE_CLASS_WRITE\x10\x05\x12\x18\n\x14RATE_CLASS_INFERENCE\x10\x06\x12\x13\n\x0fRATE_CLASS_BULK\x10\x07\x12\x17\n\x13RATE_CLASS_INTERNAL\x10\x08\x12\x17\n\x13RATE_CLASS_PLATFORM\x10\t*\xa2\x01\n\tWorkState\x12\x1a\n\x16WORK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12WORK_STATE_PENDING\x10\x01\x12\x16\n\x12WORK_STATE_RUNNING\x10\x02\x12\x18\n\x14WORK_STATE_SUCCEEDED\x10\x03\x12\x15\n\x11WORK_STATE_FAILED\x10\x04\x12\x18\n\x14WORK_STATE_CANCELLED\x10\x05:M\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1b.cohortlens.v1.MethodPolicy:I\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xc6\x8a\x03 \x01(\x0b\x32\x19.cohortlens.v1.FieldRulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ohortlens/v1/common.proto\x12\rcohortlens.v1\x1a google/protobuf/descriptor.proto\"\xf3\x01\n\x0cMethodPolicy\x12%\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x15.cohortlens.v1.Access\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12,\n\nrate_class\x18\x03 \x01(\x0e\x32\x18.cohortlens.v1.RateClass\x12\x0f\n\x07\x66\x65\x61ture\x18\x04 \x01(\t\x12\x0e\n\x06\x65rrors\x18\x05 \x03(\t\x12\x14\n\x0c\x61udit_action\x18\x06 \x01(\t\x12\x12\n\nnever_shed\x18\x07 \x01(\x08\x12\r\n\x05meter\x18\x08 \x01(\t\x12\x0c\n\x04\x63ost\x18\t \x01(\r\x12\x16\n\x0eopen_read_only\x18\n \x01(\x08\"\xd6\x01\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x0b\n\x03min\x18\x02 \x01(\x01\x12\x0f\n\x07has_min\x18\x03 \x01(\x08\x12\x0b\n\x03max\x18\x04 \x01(\x01\x12\x0f\n\x07has_max\x18\x05 \x01(\x08\x12\x0f\n\x07min_len\x18\x06 \x01(\r\x12\x0f\n\x07max_len\x18\x07 \x01(\r\x12\x0f\n\x07pattern\x18\x08 \x01(\t\x12\x11\n\tsensitive\x18\t \x01(\x08\x12\x11\n\tallow_nan\x18\n \x01(\x08\x12\x0c\n\x04uuid\x18\x0b \x01(\x08\x12\x13\n\x0b\x63ounts_rows\x18\x0c \x01(\x08\",\n\tWorkError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*Z\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x10\n\x0c\x41\x43\x43\x45SS_TOKEN\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_PLATFORM\x10\x03*\x86\x02\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11RATE_CLASS_PUBLIC\x10\x01\x12\x1d\n\x19RATE_CLASS_AUTH_SENSITIVE\x10\x02\x12\x1b\n\x17RATE_CLASS_AUTH_REFRESH\x10\x03\x12\x13\n\x0fRATE_CLASS_READ\x10\x04\x12\x14\n\x10RATE_CLASS_WRITE\x10\x05\x12\x18\n\x14RATE_CLASS_INFERENCE\x10\x06\x12\x13\n\x0fRATE_CLASS_BULK\x10\x07\x12\x17\n\x13RATE_CLASS_INTERNAL\x10\x08\x12\x17\n\x13RATE_CLASS_PLATFORM\x10\t*\xa2\x01\n\tWorkState\x12\x1a\n\x16WORK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12WORK_STATE_PENDING\x10\x01\x12\x16\n\x12WORK_STATE_RUNNING\x10\x02\x12\x18\n\x14WORK_STATE_SUCCEEDED\x10\x03\x12\x15\n\x11WORK_STATE_FAILED\x10\x04\x12\x18\n\x14WORK_STATE_CANCELLED\x10\x05:M\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1b.cohortlens.v1.MethodPolicy:I\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xc6\x8a\x03 \x01(\x0b\x32\x19.cohortlens.v1.FieldRulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cohortlens.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESS']._serialized_start=514
-  _globals['_ACCESS']._serialized_end=604
-  _globals['_RATECLASS']._serialized_start=607
-  _globals['_RATECLASS']._serialized_end=869
-  _globals['_WORKSTATE']._serialized_start=872
-  _globals['_WORKSTATE']._serialized_end=1034
+  _globals['_ACCESS']._serialized_start=588
+  _globals['_ACCESS']._serialized_end=678
+  _globals['_RATECLASS']._serialized_start=681
+  _globals['_RATECLASS']._serialized_end=943
+  _globals['_WORKSTATE']._serialized_start=946
+  _globals['_WORKSTATE']._serialized_end=1108
   _globals['_METHODPOLICY']._serialized_start=80
-  _globals['_METHODPOLICY']._serialized_end=270
-  _globals['_FIELDRULES']._serialized_start=273
-  _globals['_FIELDRULES']._serialized_end=466
-  _globals['_WORKERROR']._serialized_start=468
-  _globals['_WORKERROR']._serialized_end=512
+  _globals['_METHODPOLICY']._serialized_end=323
+  _globals['_FIELDRULES']._serialized_start=326
+  _globals['_FIELDRULES']._serialized_end=540
+  _globals['_WORKERROR']._serialized_start=542
+  _globals['_WORKERROR']._serialized_end=586
 # @@protoc_insertion_point(module_scope)

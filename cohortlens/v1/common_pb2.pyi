@@ -62,7 +62,7 @@ RULES_FIELD_NUMBER: _ClassVar[int]
 rules: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("access", "scopes", "rate_class", "feature", "errors", "audit_action", "never_shed")
+    __slots__ = ("access", "scopes", "rate_class", "feature", "errors", "audit_action", "never_shed", "meter", "cost", "open_read_only")
     ACCESS_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     RATE_CLASS_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,9 @@ class MethodPolicy(_message.Message):
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     AUDIT_ACTION_FIELD_NUMBER: _ClassVar[int]
     NEVER_SHED_FIELD_NUMBER: _ClassVar[int]
+    METER_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    OPEN_READ_ONLY_FIELD_NUMBER: _ClassVar[int]
     access: Access
     scopes: _containers.RepeatedScalarFieldContainer[str]
     rate_class: RateClass
@@ -77,10 +80,13 @@ class MethodPolicy(_message.Message):
     errors: _containers.RepeatedScalarFieldContainer[str]
     audit_action: str
     never_shed: bool
-    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., feature: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ..., audit_action: _Optional[str] = ..., never_shed: _Optional[bool] = ...) -> None: ...
+    meter: str
+    cost: int
+    open_read_only: bool
+    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., feature: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ..., audit_action: _Optional[str] = ..., never_shed: _Optional[bool] = ..., meter: _Optional[str] = ..., cost: _Optional[int] = ..., open_read_only: _Optional[bool] = ...) -> None: ...
 
 class FieldRules(_message.Message):
-    __slots__ = ("required", "min", "has_min", "max", "has_max", "min_len", "max_len", "pattern", "sensitive", "allow_nan", "uuid")
+    __slots__ = ("required", "min", "has_min", "max", "has_max", "min_len", "max_len", "pattern", "sensitive", "allow_nan", "uuid", "counts_rows")
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
     MIN_FIELD_NUMBER: _ClassVar[int]
     HAS_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +98,7 @@ class FieldRules(_message.Message):
     SENSITIVE_FIELD_NUMBER: _ClassVar[int]
     ALLOW_NAN_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_ROWS_FIELD_NUMBER: _ClassVar[int]
     required: bool
     min: float
     has_min: bool
@@ -103,7 +110,8 @@ class FieldRules(_message.Message):
     sensitive: bool
     allow_nan: bool
     uuid: bool
-    def __init__(self, required: _Optional[bool] = ..., min: _Optional[float] = ..., has_min: _Optional[bool] = ..., max: _Optional[float] = ..., has_max: _Optional[bool] = ..., min_len: _Optional[int] = ..., max_len: _Optional[int] = ..., pattern: _Optional[str] = ..., sensitive: _Optional[bool] = ..., allow_nan: _Optional[bool] = ..., uuid: _Optional[bool] = ...) -> None: ...
+    counts_rows: bool
+    def __init__(self, required: _Optional[bool] = ..., min: _Optional[float] = ..., has_min: _Optional[bool] = ..., max: _Optional[float] = ..., has_max: _Optional[bool] = ..., min_len: _Optional[int] = ..., max_len: _Optional[int] = ..., pattern: _Optional[str] = ..., sensitive: _Optional[bool] = ..., allow_nan: _Optional[bool] = ..., uuid: _Optional[bool] = ..., counts_rows: _Optional[bool] = ...) -> None: ...
 
 class WorkError(_message.Message):
     __slots__ = ("reason", "message")

@@ -39,7 +39,12 @@ _SCORING = (
 )
 _PUBLIC = Policy(public=True, rate_class=RateClass.PUBLIC, quiet=True, self_checked=True)
 _READ = Policy(
-    public=False, rate_class=RateClass.READ, scopes=("analytics.read",), errors=_FINDING, self_checked=True
+    public=False,
+    rate_class=RateClass.READ,
+    scopes=("analytics.read",),
+    errors=_FINDING,
+    self_checked=True,
+    meter="api_calls",
 )
 _INFER = Policy(
     public=False,
@@ -47,6 +52,8 @@ _INFER = Policy(
     scopes=("analytics.run",),
     errors=_SCORING,
     self_checked=True,
+    feature="prediction",
+    meter="api_calls",
 )
 _REFUSED = Policy(
     public=False,

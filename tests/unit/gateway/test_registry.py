@@ -93,6 +93,7 @@ def test_every_option_of_a_policy_reaches_the_chain():
     declared = method.options.Extensions[common_pb2.policy]
     declared.scopes.append("platform.keys")
     declared.feature, declared.audit_action, declared.never_shed = "drift", "platform.keys.read", True
+    declared.meter, declared.cost, declared.open_read_only = "api_calls", 5, True
     declared.errors.append("KEY_TOO_YOUNG")
     table = MethodTable()
     table.add_public_api([descriptor_pool.Default().AddSerializedFile(proto.SerializeToString())])
@@ -106,7 +107,18 @@ def test_every_option_of_a_policy_reaches_the_chain():
         platform=True,
         audit_action="platform.keys.read",
         never_shed=True,
+        meter="api_calls",
+        cost=5,
+        open_read_only=True,
     )
+
+
+def test_rows_of_a_request_are_the_items_of_the_lists_that_count():
+    table = MethodTable()
+    table.add_public_api(PUBLIC_API)
+    predict = table.get("/cohortlens.v1.AnalyticsService/Predict")
+    assert predict.rows(predict.input_class(customers=["a", "b"], vectors=[{}])) == 3
+    assert predict.rows(predict.input_class()) == 1
 
 
 def test_every_rate_class_of_the_protos_is_known_here():
