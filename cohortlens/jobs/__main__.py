@@ -8,15 +8,23 @@ import signal
 import socket
 import sys
 
+from sqlalchemy import text
+
 from cohortlens.bootstrap import Services
 from cohortlens.core.config import SettingsInvalid, read
-from cohortlens.core.errors import CohortLensError
+from cohortlens.core.db import Database
+from cohortlens.core.errors import CohortLensError, FailedPrecondition
 from cohortlens.core.ids import uuid7
 from cohortlens.core.ops import OpsListener, OpsPortInUseError
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import configure_logging
 from cohortlens.jobs.handlers import HANDLERS
 from cohortlens.jobs.runner import Runner
+
+_CAN_CLAIM = text(
+    "SELECT current_user, bool_and(has_function_privilege(oid, 'EXECUTE')) FROM pg_proc"
+    " WHERE pronamespace = to_regnamespace('app') AND proname = 'outbox_claim'"
+)
 
 
 async def _serve(config: CoreConfig) -> None:
@@ -43,10 +51,28 @@ async def _work(config: CoreConfig, stop: asyncio.Event, ops: OpsListener) -> No
 
     ops.follow(missing)
     try:
+        await assert_role_of_jobs(services.db)
         worker = f"{socket.gethostname()}.{os.getpid()}.{str(uuid7())[-12:]}"
         await Runner(services, HANDLERS, worker).run(stop)
     finally:
         await services.close()
+
+
+async def assert_role_of_jobs(db: Database) -> None:
+    """Refuse to run as a role that cannot claim work: it would only fail later, again and again.
+
+    Raises:
+        FailedPrecondition: DATABASE_ROLE_UNFIT.
+    """
+    async with db.transaction() as tx:
+        role, can_claim = (await tx.execute(_CAN_CLAIM)).one()
+    if not can_claim:
+        raise FailedPrecondition(
+            f"the database role {role} may not claim work; "
+            "put the address of the role cl_jobs into COHORTLENS_DATABASE_URL of this process",
+            reason="DATABASE_ROLE_UNFIT",
+            metadata={"role": role},
+        )
 
 
 def main() -> int:
@@ -65,6 +91,9 @@ def main() -> int:
     except OpsPortInUseError as fault:
         print(fault, file=sys.stderr)  # noqa: T201 - a person started it by hand
         return 3
+    except FailedPrecondition as fault:
+        print(fault, file=sys.stderr)  # noqa: T201 - as above
+        return 2
     return 0
 
 
