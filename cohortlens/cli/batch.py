@@ -31,7 +31,7 @@ _STATES = {
 )
 @click.option("--id-column", default="", help="Column of the file that identifies a row; id by default.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the result, Parquet, to this file.")
-@click.option("--request-id", default="", help="Name of this request; a repeat goes on with the same batch.")
+@click.option("--request-id", default="", help="UUID; a repeat within a day goes on with the same batch.")
 @click.option("--no-wait", is_flag=True, help="Start the batch and return at once.")
 @calls_api("predict-batch")
 def predict_batch(

@@ -43,18 +43,20 @@ class FeatureVector(_message.Message):
     def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash")
+    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "request_id")
     TASK_FIELD_NUMBER: _ClassVar[int]
     CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     task: PredictionTask
     customers: _containers.RepeatedScalarFieldContainer[str]
     vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
     horizon_days: int
     schema_hash: str
-    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("prediction", "customer", "external_id", "task", "horizon_days", "value", "lower", "upper", "level_ratio", "unit", "model_version", "snapshot_id", "data_as_of", "create_time")
@@ -191,14 +193,16 @@ class ScoreTensorResponse(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., rows: _Optional[int] = ..., value: _Optional[bytes] = ..., lower: _Optional[bytes] = ..., upper: _Optional[bytes] = ..., model_version: _Optional[int] = ...) -> None: ...
 
 class SegmentRequest(_message.Message):
-    __slots__ = ("customers", "vectors", "schema_hash")
+    __slots__ = ("customers", "vectors", "schema_hash", "request_id")
     CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     customers: _containers.RepeatedScalarFieldContainer[str]
     vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
     schema_hash: str
-    def __init__(self, customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., schema_hash: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SegmentAssignment(_message.Message):
     __slots__ = ("customer", "external_id", "segment", "name", "distance", "model_version", "snapshot_id")
@@ -225,7 +229,7 @@ class SegmentResponse(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[SegmentAssignment, _Mapping]]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "method", "top")
+    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "method", "top", "request_id")
     TASK_FIELD_NUMBER: _ClassVar[int]
     CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +237,7 @@ class ExplainRequest(_message.Message):
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     task: PredictionTask
     customers: _containers.RepeatedScalarFieldContainer[str]
     vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
@@ -240,7 +245,8 @@ class ExplainRequest(_message.Message):
     schema_hash: str
     method: ExplanationMethod
     top: int
-    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ..., top: _Optional[int] = ...) -> None: ...
+    request_id: str
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ..., top: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Attribution(_message.Message):
     __slots__ = ("feature", "value", "unit", "contribution", "factor")
@@ -343,7 +349,7 @@ class PredictBatchRequest(_message.Message):
     def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., all_customers: _Optional[bool] = ..., input: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class BatchPrediction(_message.Message):
-    __slots__ = ("batch", "state", "progress_ratio", "rows", "rows_done", "rows_skipped", "task", "horizon_days", "unit", "model_version", "data_as_of", "input", "result_sha256", "result_bytes", "files_removed", "error", "request_id", "create_time", "end_time")
+    __slots__ = ("batch", "state", "progress_ratio", "rows", "rows_done", "rows_skipped", "task", "horizon_days", "unit", "model_version", "data_as_of", "input", "result_sha256", "result_bytes", "files_removed", "error", "create_time", "end_time")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
@@ -360,7 +366,6 @@ class BatchPrediction(_message.Message):
     RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
     FILES_REMOVED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     batch: str
@@ -379,10 +384,9 @@ class BatchPrediction(_message.Message):
     result_bytes: int
     files_removed: bool
     error: _common_pb2.WorkError
-    request_id: str
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, batch: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_skipped: _Optional[int] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., data_as_of: _Optional[str] = ..., input: _Optional[str] = ..., result_sha256: _Optional[str] = ..., result_bytes: _Optional[int] = ..., files_removed: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., request_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, batch: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_skipped: _Optional[int] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., data_as_of: _Optional[str] = ..., input: _Optional[str] = ..., result_sha256: _Optional[str] = ..., result_bytes: _Optional[int] = ..., files_removed: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PredictBatchResponse(_message.Message):
     __slots__ = ("batch",)
@@ -419,10 +423,12 @@ class ListBatchPredictionsResponse(_message.Message):
     def __init__(self, batches: _Optional[_Iterable[_Union[BatchPrediction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CancelBatchPredictionRequest(_message.Message):
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "request_id")
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     batch: str
-    def __init__(self, batch: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, batch: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CancelBatchPredictionResponse(_message.Message):
     __slots__ = ("batch",)
@@ -431,12 +437,14 @@ class CancelBatchPredictionResponse(_message.Message):
     def __init__(self, batch: _Optional[_Union[BatchPrediction, _Mapping]] = ...) -> None: ...
 
 class BatchInputOptions(_message.Message):
-    __slots__ = ("file_name", "id_column")
+    __slots__ = ("file_name", "id_column", "request_id")
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     ID_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     file_name: str
     id_column: str
-    def __init__(self, file_name: _Optional[str] = ..., id_column: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, file_name: _Optional[str] = ..., id_column: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UploadBatchInputRequest(_message.Message):
     __slots__ = ("options", "chunk")
@@ -477,8 +485,10 @@ class DownloadBatchResultRequest(_message.Message):
     def __init__(self, batch: _Optional[str] = ...) -> None: ...
 
 class StartSegmentationRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
 
 class SegmentationRun(_message.Message):
     __slots__ = ("run", "state", "progress_ratio", "model_version", "customers", "data_as_of", "published", "error", "create_time", "end_time")

@@ -226,12 +226,14 @@ class ListAuditKeysResponse(_message.Message):
     def __init__(self, keys: _Optional[_Iterable[_Union[AuditKey, _Mapping]]] = ...) -> None: ...
 
 class CreateAuditExportRequest(_message.Message):
-    __slots__ = ("from_seq", "to_seq")
+    __slots__ = ("from_seq", "to_seq", "request_id")
     FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
     TO_SEQ_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     from_seq: int
     to_seq: int
-    def __init__(self, from_seq: _Optional[int] = ..., to_seq: _Optional[int] = ...) -> None: ...
+    request_id: str
+    def __init__(self, from_seq: _Optional[int] = ..., to_seq: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AuditExport(_message.Message):
     __slots__ = ("export", "state", "progress_ratio", "from_seq", "to_seq", "size_bytes", "sha256", "error", "create_time", "end_time")

@@ -38,16 +38,18 @@ class ApiKey(_message.Message):
     def __init__(self, api_key: _Optional[str] = ..., display_name: _Optional[str] = ..., prefix: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., ip_allowlist: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replaced_by: _Optional[str] = ...) -> None: ...
 
 class CreateApiKeyRequest(_message.Message):
-    __slots__ = ("display_name", "scopes", "expire_time", "ip_allowlist")
+    __slots__ = ("display_name", "scopes", "expire_time", "ip_allowlist", "request_id")
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     IP_ALLOWLIST_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     display_name: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     expire_time: _timestamp_pb2.Timestamp
     ip_allowlist: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, display_name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ip_allowlist: _Optional[_Iterable[str]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, display_name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ip_allowlist: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateApiKeyResponse(_message.Message):
     __slots__ = ("api_key", "secret")
@@ -74,24 +76,28 @@ class ListApiKeysResponse(_message.Message):
     def __init__(self, api_keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RevokeApiKeyRequest(_message.Message):
-    __slots__ = ("api_key",)
+    __slots__ = ("api_key", "request_id")
     API_KEY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     api_key: str
-    def __init__(self, api_key: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, api_key: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RevokeApiKeyResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class RotateApiKeyRequest(_message.Message):
-    __slots__ = ("api_key", "overlap", "expire_time")
+    __slots__ = ("api_key", "overlap", "expire_time", "request_id")
     API_KEY_FIELD_NUMBER: _ClassVar[int]
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     api_key: str
     overlap: _duration_pb2.Duration
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, api_key: _Optional[str] = ..., overlap: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, api_key: _Optional[str] = ..., overlap: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RotateApiKeyResponse(_message.Message):
     __slots__ = ("api_key", "secret", "old_expire_time")
@@ -158,18 +164,20 @@ class ServiceAccount(_message.Message):
     def __init__(self, service_account: _Optional[str] = ..., display_name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., audiences: _Optional[_Iterable[str]] = ..., certificate_name: _Optional[str] = ..., keys: _Optional[_Iterable[_Union[PublicJwk, _Mapping]]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateServiceAccountRequest(_message.Message):
-    __slots__ = ("display_name", "scopes", "audiences", "certificate_name", "keys")
+    __slots__ = ("display_name", "scopes", "audiences", "certificate_name", "keys", "request_id")
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     AUDIENCES_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_NAME_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     display_name: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     audiences: _containers.RepeatedScalarFieldContainer[str]
     certificate_name: str
     keys: _containers.RepeatedCompositeFieldContainer[PublicJwk]
-    def __init__(self, display_name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., audiences: _Optional[_Iterable[str]] = ..., certificate_name: _Optional[str] = ..., keys: _Optional[_Iterable[_Union[PublicJwk, _Mapping]]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, display_name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., audiences: _Optional[_Iterable[str]] = ..., certificate_name: _Optional[str] = ..., keys: _Optional[_Iterable[_Union[PublicJwk, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateServiceAccountResponse(_message.Message):
     __slots__ = ("service_account",)
@@ -194,12 +202,14 @@ class ListServiceAccountsResponse(_message.Message):
     def __init__(self, service_accounts: _Optional[_Iterable[_Union[ServiceAccount, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class AddServiceAccountKeyRequest(_message.Message):
-    __slots__ = ("service_account", "key")
+    __slots__ = ("service_account", "key", "request_id")
     SERVICE_ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     service_account: str
     key: PublicJwk
-    def __init__(self, service_account: _Optional[str] = ..., key: _Optional[_Union[PublicJwk, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, service_account: _Optional[str] = ..., key: _Optional[_Union[PublicJwk, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AddServiceAccountKeyResponse(_message.Message):
     __slots__ = ("key",)
@@ -208,22 +218,26 @@ class AddServiceAccountKeyResponse(_message.Message):
     def __init__(self, key: _Optional[_Union[PublicJwk, _Mapping]] = ...) -> None: ...
 
 class DeleteServiceAccountKeyRequest(_message.Message):
-    __slots__ = ("service_account", "kid")
+    __slots__ = ("service_account", "kid", "request_id")
     SERVICE_ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     KID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     service_account: str
     kid: str
-    def __init__(self, service_account: _Optional[str] = ..., kid: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, service_account: _Optional[str] = ..., kid: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteServiceAccountKeyResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class DeleteServiceAccountRequest(_message.Message):
-    __slots__ = ("service_account",)
+    __slots__ = ("service_account", "request_id")
     SERVICE_ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     service_account: str
-    def __init__(self, service_account: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, service_account: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteServiceAccountResponse(_message.Message):
     __slots__ = ()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ohortlens/v1/auth_login.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\"B\n\x0cTenantChoice\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"M\n\x12VerifyEmailRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1b\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x64\"S\n\x1bRequestPasswordResetRequest\x12\x34\n\x05\x65mail\x18\x01 \x01(\tB%\xb2\xd4\x18!\x08\x01\x38\xfe\x01\x42\x18[^@\\s]+@[^@\\s]+\\.[^@\\s]+H\x01\"\x1e\n\x1cRequestPasswordResetResponse\"Q\n\x14ResetPasswordRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"\x17\n\x15ResetPasswordResponse\"]\n\x15\x43hangePasswordRequest\x12!\n\x0cold_password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12!\n\x0cnew_password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"\x18\n\x16\x43hangePasswordResponse\"1\n\x10\x42\x65ginTotpRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"H\n\x11\x42\x65ginTotpResponse\x12\x16\n\x06secret\x18\x01 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x1b\n\x0botpauth_uri\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\".\n\x12\x43onfirmTotpRequest\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x10H\x01\"5\n\x13\x43onfirmTotpResponse\x12\x1e\n\x0erecovery_codes\x18\x01 \x03(\tB\x06\xb2\xd4\x18\x02H\x01\"M\n\x12\x44isableTotpRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x18\n\x04\x63ode\x18\x02 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38 H\x01\"\x15\n\x13\x44isableTotpResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ohortlens/v1/auth_login.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\"B\n\x0cTenantChoice\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"M\n\x12VerifyEmailRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1b\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x64\"S\n\x1bRequestPasswordResetRequest\x12\x34\n\x05\x65mail\x18\x01 \x01(\tB%\xb2\xd4\x18!\x08\x01\x38\xfe\x01\x42\x18[^@\\s]+@[^@\\s]+\\.[^@\\s]+H\x01\"\x1e\n\x1cRequestPasswordResetResponse\"Q\n\x14ResetPasswordRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"\x17\n\x15ResetPasswordResponse\"y\n\x15\x43hangePasswordRequest\x12!\n\x0cold_password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12!\n\x0cnew_password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"\x18\n\x16\x43hangePasswordResponse\"M\n\x10\x42\x65ginTotpRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"H\n\x11\x42\x65ginTotpResponse\x12\x16\n\x06secret\x18\x01 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x1b\n\x0botpauth_uri\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\"J\n\x12\x43onfirmTotpRequest\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x10H\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"5\n\x13\x43onfirmTotpResponse\x12\x1e\n\x0erecovery_codes\x18\x01 \x03(\tB\x06\xb2\xd4\x18\x02H\x01\"i\n\x12\x44isableTotpRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x18\n\x04\x63ode\x18\x02 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38 H\x01\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"\x15\n\x13\x44isableTotpResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,20 +46,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['old_password']._serialized_options = b'\262\324\030\007\010\0018\200\001H\001'
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\262\324\030\007\010\0018\200\001H\001'
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
   _globals['_BEGINTOTPREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_BEGINTOTPREQUEST'].fields_by_name['password']._serialized_options = b'\262\324\030\007\010\0018\200\001H\001'
+  _globals['_BEGINTOTPREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_BEGINTOTPREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
   _globals['_BEGINTOTPRESPONSE'].fields_by_name['secret']._loaded_options = None
   _globals['_BEGINTOTPRESPONSE'].fields_by_name['secret']._serialized_options = b'\262\324\030\002H\001'
   _globals['_BEGINTOTPRESPONSE'].fields_by_name['otpauth_uri']._loaded_options = None
   _globals['_BEGINTOTPRESPONSE'].fields_by_name['otpauth_uri']._serialized_options = b'\262\324\030\002H\001'
   _globals['_CONFIRMTOTPREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_CONFIRMTOTPREQUEST'].fields_by_name['code']._serialized_options = b'\262\324\030\006\010\0018\020H\001'
+  _globals['_CONFIRMTOTPREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CONFIRMTOTPREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
   _globals['_CONFIRMTOTPRESPONSE'].fields_by_name['recovery_codes']._loaded_options = None
   _globals['_CONFIRMTOTPRESPONSE'].fields_by_name['recovery_codes']._serialized_options = b'\262\324\030\002H\001'
   _globals['_DISABLETOTPREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_DISABLETOTPREQUEST'].fields_by_name['password']._serialized_options = b'\262\324\030\007\010\0018\200\001H\001'
   _globals['_DISABLETOTPREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_DISABLETOTPREQUEST'].fields_by_name['code']._serialized_options = b'\262\324\030\006\010\0018 H\001'
+  _globals['_DISABLETOTPREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DISABLETOTPREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
   _globals['_TENANTCHOICE']._serialized_start=77
   _globals['_TENANTCHOICE']._serialized_end=143
   _globals['_VERIFYEMAILREQUEST']._serialized_start=145
@@ -73,19 +81,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESETPASSWORDRESPONSE']._serialized_start=424
   _globals['_RESETPASSWORDRESPONSE']._serialized_end=447
   _globals['_CHANGEPASSWORDREQUEST']._serialized_start=449
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=542
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=544
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=568
-  _globals['_BEGINTOTPREQUEST']._serialized_start=570
-  _globals['_BEGINTOTPREQUEST']._serialized_end=619
-  _globals['_BEGINTOTPRESPONSE']._serialized_start=621
-  _globals['_BEGINTOTPRESPONSE']._serialized_end=693
-  _globals['_CONFIRMTOTPREQUEST']._serialized_start=695
-  _globals['_CONFIRMTOTPREQUEST']._serialized_end=741
-  _globals['_CONFIRMTOTPRESPONSE']._serialized_start=743
-  _globals['_CONFIRMTOTPRESPONSE']._serialized_end=796
-  _globals['_DISABLETOTPREQUEST']._serialized_start=798
-  _globals['_DISABLETOTPREQUEST']._serialized_end=875
-  _globals['_DISABLETOTPRESPONSE']._serialized_start=877
-  _globals['_DISABLETOTPRESPONSE']._serialized_end=898
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=570
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=572
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=596
+  _globals['_BEGINTOTPREQUEST']._serialized_start=598
+  _globals['_BEGINTOTPREQUEST']._serialized_end=675
+  _globals['_BEGINTOTPRESPONSE']._serialized_start=677
+  _globals['_BEGINTOTPRESPONSE']._serialized_end=749
+  _globals['_CONFIRMTOTPREQUEST']._serialized_start=751
+  _globals['_CONFIRMTOTPREQUEST']._serialized_end=825
+  _globals['_CONFIRMTOTPRESPONSE']._serialized_start=827
+  _globals['_CONFIRMTOTPRESPONSE']._serialized_end=880
+  _globals['_DISABLETOTPREQUEST']._serialized_start=882
+  _globals['_DISABLETOTPREQUEST']._serialized_end=987
+  _globals['_DISABLETOTPRESPONSE']._serialized_start=989
+  _globals['_DISABLETOTPRESPONSE']._serialized_end=1010
 # @@protoc_insertion_point(module_scope)

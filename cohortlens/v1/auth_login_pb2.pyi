@@ -48,22 +48,26 @@ class ResetPasswordResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ChangePasswordRequest(_message.Message):
-    __slots__ = ("old_password", "new_password")
+    __slots__ = ("old_password", "new_password", "request_id")
     OLD_PASSWORD_FIELD_NUMBER: _ClassVar[int]
     NEW_PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     old_password: str
     new_password: str
-    def __init__(self, old_password: _Optional[str] = ..., new_password: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, old_password: _Optional[str] = ..., new_password: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ChangePasswordResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class BeginTotpRequest(_message.Message):
-    __slots__ = ("password",)
+    __slots__ = ("password", "request_id")
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     password: str
-    def __init__(self, password: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, password: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class BeginTotpResponse(_message.Message):
     __slots__ = ("secret", "otpauth_uri")
@@ -74,10 +78,12 @@ class BeginTotpResponse(_message.Message):
     def __init__(self, secret: _Optional[str] = ..., otpauth_uri: _Optional[str] = ...) -> None: ...
 
 class ConfirmTotpRequest(_message.Message):
-    __slots__ = ("code",)
+    __slots__ = ("code", "request_id")
     CODE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     code: str
-    def __init__(self, code: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, code: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ConfirmTotpResponse(_message.Message):
     __slots__ = ("recovery_codes",)
@@ -86,12 +92,14 @@ class ConfirmTotpResponse(_message.Message):
     def __init__(self, recovery_codes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DisableTotpRequest(_message.Message):
-    __slots__ = ("password", "code")
+    __slots__ = ("password", "code", "request_id")
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     password: str
     code: str
-    def __init__(self, password: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, password: _Optional[str] = ..., code: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DisableTotpResponse(_message.Message):
     __slots__ = ()

@@ -57,7 +57,7 @@ class OAuthClient(_message.Message):
     def __init__(self, oauth_client: _Optional[str] = ..., display_name: _Optional[str] = ..., authentication: _Optional[_Union[OauthClientAuthentication, str]] = ..., grants: _Optional[_Iterable[_Union[OauthGrant, str]]] = ..., redirect_uris: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., any_tenant: _Optional[bool] = ..., jwks: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., secret_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateOAuthClientRequest(_message.Message):
-    __slots__ = ("display_name", "authentication", "grants", "redirect_uris", "scopes", "any_tenant", "jwks")
+    __slots__ = ("display_name", "authentication", "grants", "redirect_uris", "scopes", "any_tenant", "jwks", "request_id")
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     AUTHENTICATION_FIELD_NUMBER: _ClassVar[int]
     GRANTS_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class CreateOAuthClientRequest(_message.Message):
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     ANY_TENANT_FIELD_NUMBER: _ClassVar[int]
     JWKS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     display_name: str
     authentication: OauthClientAuthentication
     grants: _containers.RepeatedScalarFieldContainer[OauthGrant]
@@ -72,7 +73,8 @@ class CreateOAuthClientRequest(_message.Message):
     scopes: _containers.RepeatedScalarFieldContainer[str]
     any_tenant: bool
     jwks: str
-    def __init__(self, display_name: _Optional[str] = ..., authentication: _Optional[_Union[OauthClientAuthentication, str]] = ..., grants: _Optional[_Iterable[_Union[OauthGrant, str]]] = ..., redirect_uris: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., any_tenant: _Optional[bool] = ..., jwks: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, display_name: _Optional[str] = ..., authentication: _Optional[_Union[OauthClientAuthentication, str]] = ..., grants: _Optional[_Iterable[_Union[OauthGrant, str]]] = ..., redirect_uris: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., any_tenant: _Optional[bool] = ..., jwks: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateOAuthClientResponse(_message.Message):
     __slots__ = ("client", "client_secret")
@@ -99,22 +101,26 @@ class ListOAuthClientsResponse(_message.Message):
     def __init__(self, clients: _Optional[_Iterable[_Union[OAuthClient, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteOAuthClientRequest(_message.Message):
-    __slots__ = ("oauth_client",)
+    __slots__ = ("oauth_client", "request_id")
     OAUTH_CLIENT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     oauth_client: str
-    def __init__(self, oauth_client: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, oauth_client: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteOAuthClientResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class RotateOAuthClientSecretRequest(_message.Message):
-    __slots__ = ("oauth_client", "overlap")
+    __slots__ = ("oauth_client", "overlap", "request_id")
     OAUTH_CLIENT_FIELD_NUMBER: _ClassVar[int]
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     oauth_client: str
     overlap: _duration_pb2.Duration
-    def __init__(self, oauth_client: _Optional[str] = ..., overlap: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, oauth_client: _Optional[str] = ..., overlap: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RotateOAuthClientSecretResponse(_message.Message):
     __slots__ = ("client_secret",)
@@ -187,16 +193,18 @@ class ReviewAuthorizationResponse(_message.Message):
     def __init__(self, display_name: _Optional[str] = ..., publisher: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[AuthorizationChoice, _Mapping]]] = ..., error_uri: _Optional[str] = ...) -> None: ...
 
 class DecideAuthorizationRequest(_message.Message):
-    __slots__ = ("parameters", "approved", "tenant", "scopes")
+    __slots__ = ("parameters", "approved", "tenant", "scopes", "request_id")
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     APPROVED_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     parameters: AuthorizationParameters
     approved: bool
     tenant: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, parameters: _Optional[_Union[AuthorizationParameters, _Mapping]] = ..., approved: _Optional[bool] = ..., tenant: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, parameters: _Optional[_Union[AuthorizationParameters, _Mapping]] = ..., approved: _Optional[bool] = ..., tenant: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DecideAuthorizationResponse(_message.Message):
     __slots__ = ("redirect_uri",)

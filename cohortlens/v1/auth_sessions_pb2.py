@@ -26,7 +26,7 @@ from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cohortlens/v1/auth_sessions.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x02\n\x07Session\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_name\x18\x02 \x01(\t\x12\x12\n\nuser_agent\x18\x03 \x01(\t\x12\x16\n\x0e\x61\x64\x64ress_prefix\x18\x04 \x01(\t\x12\x0b\n\x03\x61mr\x18\x05 \x03(\t\x12\x11\n\tclient_id\x18\x06 \x01(\t\x12\x12\n\nis_current\x18\x07 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_refresh_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x13ListSessionsRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"Y\n\x14ListSessionsResponse\x12(\n\x08sessions\x18\x01 \x03(\x0b\x32\x16.cohortlens.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x19RevokeUserSessionsRequest\x12\x44\n\x04user\x18\x01 \x01(\tB6\xb2\xd4\x18\x32\x08\x01\x38$B,me|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\"+\n\x1aRevokeUserSessionsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"/\n\x13SwitchTenantRequest\x12\x18\n\x06tenant\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\"\xee\x01\n\nSigningKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0f\n\x07key_set\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.cohortlens.v1.SigningKeyState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractivate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x16ListSigningKeysRequest\x12&\n\x07key_set\x18\x01 \x01(\tB\x15\xb2\xd4\x18\x11\x38\x07\x42\r|access|audit\"B\n\x17ListSigningKeysResponse\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.cohortlens.v1.SigningKey\"^\n\x17RotateSigningKeyRequest\x12&\n\x07key_set\x18\x01 \x01(\tB\x15\xb2\xd4\x18\x11\x38\x07\x42\r|access|audit\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x30\n8\xf4\x03\"B\n\x18RotateSigningKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.cohortlens.v1.SigningKey*\xad\x01\n\x0fSigningKeyState\x12!\n\x1dSIGNING_KEY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SIGNING_KEY_STATE_NEXT\x10\x01\x12\x1c\n\x18SIGNING_KEY_STATE_ACTIVE\x10\x02\x12\x1e\n\x1aSIGNING_KEY_STATE_RETIRING\x10\x03\x12\x1d\n\x19SIGNING_KEY_STATE_RETIRED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cohortlens/v1/auth_sessions.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x02\n\x07Session\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_name\x18\x02 \x01(\t\x12\x12\n\nuser_agent\x18\x03 \x01(\t\x12\x16\n\x0e\x61\x64\x64ress_prefix\x18\x04 \x01(\t\x12\x0b\n\x03\x61mr\x18\x05 \x03(\t\x12\x11\n\tclient_id\x18\x06 \x01(\t\x12\x12\n\nis_current\x18\x07 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_refresh_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x13ListSessionsRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"Y\n\x14ListSessionsResponse\x12(\n\x08sessions\x18\x01 \x03(\x0b\x32\x16.cohortlens.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"}\n\x19RevokeUserSessionsRequest\x12\x44\n\x04user\x18\x01 \x01(\tB6\xb2\xd4\x18\x32\x08\x01\x38$B,me|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"+\n\x1aRevokeUserSessionsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"K\n\x13SwitchTenantRequest\x12\x18\n\x06tenant\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"\xee\x01\n\nSigningKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0f\n\x07key_set\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.cohortlens.v1.SigningKeyState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractivate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x16ListSigningKeysRequest\x12&\n\x07key_set\x18\x01 \x01(\tB\x15\xb2\xd4\x18\x11\x38\x07\x42\r|access|audit\"B\n\x17ListSigningKeysResponse\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.cohortlens.v1.SigningKey\"z\n\x17RotateSigningKeyRequest\x12&\n\x07key_set\x18\x01 \x01(\tB\x15\xb2\xd4\x18\x11\x38\x07\x42\r|access|audit\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x30\n8\xf4\x03\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"B\n\x18RotateSigningKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.cohortlens.v1.SigningKey*\xad\x01\n\x0fSigningKeyState\x12!\n\x1dSIGNING_KEY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SIGNING_KEY_STATE_NEXT\x10\x01\x12\x1c\n\x18SIGNING_KEY_STATE_ACTIVE\x10\x02\x12\x1e\n\x1aSIGNING_KEY_STATE_RETIRING\x10\x03\x12\x1d\n\x19SIGNING_KEY_STATE_RETIRED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +39,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\262\324\030\0038\200\004'
   _globals['_REVOKEUSERSESSIONSREQUEST'].fields_by_name['user']._loaded_options = None
   _globals['_REVOKEUSERSESSIONSREQUEST'].fields_by_name['user']._serialized_options = b'\262\324\0302\010\0018$B,me|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+  _globals['_REVOKEUSERSESSIONSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REVOKEUSERSESSIONSREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
   _globals['_SWITCHTENANTREQUEST'].fields_by_name['tenant']._loaded_options = None
   _globals['_SWITCHTENANTREQUEST'].fields_by_name['tenant']._serialized_options = b'\262\324\030\004\010\001X\001'
+  _globals['_SWITCHTENANTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SWITCHTENANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
   _globals['_LISTSIGNINGKEYSREQUEST'].fields_by_name['key_set']._loaded_options = None
   _globals['_LISTSIGNINGKEYSREQUEST'].fields_by_name['key_set']._serialized_options = b'\262\324\030\0218\007B\r|access|audit'
   _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['key_set']._loaded_options = None
   _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['key_set']._serialized_options = b'\262\324\030\0218\007B\r|access|audit'
   _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['reason']._serialized_options = b'\262\324\030\007\010\0010\n8\364\003'
-  _globals['_SIGNINGKEYSTATE']._serialized_start=1315
-  _globals['_SIGNINGKEYSTATE']._serialized_end=1488
+  _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ROTATESIGNINGKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
+  _globals['_SIGNINGKEYSTATE']._serialized_start=1399
+  _globals['_SIGNINGKEYSTATE']._serialized_end=1572
   _globals['_SESSION']._serialized_start=114
   _globals['_SESSION']._serialized_end=410
   _globals['_LISTSESSIONSREQUEST']._serialized_start=412
@@ -56,19 +62,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSESSIONSRESPONSE']._serialized_start=491
   _globals['_LISTSESSIONSRESPONSE']._serialized_end=580
   _globals['_REVOKEUSERSESSIONSREQUEST']._serialized_start=582
-  _globals['_REVOKEUSERSESSIONSREQUEST']._serialized_end=679
-  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_start=681
-  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_end=724
-  _globals['_SWITCHTENANTREQUEST']._serialized_start=726
-  _globals['_SWITCHTENANTREQUEST']._serialized_end=773
-  _globals['_SIGNINGKEY']._serialized_start=776
-  _globals['_SIGNINGKEY']._serialized_end=1014
-  _globals['_LISTSIGNINGKEYSREQUEST']._serialized_start=1016
-  _globals['_LISTSIGNINGKEYSREQUEST']._serialized_end=1080
-  _globals['_LISTSIGNINGKEYSRESPONSE']._serialized_start=1082
-  _globals['_LISTSIGNINGKEYSRESPONSE']._serialized_end=1148
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=1150
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=1244
-  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_start=1246
-  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_end=1312
+  _globals['_REVOKEUSERSESSIONSREQUEST']._serialized_end=707
+  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_start=709
+  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_end=752
+  _globals['_SWITCHTENANTREQUEST']._serialized_start=754
+  _globals['_SWITCHTENANTREQUEST']._serialized_end=829
+  _globals['_SIGNINGKEY']._serialized_start=832
+  _globals['_SIGNINGKEY']._serialized_end=1070
+  _globals['_LISTSIGNINGKEYSREQUEST']._serialized_start=1072
+  _globals['_LISTSIGNINGKEYSREQUEST']._serialized_end=1136
+  _globals['_LISTSIGNINGKEYSRESPONSE']._serialized_start=1138
+  _globals['_LISTSIGNINGKEYSRESPONSE']._serialized_end=1204
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=1206
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=1328
+  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_start=1330
+  _globals['_ROTATESIGNINGKEYRESPONSE']._serialized_end=1396
 # @@protoc_insertion_point(module_scope)

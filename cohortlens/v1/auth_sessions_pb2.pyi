@@ -65,10 +65,12 @@ class ListSessionsResponse(_message.Message):
     def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RevokeUserSessionsRequest(_message.Message):
-    __slots__ = ("user",)
+    __slots__ = ("user", "request_id")
     USER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     user: str
-    def __init__(self, user: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, user: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RevokeUserSessionsResponse(_message.Message):
     __slots__ = ("count",)
@@ -77,10 +79,12 @@ class RevokeUserSessionsResponse(_message.Message):
     def __init__(self, count: _Optional[int] = ...) -> None: ...
 
 class SwitchTenantRequest(_message.Message):
-    __slots__ = ("tenant",)
+    __slots__ = ("tenant", "request_id")
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     tenant: str
-    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SigningKey(_message.Message):
     __slots__ = ("kid", "key_set", "state", "create_time", "activate_time", "retire_time")
@@ -111,12 +115,14 @@ class ListSigningKeysResponse(_message.Message):
     def __init__(self, keys: _Optional[_Iterable[_Union[SigningKey, _Mapping]]] = ...) -> None: ...
 
 class RotateSigningKeyRequest(_message.Message):
-    __slots__ = ("key_set", "reason")
+    __slots__ = ("key_set", "reason", "request_id")
     KEY_SET_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     key_set: str
     reason: str
-    def __init__(self, key_set: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, key_set: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RotateSigningKeyResponse(_message.Message):
     __slots__ = ("key",)

@@ -67,7 +67,7 @@ class GetTenantResponse(_message.Message):
     def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ...) -> None: ...
 
 class UpdateTenantRequest(_message.Message):
-    __slots__ = ("display_name", "settings", "retention_days", "terms_version", "update_mask", "etag")
+    __slots__ = ("display_name", "settings", "retention_days", "terms_version", "update_mask", "etag", "request_id")
     class SettingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -81,13 +81,15 @@ class UpdateTenantRequest(_message.Message):
     TERMS_VERSION_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     display_name: str
     settings: _containers.ScalarMap[str, str]
     retention_days: int
     terms_version: str
     update_mask: _field_mask_pb2.FieldMask
     etag: str
-    def __init__(self, display_name: _Optional[str] = ..., settings: _Optional[_Mapping[str, str]] = ..., retention_days: _Optional[int] = ..., terms_version: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, display_name: _Optional[str] = ..., settings: _Optional[_Mapping[str, str]] = ..., retention_days: _Optional[int] = ..., terms_version: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UpdateTenantResponse(_message.Message):
     __slots__ = ("tenant",)
@@ -96,10 +98,12 @@ class UpdateTenantResponse(_message.Message):
     def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ...) -> None: ...
 
 class DeleteTenantRequest(_message.Message):
-    __slots__ = ("password",)
+    __slots__ = ("password", "request_id")
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     password: str
-    def __init__(self, password: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, password: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteTenantResponse(_message.Message):
     __slots__ = ("tenant",)
@@ -160,12 +164,14 @@ class ListTenantsResponse(_message.Message):
     def __init__(self, tenants: _Optional[_Iterable[_Union[TenantSummary, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class SuspendTenantRequest(_message.Message):
-    __slots__ = ("tenant", "reason")
+    __slots__ = ("tenant", "reason", "request_id")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     reason: str
-    def __init__(self, tenant: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SuspendTenantResponse(_message.Message):
     __slots__ = ("tenant",)
@@ -174,12 +180,14 @@ class SuspendTenantResponse(_message.Message):
     def __init__(self, tenant: _Optional[_Union[TenantSummary, _Mapping]] = ...) -> None: ...
 
 class ResumeTenantRequest(_message.Message):
-    __slots__ = ("tenant", "reason")
+    __slots__ = ("tenant", "reason", "request_id")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     reason: str
-    def __init__(self, tenant: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ResumeTenantResponse(_message.Message):
     __slots__ = ("tenant",)

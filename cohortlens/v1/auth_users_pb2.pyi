@@ -72,16 +72,18 @@ class ListUsersResponse(_message.Message):
     def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateUserRequest(_message.Message):
-    __slots__ = ("user", "role", "update_mask", "etag")
+    __slots__ = ("user", "role", "update_mask", "etag", "request_id")
     USER_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     user: str
     role: str
     update_mask: _field_mask_pb2.FieldMask
     etag: str
-    def __init__(self, user: _Optional[str] = ..., role: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, user: _Optional[str] = ..., role: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UpdateUserResponse(_message.Message):
     __slots__ = ("user",)
@@ -90,14 +92,16 @@ class UpdateUserResponse(_message.Message):
     def __init__(self, user: _Optional[_Union[User, _Mapping]] = ...) -> None: ...
 
 class DeleteUserRequest(_message.Message):
-    __slots__ = ("user", "transfer_to", "etag")
+    __slots__ = ("user", "transfer_to", "etag", "request_id")
     USER_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_TO_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     user: str
     transfer_to: str
     etag: str
-    def __init__(self, user: _Optional[str] = ..., transfer_to: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, user: _Optional[str] = ..., transfer_to: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteUserResponse(_message.Message):
     __slots__ = ("sessions_ended", "api_keys_revoked", "api_keys_transferred")
@@ -126,12 +130,14 @@ class Invitation(_message.Message):
     def __init__(self, invitation: _Optional[str] = ..., email: _Optional[str] = ..., role: _Optional[str] = ..., invited_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class InviteUserRequest(_message.Message):
-    __slots__ = ("email", "role")
+    __slots__ = ("email", "role", "request_id")
     EMAIL_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     email: str
     role: str
-    def __init__(self, email: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, email: _Optional[str] = ..., role: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class InviteUserResponse(_message.Message):
     __slots__ = ("invitation",)
@@ -156,10 +162,12 @@ class ListInvitationsResponse(_message.Message):
     def __init__(self, invitations: _Optional[_Iterable[_Union[Invitation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RevokeInvitationRequest(_message.Message):
-    __slots__ = ("invitation",)
+    __slots__ = ("invitation", "request_id")
     INVITATION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     invitation: str
-    def __init__(self, invitation: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, invitation: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RevokeInvitationResponse(_message.Message):
     __slots__ = ()

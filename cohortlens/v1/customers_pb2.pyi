@@ -31,7 +31,7 @@ FILE_FORMAT_CSV: FileFormat
 FILE_FORMAT_PARQUET: FileFormat
 
 class ImportOptions(_message.Message):
-    __slots__ = ("columns", "dry_run", "on_error", "format", "currency", "encoding", "delimiter", "file_name")
+    __slots__ = ("columns", "dry_run", "on_error", "format", "currency", "encoding", "delimiter", "file_name", "request_id")
     class ColumnsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class ImportOptions(_message.Message):
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     DELIMITER_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     columns: _containers.ScalarMap[str, str]
     dry_run: bool
     on_error: OnError
@@ -55,7 +56,8 @@ class ImportOptions(_message.Message):
     encoding: str
     delimiter: str
     file_name: str
-    def __init__(self, columns: _Optional[_Mapping[str, str]] = ..., dry_run: _Optional[bool] = ..., on_error: _Optional[_Union[OnError, str]] = ..., format: _Optional[_Union[FileFormat, str]] = ..., currency: _Optional[str] = ..., encoding: _Optional[str] = ..., delimiter: _Optional[str] = ..., file_name: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, columns: _Optional[_Mapping[str, str]] = ..., dry_run: _Optional[bool] = ..., on_error: _Optional[_Union[OnError, str]] = ..., format: _Optional[_Union[FileFormat, str]] = ..., currency: _Optional[str] = ..., encoding: _Optional[str] = ..., delimiter: _Optional[str] = ..., file_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ImportTransactionsRequest(_message.Message):
     __slots__ = ("options", "chunk")
@@ -243,10 +245,12 @@ class ListCustomersResponse(_message.Message):
     def __init__(self, customers: _Optional[_Iterable[_Union[Customer, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
 
 class DeleteCustomerRequest(_message.Message):
-    __slots__ = ("customer",)
+    __slots__ = ("customer", "request_id")
     CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     customer: str
-    def __init__(self, customer: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, customer: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteCustomerResponse(_message.Message):
     __slots__ = ()

@@ -23,12 +23,14 @@ VERSION_STATE_READY: VersionState
 VERSION_STATE_REJECTED: VersionState
 
 class StartTrainingRequest(_message.Message):
-    __slots__ = ("model", "seed")
+    __slots__ = ("model", "seed", "request_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     model: str
     seed: int
-    def __init__(self, model: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
+    request_id: str
+    def __init__(self, model: _Optional[str] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class TrainingRun(_message.Message):
     __slots__ = ("run", "model", "state", "stage", "progress_ratio", "version", "error", "create_time", "end_time")
@@ -170,14 +172,16 @@ class GetModelVersionResponse(_message.Message):
     def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
 
 class PromoteModelRequest(_message.Message):
-    __slots__ = ("model", "version", "reason")
+    __slots__ = ("model", "version", "reason", "request_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     reason: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class PromoteModelResponse(_message.Message):
     __slots__ = ("version",)
@@ -186,12 +190,14 @@ class PromoteModelResponse(_message.Message):
     def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
 
 class RollbackModelRequest(_message.Message):
-    __slots__ = ("model", "reason")
+    __slots__ = ("model", "reason", "request_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     model: str
     reason: str
-    def __init__(self, model: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, model: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RollbackModelResponse(_message.Message):
     __slots__ = ("version",)
@@ -244,16 +250,18 @@ class ShadowComparison(_message.Message):
     def __init__(self, champion_version: _Optional[int] = ..., task: _Optional[_Union[_analytics_pb2.PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., rows: _Optional[int] = ..., champion_mean: _Optional[float] = ..., challenger_mean: _Optional[float] = ..., mean_difference: _Optional[float] = ..., mean_absolute_difference: _Optional[float] = ..., correlation: _Optional[float] = ..., outside_interval_ratio: _Optional[float] = ..., timed_calls: _Optional[int] = ..., champion_ms: _Optional[float] = ..., challenger_ms: _Optional[float] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SetChallengerRequest(_message.Message):
-    __slots__ = ("model", "version", "share_ratio", "reason")
+    __slots__ = ("model", "version", "share_ratio", "reason", "request_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SHARE_RATIO_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     share_ratio: float
     reason: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., share_ratio: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., share_ratio: _Optional[float] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SetChallengerResponse(_message.Message):
     __slots__ = ("challenger",)
@@ -262,10 +270,12 @@ class SetChallengerResponse(_message.Message):
     def __init__(self, challenger: _Optional[_Union[Challenger, _Mapping]] = ...) -> None: ...
 
 class ClearChallengerRequest(_message.Message):
-    __slots__ = ("model",)
+    __slots__ = ("model", "request_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     model: str
-    def __init__(self, model: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, model: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ClearChallengerResponse(_message.Message):
     __slots__ = ()

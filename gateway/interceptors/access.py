@@ -167,8 +167,8 @@ def _is_text(field: FieldDescriptor) -> bool:
 
 
 def _names_something(field: FieldDescriptor) -> bool:
-    if field.name in _CUSTOMERS or field.is_repeated:
-        return False
+    if field.name in (*_CUSTOMERS, "request_id") or field.is_repeated:
+        return False  # a key of the request is no thing it names
     if field.type == FieldDescriptor.TYPE_STRING:
         return bool(field.GetOptions().Extensions[_RULES].uuid)
     return field.name in {"seq", "version"}

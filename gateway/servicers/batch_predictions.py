@@ -46,7 +46,6 @@ class BatchPredictionsServicer:
             request.horizon_days,
             all_customers=request.all_customers,
             input_id=identifier_of("input", request.input) if request.input else None,
-            request_id=request.request_id,
         )
         return pb.PredictBatchResponse(batch=batch_message(stored))
 
@@ -129,7 +128,6 @@ def batch_message(batch: BatchPrediction) -> pb.BatchPrediction:
         result_sha256=batch.result_sha256,
         result_bytes=batch.result_bytes,
         files_removed=batch.removed_at is not None,
-        request_id=batch.request_id,
         error=work_error(batch.error_reason, batch.error_message),
         create_time=timestamp(batch.created_at),
         end_time=timestamp(batch.ended_at),

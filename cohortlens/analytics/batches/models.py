@@ -59,7 +59,6 @@ class BatchPrediction:
 
     Attributes:
         batch_id: Identifier.
-        request_id: The caller's name of the request; empty for none.
         task: What is predicted.
         horizon_days: Days looked ahead.
         input_id: Uploaded input; None for all customers.
@@ -80,7 +79,6 @@ class BatchPrediction:
     """
 
     batch_id: UUID
-    request_id: str
     task: Task
     horizon_days: int
     input_id: UUID | None
@@ -132,18 +130,6 @@ class SubjectInvalid(InvalidArgument):
     def __init__(self) -> None:
         text = "set all_customers, or give an input; exactly one of them"
         super().__init__(text, violations=(Violation("all_customers", text), Violation("input", text)))
-
-
-class RequestIdReused(FailedPrecondition):
-    """The name of the request belongs to a batch with other arguments."""
-
-    reason = "REQUEST_ID_REUSED"
-
-    def __init__(self, batch_id: UUID) -> None:
-        super().__init__(
-            "request_id names an earlier batch with another task, horizon or input; choose another name",
-            metadata={"batch": str(batch_id)},
-        )
 
 
 class BatchQueueFull(ResourceExhausted):

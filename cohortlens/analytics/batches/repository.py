@@ -15,7 +15,7 @@ from cohortlens.analytics.models import Task, WorkState
 from cohortlens.core.ids import plain_uuid
 
 _BATCH = """
-id, request_id, task, horizon_days, input_id, state, model_version, unit, as_of, rows, rows_done,
+id, task, horizon_days, input_id, state, model_version, unit, as_of, rows, rows_done,
 rows_skipped, result_sha256, result_bytes, error_reason, error_message, created_at, ended_at, removed_at
 FROM batch_predictions WHERE tenant_id = app.tid()
 """
@@ -24,12 +24,9 @@ id, file_name, file_bytes, file_sha256, rows, slice_rows, schema_hash, created_a
 FROM batch_inputs WHERE tenant_id = app.tid()
 """
 _INSERT_BATCH = """
-INSERT INTO batch_predictions (tenant_id, id, request_id, task, horizon_days, input_id, model_version, unit,
-  rows, created_by, created_at)
-VALUES (app.tid(), :id, :request_id, :task, :horizon, :input, :version, :unit, :rows, :created_by,
-  :created_at)
-ON CONFLICT (tenant_id, request_id) WHERE request_id <> '' DO NOTHING
-RETURNING id
+INSERT INTO batch_predictions (tenant_id, id, task, horizon_days, input_id, model_version, unit, rows,
+  created_by, created_at)
+VALUES (app.tid(), :id, :task, :horizon, :input, :version, :unit, :rows, :created_by, :created_at)
 """
 _INSERT_INPUT = """
 INSERT INTO batch_inputs (tenant_id, id, file_name, file_bytes, file_sha256, rows, slice_rows, schema_hash,
@@ -68,13 +65,12 @@ class BatchesRepository:
     def __init__(self, tx: AsyncConnection) -> None:
         self._tx = tx
 
-    async def insert(self, batch: BatchPrediction, created_by: UUID | None) -> bool:
-        """Store a pending batch; False when its request_id is taken."""
-        rows = await self._tx.execute(
+    async def insert(self, batch: BatchPrediction, created_by: UUID | None) -> None:
+        """Store a pending batch."""
+        await self._tx.execute(
             text(_INSERT_BATCH),
             {
                 "id": batch.batch_id,
-                "request_id": batch.request_id,
                 "task": batch.task.value,
                 "horizon": batch.horizon_days,
                 "input": batch.input_id,
@@ -85,19 +81,10 @@ class BatchesRepository:
                 "created_at": batch.created_at,
             },
         )
-        return rows.one_or_none() is not None
 
     async def get(self, batch_id: UUID) -> BatchPrediction | None:
         """One batch."""
         rows = await self._tx.execute(text(f"SELECT {_BATCH} AND id = :id"), {"id": batch_id})
-        row = rows.one_or_none()
-        return None if row is None else _batch(row)
-
-    async def by_request(self, request_id: str) -> BatchPrediction | None:
-        """The batch of a request_id."""
-        rows = await self._tx.execute(
-            text(f"SELECT {_BATCH} AND request_id = :request AND request_id <> ''"), {"request": request_id}
-        )
         row = rows.one_or_none()
         return None if row is None else _batch(row)
 
@@ -274,12 +261,11 @@ class BatchesRepository:
 def _batch(row: Any) -> BatchPrediction:
     return BatchPrediction(
         plain_uuid(row.id),
-        row.request_id,
         Task(row.task),
         row.horizon_days,
         None if row.input_id is None else plain_uuid(row.input_id),
         WorkState(row.state),
-        *row[6:],
+        *row[5:],
     )
 
 

@@ -19,7 +19,6 @@ from cohortlens.analytics.batches.models import (
     BatchNotSucceeded,
     BatchPrediction,
     BatchQueueFull,
-    RequestIdReused,
     SubjectInvalid,
 )
 from cohortlens.analytics.batches.repository import BatchesRepository
@@ -74,7 +73,6 @@ class BatchesService:
         *,
         all_customers: bool,
         input_id: UUID | None,
-        request_id: str = "",
     ) -> BatchPrediction:
         """Store a batch with the version that is active now; a job does the work.
 
@@ -84,30 +82,24 @@ class BatchesService:
             horizon_days: One of the model's horizons; its longest when 0.
             all_customers: Predict for every customer.
             input_id: Predict for the rows of an uploaded input.
-            request_id: A repeat of the same name answers the same batch; empty for none.
 
         Raises:
-            SubjectInvalid, HorizonUnsupported, RequestIdReused, BatchQueueFull: See their texts.
+            SubjectInvalid, HorizonUnsupported, BatchQueueFull: See their texts.
             ResourceMissing: No such input.
             BatchFilesRemoved: The input is not kept any more.
             NoActiveModel: Nothing is trained yet.
         """
         if all_customers == (input_id is not None):
             raise SubjectInvalid
-        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            earlier = await BatchesRepository(tx).by_request(request_id) if request_id else None
-        if earlier is not None:
-            return _same(earlier, task, horizon_days, input_id)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
         check_schema(version)
-        batch = self._pending(version, task, horizon_days, input_id, request_id)
+        batch = self._pending(version, task, horizon_days, input_id)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            stored = await self._stored(tx, batch, ctx.caller.id)
-            if stored.batch_id == batch.batch_id:
-                await _note(
-                    tx, ctx, "requested", stored, {"task": str(task), "model_version": stored.model_version}
-                )
-        return stored
+            await self._store(tx, batch, ctx.caller.id)
+            await _note(
+                tx, ctx, "requested", batch, {"task": str(task), "model_version": batch.model_version}
+            )
+        return batch
 
     async def get(self, ctx: RequestContext, batch_id: UUID) -> BatchPrediction:
         """One batch.
@@ -201,7 +193,7 @@ class BatchesService:
         return batch, _pieces(path)
 
     def _pending(
-        self, version: ModelVersion, task: Task, horizon_days: int, input_id: UUID | None, request_id: str
+        self, version: ModelVersion, task: Task, horizon_days: int, input_id: UUID | None
     ) -> BatchPrediction:
         supported = version.manifest.horizons_days
         horizon = horizon_days or max(supported)
@@ -210,7 +202,6 @@ class BatchesService:
         batch_id = uuid7()
         return BatchPrediction(
             batch_id=batch_id,
-            request_id=request_id,
             task=task,
             horizon_days=horizon,
             input_id=input_id,
@@ -230,9 +221,7 @@ class BatchesService:
             removed_at=None,
         )
 
-    async def _stored(
-        self, tx: AsyncConnection, batch: BatchPrediction, created_by: UUID | None
-    ) -> BatchPrediction:
+    async def _store(self, tx: AsyncConnection, batch: BatchPrediction, created_by: UUID | None) -> None:
         repository = BatchesRepository(tx)
         if batch.input_id is not None:
             given = await repository.get_input(batch.input_id, keep=True)
@@ -242,22 +231,10 @@ class BatchesService:
                 raise BatchFilesRemoved
         if await repository.count_unfinished() >= MAX_WAITING:
             raise BatchQueueFull
-        if not await repository.insert(batch, created_by):
-            # The same name came twice at once: the other one won.
-            other = await repository.by_request(batch.request_id)
-            assert other is not None
-            return _same(other, batch.task, batch.horizon_days, batch.input_id)
+        await repository.insert(batch, created_by)
         # One key for all of a tenant's batches: one runs, the others wait in their order, and a tenant with
         # many never holds more than one of the places that jobs have for batches.
         await Outbox(tx).record(BATCH_REQUESTED, "batch", {"batch_id": str(batch.batch_id)})
-        return batch
-
-
-def _same(batch: BatchPrediction, task: Task, horizon_days: int, input_id: UUID | None) -> BatchPrediction:
-    """The batch of a repeated request; an unstated horizon is whatever the first one got."""
-    if (batch.task, batch.input_id) != (task, input_id) or horizon_days not in {0, batch.horizon_days}:
-        raise RequestIdReused(batch.batch_id)
-    return batch
 
 
 async def _note(

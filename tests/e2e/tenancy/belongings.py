@@ -87,10 +87,10 @@ def of_the_demo(client: Client) -> dict[str, str]:
     prediction = client.call(
         client.analytics.Predict, analytics_pb2.PredictRequest(task=SPEND, customers=[customer])
     ).predictions[0]
-    for key in ("isolation-1", "isolation-2"):
+    for _ in range(2):
         batch = client.call(
             client.analytics.PredictBatch,
-            analytics_pb2.PredictBatchRequest(task=SPEND, all_customers=True, request_id=key),
+            analytics_pb2.PredictBatchRequest(task=SPEND, all_customers=True),
         ).batch
     runs = client.call(client.models.ListTrainingRuns, models_pb2.ListTrainingRunsRequest()).runs
     segments = client.call(client.analytics.ListSegments, analytics_pb2.ListSegmentsRequest())
@@ -98,7 +98,6 @@ def of_the_demo(client: Client) -> dict[str, str]:
         "customer": customer,
         "prediction": prediction.prediction,
         "batch": batch.batch,
-        "request_id": "isolation-1",
         "training": runs[0].run,
         "segmentation": segments.run.run,
     }

@@ -31,7 +31,6 @@ KINDS = {
     "oauth_client": "oauth_client",
     "page_token": "page_token",
     "prediction": "prediction",
-    "request_id": "request_id",
     "run": "run",
     "service_account": "service_account",
     "session": "session",
@@ -47,7 +46,7 @@ OTHER_TEXTS = frozenset({
     "code_verifier", "columns", "correlation_id", "crv", "currency", "customer_ref", "delimiter", "device_name",
     "display_name", "e", "email", "encoding", "etag", "file_name", "grant_type", "id_column",
     "ip_allowlist", "jwks", "key", "key_set", "kty", "mfa_token", "model", "n", "new_password",
-    "old_password", "password", "reason", "redirect_uri", "redirect_uris", "refresh_token",
+    "old_password", "password", "reason", "redirect_uri", "redirect_uris", "refresh_token", "request_id",
     "response_type", "role", "schema_hash", "scope", "scopes", "segment", "state", "terms_version",
     "token", "token_type_hint", "totp", "use", "value", "values", "x", "y",
 })
@@ -88,7 +87,7 @@ class Case:
                 setattr(message, name, text)
         _set(message, self.path, value)
         if self.path == ("input",):
-            message.all_customers, message.request_id = False, ""  # one or the other, and a new batch
+            message.all_customers, message.request_id = False, ""  # one or the other, and each a new one
         return message
 
 

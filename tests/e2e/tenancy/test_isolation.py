@@ -14,7 +14,7 @@ from tests.e2e.conftest import PASSWORD
 from tests.e2e.tenancy import belongings, matrix
 from tests.e2e.tenancy.doors import over_grpc, over_http
 
-OF_THE_DEMO = {"prediction", "batch", "request_id", "training", "segmentation"}
+OF_THE_DEMO = {"prediction", "batch", "training", "segmentation"}
 """Kinds that need a model, which only the demo tenant has."""
 NAMING_ONE = (
     "Add",
@@ -135,11 +135,7 @@ def test_what_another_tenant_owns_answers_like_what_does_not_exist(
             for one in (foreign, missing)
         ]
         assert answers[0] == answers[1]
-        if (
-            case.method.name.startswith(NAMING_ONE)
-            and case.kind not in {"request_id", "tenant"}
-            and case.path != HEIR
-        ):
+        if case.method.name.startswith(NAMING_ONE) and case.kind != "tenant" and case.path != HEIR:
             assert "NOT_FOUND" in answers[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from datetime import timedelta
 
@@ -12,7 +11,6 @@ from cohortlens.analytics.batches.models import (
     BatchFilesRemoved,
     BatchQueueFull,
     InputFault,
-    RequestIdReused,
     SubjectInvalid,
 )
 from cohortlens.analytics.models import HorizonUnsupported, ResourceMissing, Subjects, Task, WorkState
@@ -56,19 +54,6 @@ async def test_a_refused_upload_leaves_nothing_behind(batches, superuser):
         )
     assert await superuser.fetchval("SELECT count(*) FROM batch_inputs") == 0
     assert not list((batches.artifacts.root / "batches").glob("*/*"))
-
-
-async def test_a_repeated_request_answers_the_same_batch(batches, superuser):
-    first = await start(batches, request_id="nightly")
-    assert (await start(batches, request_id="nightly")).batch_id == first.batch_id
-    both = await asyncio.gather(*(start(batches, request_id="twice") for _ in range(2)))
-    assert both[0].batch_id == both[1].batch_id
-    with pytest.raises(RequestIdReused) as refused:
-        await start(batches, Task.PURCHASES, request_id="nightly")
-    assert refused.value.metadata == {"batch": str(first.batch_id)}
-    assert (await start(batches)).batch_id != (await start(batches)).batch_id
-    assert await superuser.fetchval("SELECT count(*) FROM batch_predictions") == 4
-    assert await superuser.fetchval("SELECT count(*) FROM outbox WHERE topic = 'batch.requested'") == 4
 
 
 async def test_one_batch_of_a_tenant_is_claimed_at_a_time_and_another_tenant_s_beside_it(batches, tmp_path):
