@@ -6,7 +6,8 @@ turns them into ``google.rpc.Status``; the CLI prints them. Nothing here knows a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar
 
@@ -46,6 +47,27 @@ class Violation:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaViolation:
+    """A limit that a request ran into, as in ``google.rpc.QuotaFailure``.
+
+    Attributes:
+        subject: Whose limit it is: tenant, principal, address or credential; never a name of somebody else.
+        description: What is used up, for a person.
+        metric: What is counted, such as ``api_calls``.
+        quota_id: Name of the limit, such as the class of a rate limit.
+        value: How much there is of it.
+        dimensions: What the limit is divided by, such as the month or the plan.
+    """
+
+    subject: str
+    description: str
+    metric: str
+    quota_id: str
+    value: int
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+
 class CohortLensError(Exception):
     """An error with a canonical code and a reason that a caller may see.
 
@@ -58,11 +80,13 @@ class CohortLensError(Exception):
 
     Attributes:
         handed_out: Names of metadata that are secrets meant for the caller; only they are not masked.
+        quota: The limits that the request ran into; set by the leaves that are about limits.
     """
 
     code: ClassVar[Code] = Code.INTERNAL
     handed_out: ClassVar[frozenset[str]] = frozenset()
     reason: str = "INTERNAL"
+    quota: tuple[QuotaViolation, ...] = ()
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from gateway.grpc.framing import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, checked_reply
 from gateway.grpc.status import details
 from gateway.interceptors.chain import Call, CallFailed, Chain, MethodInfo
+from gateway.interceptors.errors import retry_after
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -130,6 +131,9 @@ async def _guarded(call: Call, context: Context, run: Awaitable[Any]) -> None:
             *_metadata_out(call.response_trailers),
             ("grpc-status-details-bin", details(failure)),
         ]
+        after = retry_after(failure.error)
+        if after is not None:
+            trailers.append(("retry-after", after))
         await context.abort(_CODES[int(failure.error.code)], failure.error.message, tuple(trailers))
 
 

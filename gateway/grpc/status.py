@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from gateway.interceptors.chain import CallFailed
-from gateway.interceptors.errors import rpc_status
+from gateway.interceptors.errors import retry_after, rpc_status
 
 # Clients allow 8 KiB of metadata, and base64 adds a third.
 MAX_DETAILS_BYTES = 4096
@@ -29,8 +29,12 @@ def status_headers(failure: CallFailed) -> list[tuple[bytes, bytes]]:
     """The trailers of a failed call."""
     error = failure.error
     packed = base64.b64encode(details(failure)).rstrip(b"=")
-    return [
+    trailers = [
         (b"grpc-status", str(int(error.code)).encode()),
         (b"grpc-message", percent_encode(error.message[:_MESSAGE_CHARACTERS]).encode()),
         (b"grpc-status-details-bin", packed),
     ]
+    after = retry_after(error)
+    if after is not None:
+        trailers.append((b"retry-after", after.encode()))
+    return trailers

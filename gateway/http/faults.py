@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import orjson
 
-from cohortlens.core.errors import Code, CohortLensError, InvalidArgument, NotFound, Unimplemented
+from cohortlens.core.errors import (
+    Code,
+    CohortLensError,
+    InvalidArgument,
+    NotFound,
+    QuotaViolation,
+    Unimplemented,
+)
 from gateway.http.headers import JSON, PROBLEM
-from gateway.interceptors.errors import HTTP_STATUS
+from gateway.interceptors.errors import HTTP_STATUS, retry_after
 
 DOMAIN: Final = "cohortlens"
 MAX_VIOLATIONS: Final = 50
@@ -105,11 +111,26 @@ def document(error: CohortLensError, request_id: str) -> dict[str, Any]:
             for violation in error.violations[:MAX_VIOLATIONS]
         ]
         details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": violations})
+    if error.quota:
+        details.append({"@type": f"{_TYPE}QuotaFailure", "violations": [_limit(one) for one in error.quota]})
     if error.retry_delay_s is not None:
-        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{error.retry_delay_s:g}s"})
+        delay = f"{error.retry_delay_s:.9f}".rstrip("0").rstrip(".")
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{delay}s"})
     if request_id:
         details.append({"@type": f"{_TYPE}RequestInfo", "requestId": request_id})
     return {"code": int(error.code), "message": _clean(error.message), "details": details}
+
+
+def _limit(one: QuotaViolation) -> dict[str, Any]:
+    """A limit in proto JSON: whole numbers of 64 bits are texts there."""
+    return {
+        "subject": one.subject,
+        "description": _clean(one.description),
+        "quotaMetric": one.metric,
+        "quotaId": one.quota_id,
+        **({"quotaDimensions": dict(one.dimensions)} if one.dimensions else {}),
+        "quotaValue": str(one.value),
+    }
 
 
 def render(error: CohortLensError, request_id: str, *, problem: bool) -> tuple[int, str, bytes]:
@@ -132,9 +153,8 @@ def render(error: CohortLensError, request_id: str, *, problem: bool) -> tuple[i
 
 def headers_of(error: CohortLensError) -> list[tuple[bytes, bytes]]:
     """Headers a failure adds: Retry-After in whole seconds, rounded up."""
-    if error.retry_delay_s is None:
-        return []
-    return [(b"retry-after", str(max(1, math.ceil(error.retry_delay_s))).encode())]
+    after = retry_after(error)
+    return [] if after is None else [(b"retry-after", after.encode())]
 
 
 def _clean(text: str) -> str:

@@ -7,6 +7,7 @@ request id and nothing of its text; the stack goes to the log.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from google.rpc import error_details_pb2, status_pb2
@@ -61,7 +62,8 @@ def rpc_status(error: CohortLensError, request_id: str, max_bytes: int | None = 
         max_bytes: Largest serialised size; violations are cut first, then everything but the reason.
 
     Returns:
-        Code, message and details: ErrorInfo, BadRequest, RetryInfo, RequestInfo, as far as they apply.
+        Code, message and details: ErrorInfo, BadRequest, QuotaFailure, RetryInfo, RequestInfo, as far as
+        they apply.
     """
     shown = error.violations[:_VIOLATIONS_MAX]
     status = _status(error, request_id, shown, error.metadata)
@@ -87,6 +89,8 @@ def _status(
         for one in violations:
             bad.field_violations.add(field=one.field, description=one.description)
         status.details.add().Pack(bad)
+    if error.quota:
+        status.details.add().Pack(_quota_failure(error))
     if error.retry_delay_s is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(error.retry_delay_s * 1e9))
@@ -94,6 +98,25 @@ def _status(
     if request_id:
         status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
     return status
+
+
+def retry_after(error: CohortLensError) -> str | None:
+    """Value of ``retry-after`` on every door: whole seconds, rounded up; None where no retry can help."""
+    return None if error.retry_delay_s is None else str(max(1, math.ceil(error.retry_delay_s)))
+
+
+def _quota_failure(error: CohortLensError) -> error_details_pb2.QuotaFailure:
+    failure = error_details_pb2.QuotaFailure()
+    for one in error.quota:
+        failure.violations.add(
+            subject=one.subject,
+            description=one.description,
+            quota_metric=one.metric,
+            quota_id=one.quota_id,
+            quota_dimensions=one.dimensions,
+            quota_value=one.value,
+        )
+    return failure
 
 
 class ErrorsStep:
