@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cohortlens.identity.models import TERMS_VERSION
-from gateway.http.pages import authorize, invitation, reset_password, undelete, verify_email
+from gateway.http.pages import authorize, invitation, login, reset_password, undelete, verify_email
 from gateway.http.pages.door import Page, PageDoor, Rpcs
 from gateway.http.pages.forms import FormGuard
 from gateway.interceptors.chain import Chain
@@ -23,6 +23,8 @@ def page_door(chain: Chain, form_key: bytes, public_url: str) -> PageDoor:
 def _pages(rpcs: Rpcs) -> dict[str, Page]:
     return {
         authorize.PATH: authorize.AuthorizePage(rpcs),
+        login.PATH: login.LoginPage(rpcs),
+        login.LOGOUT_PATH: login.LogoutPage(rpcs),
         invitation.PATH: invitation.InvitationPage(rpcs, TERMS_VERSION),
         undelete.PATH: undelete.UndeletePage(rpcs),
         reset_password.PATH: reset_password.ResetPasswordPage(rpcs),

@@ -10,17 +10,18 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from cohortlens.core.errors import CohortLensError, InvalidArgument, Unauthenticated
+from cohortlens.core.errors import InvalidArgument, Unauthenticated
 from cohortlens.identity.oauth.redirects import form_target
 from cohortlens.v1 import auth_oauth_pb2 as pb
-from gateway.http import faults
 from gateway.http.pages.door import Rpcs, redirect
 from gateway.http.pages.forms import Visit
 from gateway.http.pages.renderer import message, render
 from gateway.http.pages.scopes import in_words
+from gateway.http.pages.sign_in import FORM, Entered, SignIn
 from gateway.http.replies import Response
 from gateway.interceptors.chain import CallFailed
 
@@ -29,10 +30,6 @@ _SIGNED_IN: Final = "signed-in"
 _WHO: Final = "who"
 _DEVICE: Final = "Sign-in page"
 _NAMES: Final = tuple(one.name for one in pb.AuthorizationParameters.DESCRIPTOR.fields)
-# What a person can put right on the same page.
-_TO_REPEAT: Final = frozenset(
-    {"INVALID_CREDENTIALS", "LOGIN_RATE_LIMITED", "TOKEN_INVALID", "FIELD_INVALID", "TENANT_SUSPENDED"}
-)
 
 
 class AuthorizePage:
@@ -44,6 +41,7 @@ class AuthorizePage:
 
     def __init__(self, rpcs: Rpcs) -> None:
         self._rpcs = rpcs
+        self._entry = SignIn(rpcs, _DEVICE)
         self._acts: dict[str, Callable[[Visit, _Asked], Awaitable[Response]]] = {
             "sign_in": self._sign_in,
             "second_step": self._second_step,
@@ -94,24 +92,17 @@ class AuthorizePage:
         return _decision_page(visit, asked, review.choices, tenant, fault)
 
     async def _sign_in(self, visit: Visit, asked: _Asked) -> Response:
-        assert visit.form is not None
-        email = visit.form.one("email").strip()
-        request = {"email": email, "password": visit.form.one("password"), "device_name": _DEVICE}
-        return await self._opened(visit, asked, email, request)
+        return self._entered(visit, await self._entry.first(visit, partial(asked.page, visit)))
 
     async def _second_step(self, visit: Visit, asked: _Asked) -> Response:
-        assert visit.form is not None
-        token, code = visit.form.one("mfa_token"), visit.form.one("code").strip()
-        request = {"mfa_token": token, "totp": code, "device_name": _DEVICE}
-        return await self._opened(visit, asked, visit.form.one("email"), request)
+        return self._entered(visit, await self._entry.second(visit, partial(asked.page, visit)))
 
-    async def _opened(self, visit: Visit, asked: _Asked, email: str, request: dict[str, str]) -> Response:
-        try:
-            reply = await self._rpcs.call(visit, "CreateSession", request)
-        except CallFailed as failed:
-            return _again(visit, asked, email, request.get("mfa_token", ""), failed.error)
-        visit.set_cookie(_SIGNED_IN, reply.tokens.access_token, reply.tokens.expires_in)
-        visit.set_cookie(_WHO, _packed(email), reply.tokens.expires_in)
+    def _entered(self, visit: Visit, outcome: Entered | Response) -> Response:
+        if isinstance(outcome, Response):
+            return outcome
+        tokens = outcome.reply.tokens
+        visit.set_cookie(_SIGNED_IN, tokens.access_token, tokens.expires_in)
+        visit.set_cookie(_WHO, _packed(outcome.email), tokens.expires_in)
         # With GET again, so that going back and reloading never sends the password twice.
         return redirect(f"{PATH}?{visit.request.query}")
 
@@ -138,7 +129,6 @@ class AuthorizePage:
 
     async def _sign_out(self, visit: Visit, asked: _Asked) -> Response:
         await self._forget(visit)
-        visit.cookies.clear()
         return _sign_in_page(visit, asked)
 
     async def _forget(self, visit: Visit) -> None:
@@ -177,7 +167,7 @@ class _Asked:
 def _sign_in_page(
     visit: Visit, asked: _Asked, *, email: str = "", fault: str = "", status: int = 200
 ) -> Response:
-    return asked.page(visit, "sign_in.html", status, email=email, fault=fault)
+    return asked.page(visit, FORM, status, email=email, fault=fault)
 
 
 def _decision_page(visit: Visit, asked: _Asked, choices: Sequence[Any], tenant: str, fault: str) -> Response:
@@ -201,32 +191,6 @@ def _decision_page(visit: Visit, asked: _Asked, choices: Sequence[Any], tenant: 
         destination=address.netloc or f"an app on this device ({address.scheme})",
         fault=fault,
     )
-
-
-def _again(visit: Visit, asked: _Asked, email: str, mfa_token: str, error: CohortLensError) -> Response:
-    """The page of a sign-in that did not work, or needs a second step."""
-    assert visit.form is not None
-    if error.reason == "MFA_REQUIRED":
-        mailed = "email_code" in error.metadata.get("methods", "")
-        token = error.metadata.get("mfa_token", "")
-        return asked.page(visit, "second_step.html", mfa_token=token, email=email, mailed=mailed, fault="")
-    if error.reason not in _TO_REPEAT:
-        raise CallFailed(error, "")
-    status, text = faults.status_of(error), error.message[:1].upper() + error.message[1:] + "."
-    if mfa_token and error.reason == "INVALID_CREDENTIALS":
-        answer = asked.page(
-            visit,
-            "second_step.html",
-            status,
-            mfa_token=mfa_token,
-            email=email,
-            mailed=bool(visit.form.one("mailed")),
-            fault="The code is wrong.",
-        )
-    else:
-        answer = _sign_in_page(visit, asked, email=email, fault=text, status=status)
-    answer.headers += faults.headers_of(error)
-    return answer
 
 
 def _packed(email: str) -> str:

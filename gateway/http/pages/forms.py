@@ -1,7 +1,7 @@
 """What a form brings: its fields once each, our cookies, and the proof that it was on one of our pages.
 
-A POST counts only with the token that its page carried, an ``Origin`` of this server, and the cookie the
-token belongs to, so neither another site nor a link can press a button.
+A POST counts only with the token that its page carried, an ``Origin`` of this server, and the cookie and the
+session the token belongs to, so neither another site nor a link nor a page of before can press a button.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from cohortlens.core.errors import InvalidArgument, PermissionDenied, Violation
+from cohortlens.identity.models import TokenInvalid
+from cohortlens.identity.sessions.refresh_tokens import RefreshToken
 from gateway.http import body, faults, headers
 from gateway.http.binding import refuse
 from gateway.http.body import Receive
@@ -26,6 +30,10 @@ from gateway.http.scalars import JsonFault
 
 MAX_FORM_BYTES: Final = 64 * 1024
 FORM_TOKEN: Final = "form_token"  # noqa: S105 - the name of a field
+ACCESS: Final = "access"
+"""Name of the cookie that holds the access token of a person who has signed in."""
+REFRESH: Final = "refresh"
+"""Name of the cookie that holds the newest refresh token of that session."""
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 _FORM_LIFE_S: Final = 86400
 
@@ -115,31 +123,51 @@ class Visit:
         request: Request line and headers.
         query: Parameters of the address.
         form: Fields of the form; None for GET.
-        form_token: What a form of the page must carry in the hidden field ``form_token``.
-        cookies: Cookies that came along.
+        cookies: Cookies as the browser has them once it has read the answer.
         secure: Whether the pages are served under https, so that cookies can be bound to the host.
+        token_of: Makes the form token of a session in this browser.
         headers: Headers to send beside those of the page.
     """
 
     request: Request
     query: Fields
     form: Fields | None
-    form_token: str
     cookies: dict[str, str]
     secure: bool
+    token_of: Callable[[str], str]
     headers: HeaderList = field(default_factory=list)
 
+    @property
+    def form_token(self) -> str:
+        """What a form of the page must carry in the hidden field ``form_token``."""
+        return self.token_of(session_of(self.cookie(REFRESH)))
+
     def cookie(self, name: str) -> str:
-        """A cookie of ours; empty when it did not come."""
+        """A cookie of ours; empty when there is none."""
         return self.cookies.get(_cookie_name(name, self.secure), "")
 
     def set_cookie(self, name: str, value: str, life_s: int) -> None:
         """Keep a value in the browser; no script and no other site can read or send it."""
-        self.headers.append(_set_cookie(name, value, life_s, self.secure))
+        self.cookies[_cookie_name(name, self.secure)] = value
+        self._put(name, value, life_s)
 
     def drop_cookie(self, name: str) -> None:
         """Forget a cookie."""
-        self.headers.append(_set_cookie(name, "", 0, self.secure))
+        self.cookies.pop(_cookie_name(name, self.secure), None)
+        self._put(name, "", 0)
+
+    def _put(self, name: str, value: str, life_s: int) -> None:
+        start = f"{_cookie_name(name, self.secure)}=".encode()
+        kept = [one for one in self.headers if one[0] != b"set-cookie" or not one[1].startswith(start)]
+        self.headers[:] = [*kept, _set_cookie(name, value, life_s, self.secure)]
+
+
+def session_of(refresh_token: str) -> str:
+    """The session that a refresh token names, whether it proves it or not; empty when it is none."""
+    try:
+        return str(RefreshToken.parse(refresh_token).session_id)
+    except TokenInvalid:
+        return ""
 
 
 class FormGuard:
@@ -166,33 +194,39 @@ class FormGuard:
         found = cookies(request.head)
         nonce = found.get(_cookie_name("form", self.secure), "")
         is_known = _NONCE.fullmatch(nonce) is not None
-        if form is not None and not (is_known and self._is_ours(request, form, nonce)):
+        if not is_known:
+            nonce = os.urandom(16).hex()
+        query = fields_of(request.query)
+        visit = Visit(request, query, form, found, self.secure, partial(self._token, nonce))
+        if form is not None and not (is_known and self._is_ours(visit, form)):
             raise PermissionDenied(
                 "this form is too old or was not sent from this site; go back, reload the page and try again",
                 reason="FORM_REFUSED",
             )
         if not is_known:
-            nonce = os.urandom(16).hex()
-        visit = Visit(request, fields_of(request.query), form, self._token(nonce), found, self.secure)
-        if not is_known:
             visit.set_cookie("form", nonce, _FORM_LIFE_S)
         return visit
 
-    def _is_ours(self, request: Request, form: Fields, nonce: str) -> bool:
-        return self._same_origin(request.head) and hmac.compare_digest(
-            form.one(FORM_TOKEN).encode(), self._token(nonce).encode()
+    def _is_ours(self, visit: Visit, form: Fields) -> bool:
+        return self._same_origin(visit.request.head) and hmac.compare_digest(
+            form.one(FORM_TOKEN).encode(), visit.form_token.encode()
         )
 
     def _same_origin(self, head: Head) -> bool:
         # Every browser names the origin of a POST; "null" is a sandboxed frame or a page that hides its own.
-        origin = head.get("origin").lower()
+        # The browser alone writes Sec-Fetch-Site, and says cross-site for such a frame.
+        origin, site = head.get("origin").lower(), head.get("sec-fetch-site").lower()
+        if site not in {"", "same-origin"}:
+            return False
+        if origin in {"", "null"}:
+            return site == "same-origin"
         if origin == self._origin:
             return True
         parts = urlsplit(origin)
         return not self.secure and parts.scheme == "http" and parts.netloc == head.get("host").lower() != ""
 
-    def _token(self, nonce: str) -> str:
-        return hmac.digest(self._key, nonce.encode("ascii"), hashlib.sha256).hex()
+    def _token(self, nonce: str, session: str) -> str:
+        return hmac.digest(self._key, f"{nonce}.{session}".encode(), hashlib.sha256).hex()
 
 
 def _cookie_name(name: str, secure: bool) -> str:

@@ -3,6 +3,8 @@
 import pytest
 
 from cohortlens.core.errors import InvalidArgument, PermissionDenied
+from cohortlens.core.ids import SessionId, uuid7
+from cohortlens.identity.sessions.refresh_tokens import RefreshToken
 from gateway.http.headers import Head
 from gateway.http.pages.forms import FORM_TOKEN, Fields, FormGuard, cookies, fields_of
 from gateway.http.pages.renderer import message, render
@@ -100,3 +102,58 @@ def test_a_field_sent_twice_is_refused():
     assert (fields.one("b"), fields.one("missing"), fields.many("a")) == ("\u00fc x", "", ("1", "2"))
     with pytest.raises(InvalidArgument):
         fields.one("a")
+
+
+def test_a_browser_that_hides_its_origin_vouches_for_the_form_by_the_header_no_script_can_write():
+    guard = FormGuard(b"k" * 32, SECURE)
+    token, cookie, _ = fresh(guard)
+    for origin in ({}, {"origin": "null"}):
+        sent = {"cookie": cookie, "sec-fetch-site": "same-origin", **origin}
+        assert guard.visit(request(**sent), filled(token)).form_token == token
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
+def test_a_form_that_the_browser_says_comes_from_elsewhere_is_refused_whatever_its_origin(site):
+    guard = FormGuard(b"k" * 32, SECURE)
+    token, cookie, _ = fresh(guard)
+    for origin in (SECURE, "null"):
+        with pytest.raises(PermissionDenied):
+            guard.visit(
+                request(**{"cookie": cookie, "origin": origin, "sec-fetch-site": site}), filled(token)
+            )
+
+
+def test_a_token_belongs_to_one_session():
+    guard = FormGuard(b"k" * 32, PLAIN)
+    _, cookie, _ = fresh(guard)
+    refresh = [RefreshToken.make(SessionId(uuid7()), 1, b"s" * 32).text() for _ in range(2)]
+    lines = [cookie, *(f"{cookie}; cohortlens-refresh={one}" for one in refresh)]
+    tokens = [guard.visit(request(cookie=line), None).form_token for line in lines]
+    assert len(set(tokens)) == 3
+    for line in lines:
+        for token in tokens:
+            sent = request(cookie=line, origin=PLAIN, host="127.0.0.1:8080")
+            if lines.index(line) == tokens.index(token):
+                guard.visit(sent, filled(token))
+            else:
+                with pytest.raises(PermissionDenied):
+                    guard.visit(sent, filled(token))
+
+
+def test_a_renewed_token_of_the_same_session_keeps_the_forms_of_open_pages():
+    guard = FormGuard(b"k" * 32, PLAIN)
+    _, cookie, _ = fresh(guard)
+    session = SessionId(uuid7())
+    first, second = (RefreshToken.make(session, n, b"s" * 32).text() for n in (1, 2))
+    token = guard.visit(request(cookie=f"{cookie}; cohortlens-refresh={first}"), None).form_token
+    later = request(cookie=f"{cookie}; cohortlens-refresh={second}", origin=PLAIN, host="127.0.0.1:8080")
+    assert guard.visit(later, filled(token)).form_token == token
+
+
+def test_the_last_word_on_a_cookie_is_the_one_that_is_sent():
+    visit = FormGuard(b"k" * 32, PLAIN).visit(request(cookie="cohortlens-access=old"), None)
+    visit.set_cookie("access", "new", 600)
+    visit.drop_cookie("access")
+    sent = [value.decode() for name, value in visit.headers if b"cohortlens-access" in value]
+    assert sent == ["cohortlens-access=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"]
+    assert visit.cookie("access") == ""
