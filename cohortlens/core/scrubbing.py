@@ -35,6 +35,7 @@ _NOT_HIDDEN = frozenset({"code", "key", "name", "value"})
 
 _BEARER = re.compile(r"\b(bearer|basic)(\s+|%20)[^\s\"',;\\<>]{4,}", re.IGNORECASE)
 _API_KEY = re.compile(r"\bcl_(live|test)_[A-Za-z0-9_]{8,}")
+_PAYMENT_KEY = re.compile(r"\b((?:sk|rk)_(?:live|test)|whsec)_[A-Za-z0-9+/=]{4,}")
 _JWT = re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*){0,3}")
 _URL_PASSWORD = re.compile(r"(://[^\s:/@\"']{0,64}):[^\s@\"']{1,256}@")
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.)+[\w-]{2,63}")
@@ -58,6 +59,8 @@ def scrub(text: str) -> str:
         text = _BEARER.sub(rf"\1 {MASK}", text)
     if "cl_" in text:
         text = _API_KEY.sub(rf"cl_\1_{MASK}", text)
+    if "k_live_" in text or "k_test_" in text or "whsec_" in text:
+        text = _PAYMENT_KEY.sub(rf"\1_{MASK}", text)
     if "eyJ" in text:
         text = _JWT.sub(MASK, text)
     if "otpauth" in text:

@@ -228,6 +228,7 @@ class Subscription:
         schedule_id: Identifier of the schedule that holds it; empty for none.
         latest_invoice: Its last bill; None before the first.
         has_pending_update: Whether a change waits for its payment.
+        has_payment_method: Whether it has a card or the like of its own.
         livemode: Whether it is about real money.
         metadata: What we wrote on it; anybody with the provider's dashboard can change it.
     """
@@ -247,6 +248,7 @@ class Subscription:
     schedule_id: str = ""
     latest_invoice: Invoice | None = None
     has_pending_update: bool = False
+    has_payment_method: bool = False
     livemode: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
 
