@@ -8,6 +8,7 @@ from pathlib import Path
 from cohortlens.core.config import Duration, Secret, SettingsInvalid, Url, setting
 from cohortlens.core.key_settings import key_faults
 from cohortlens.core.mail_settings import mail_faults
+from cohortlens.core.payment_settings import payment_faults
 from cohortlens.core.tls import MutualTls, mutual_tls
 
 OPS_PORT = 9464
@@ -145,6 +146,24 @@ class CoreConfig(SharedConfig):
         "PUBLIC_URL", Url(""), "where people reach this installation, for links; this machine when unset"
     )
 
+    stripe_api_key: Secret = setting(
+        "STRIPE_API_KEY", Secret(""), "secret key of the account at Stripe; payments are off when unset"
+    )
+    stripe_webhook_secrets: Secret = setting(
+        "STRIPE_WEBHOOK_SECRETS",
+        Secret(""),
+        "signing secrets of the webhook endpoint, several while one is changed; no endpoint when unset",
+    )
+    stripe_api_base: Url = setting(
+        "STRIPE_API_BASE", Url(""), "address of the payment provider; Stripe itself when unset"
+    )
+    stripe_account: str = setting(
+        "STRIPE_ACCOUNT", "", "account whose events are taken, acct_...; only the key's own when unset"
+    )
+    billing_grace: Duration = setting(
+        "BILLING_GRACE", Duration(7 * 86_400), "how long an unpaid invoice leaves a tenant all it may do"
+    )
+
     @property
     def token_issuer(self) -> str:
         """Value of ``iss``: where clients find this installation, without a slash at the end."""
@@ -156,6 +175,13 @@ class CoreConfig(SharedConfig):
         faults = mail_faults(self.smtp_url, self.mail_from, self.public_url, is_production=is_production)
         faults += key_faults(self.kek.reveal(), self.kek_previous.reveal(), is_production=is_production)
         faults += self._login_faults()
+        faults += payment_faults(
+            self.stripe_api_key.reveal(),
+            self.stripe_webhook_secrets.reveal(),
+            self.stripe_api_base,
+            self.stripe_account,
+            is_production=is_production,
+        )
         try:
             self.worker_tls()
         except SettingsInvalid as invalid:

@@ -59,10 +59,11 @@ PASSED_THROUGH = frozenset(
 """Settings that only gateway or workers read; the stack hands them on without looking."""
 
 _OF_OTHER_ROLES = ("DATABASE_ADMIN_URL", "JOBS_DATABASE_URL")
-_OF_THE_DOMAIN = (*_OF_OTHER_ROLES, "DATABASE_URL", "KEK", "KEK_PREVIOUS")
+_OF_PAYMENTS = ("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS")
+_OF_THE_DOMAIN = (*_OF_OTHER_ROLES, *_OF_PAYMENTS, "DATABASE_URL", "KEK", "KEK_PREVIOUS")
 _WITHHELD = {
     "gateway": _OF_OTHER_ROLES,
-    "jobs": _OF_OTHER_ROLES,
+    "jobs": (*_OF_OTHER_ROLES, "STRIPE_WEBHOOK_SECRETS"),
     "workers": _OF_THE_DOMAIN,
     "mail": (*_OF_THE_DOMAIN, "REDIS_URL"),
 }
