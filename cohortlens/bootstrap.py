@@ -29,6 +29,7 @@ from cohortlens.audit.access_sealing import AccessSealing
 from cohortlens.audit.checkpoints import Checkpoints
 from cohortlens.audit.exports import AuditExports
 from cohortlens.audit.service import AuditService
+from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
@@ -95,6 +96,13 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Billing:
+    """Use cases of the billing slice, one attribute per file."""
+
+    entitlements: Entitlements
+
+
+@dataclass(frozen=True)
 class Services:
     """Everything a process of the control plane calls; made by ``open``, ended by ``close``.
 
@@ -116,6 +124,7 @@ class Services:
         tenant_keys: The tenants' keys.
         mail: Sends the mails of the queue.
         audit: The audit log and the access log.
+        billing: What a tenant may do and pays for.
     """
 
     config: CoreConfig
@@ -135,6 +144,7 @@ class Services:
     tenant_keys: TenantKeys
     mail: MailDelivery
     audit: Audit
+    billing: Billing
     _closing: AsyncExitStack
 
     @classmethod
@@ -164,6 +174,9 @@ class Services:
             # One connection of its own: a busy pool must not make changes of access late.
             feed = Database(config.database_url, 1, pooled=config.database_pooled)
             opened.push_async_callback(feed.close)
+            billing = _billing(feed, redis)
+            opened.push_async_callback(billing.entitlements.close)
+            billing.entitlements.start()
             identity = await IdentityService.open(
                 db,
                 redis,
@@ -217,6 +230,7 @@ class Services:
                 tenant_keys=tenant_keys,
                 mail=_mail(db, keyring, config),
                 audit=audit,
+                billing=billing,
                 _closing=opened.pop_all(),
             )
 
@@ -247,6 +261,10 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
         access_reading=AccessReading(db, tenant_keys),
         access_sealing=AccessSealing(db),
     )
+
+
+def _billing(feed: Database, redis: RedisClient) -> Billing:
+    return Billing(entitlements=Entitlements(feed, redis))
 
 
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from cohortlens.migrations.counting import COUNTING, REFUSALS, TRIGGERS
+from cohortlens.migrations.ddl import run_script
+
 revision = "0016_plans"
 down_revision = "0015_roles"
 branch_labels = None
@@ -9,4 +12,388 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Build the catalogue, the projection and the counts; give every tenant its rows."""
+    for script in (_PLANS, _ENTITLEMENTS, _SETTLING, _FEED, REFUSALS, COUNTING, TRIGGERS, _BEGINNING):
+        run_script(script)
+
+
+_PLANS = """
+CREATE TABLE plans (
+  id text NOT NULL CHECK (id ~ '^[a-z][a-z0-9_-]{1,39}$'),
+  version integer NOT NULL CHECK (version >= 1),
+  rank integer NOT NULL CHECK (rank >= 0),
+  display_name text NOT NULL CHECK (char_length(display_name) BETWEEN 1 AND 100),
+  max_customers bigint NOT NULL CHECK (max_customers >= 0),
+  max_api_calls_per_month bigint NOT NULL CHECK (max_api_calls_per_month >= 0),
+  max_users integer CHECK (max_users >= 1),
+  features text[] NOT NULL,
+  read_per_second double precision NOT NULL CHECK (read_per_second > 0),
+  write_per_second double precision NOT NULL CHECK (write_per_second > 0),
+  inference_per_second double precision NOT NULL CHECK (inference_per_second > 0),
+  bulk_in_flight integer NOT NULL CHECK (bulk_in_flight >= 1),
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (id, version)
+);
+COMMENT ON TABLE plans IS
+  'The catalogue; a version never changes, and the highest version of a name is the one on offer.';
+COMMENT ON COLUMN plans.max_users IS 'Users and open invitations; NULL: any number.';
+
+CREATE TABLE plan_prices (
+  plan_id text NOT NULL,
+  plan_version integer NOT NULL,
+  interval text NOT NULL CHECK (interval IN ('month', 'year')),
+  currency char(3) NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  livemode boolean NOT NULL,
+  amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
+  stripe_price_id text UNIQUE CHECK (char_length(stripe_price_id) BETWEEN 1 AND 255),
+  PRIMARY KEY (plan_id, plan_version, interval, currency, livemode),
+  FOREIGN KEY (plan_id, plan_version) REFERENCES plans (id, version)
+);
+COMMENT ON COLUMN plan_prices.livemode IS 'Whether the price is of the mode in which money moves.';
+COMMENT ON COLUMN plan_prices.stripe_price_id IS 'NULL until the catalogue is told to the payment provider.';
+GRANT SELECT ON plans, plan_prices TO cl_app, cl_definer, cl_ro;
+GRANT UPDATE (stripe_price_id) ON plan_prices TO cl_jobs;
+
+CREATE VIEW current_plans AS
+  SELECT DISTINCT ON (id) * FROM plans ORDER BY id, version DESC;
+GRANT SELECT ON current_plans TO cl_app, cl_definer, cl_ro;
+
+INSERT INTO plans (id, version, rank, display_name, max_customers, max_api_calls_per_month, max_users,
+                   features, read_per_second, write_per_second, inference_per_second, bulk_in_flight) VALUES
+  ('basic', 1, 10, 'Basic', 1000, 10000, 2,
+   '{segmentation,prediction,explain.shap,consent,reports.html}', 5, 2, 5, 1),
+  ('professional', 1, 20, 'Professional', 25000, 250000, 10,
+   '{segmentation,prediction,explain.shap,consent,reports.html,explain.lime,drift,reports.pdf,'
+   'reports.schedule,assistant}', 20, 10, 30, 2),
+  ('enterprise', 1, 30, 'Enterprise', 1000000, 10000000, NULL,
+   '{segmentation,prediction,explain.shap,consent,reports.html,explain.lime,drift,reports.pdf,'
+   'reports.schedule,assistant,retraining,marketplace,web3,audit.export}', 100, 50, 150, 4);
+INSERT INTO plan_prices (plan_id, plan_version, interval, currency, livemode, amount_minor)
+SELECT p.plan, 1, i.interval, c.currency, l.livemode,
+       CASE i.interval WHEN 'year' THEN 10 ELSE 1 END * p.monthly
+  FROM (VALUES ('basic', 0), ('professional', 4900), ('enterprise', 49900)) AS p (plan, monthly),
+       (VALUES ('month'), ('year')) AS i (interval), (VALUES ('EUR'), ('USD')) AS c (currency),
+       (VALUES (false), (true)) AS l (livemode);
+"""
+
+_ENTITLEMENTS = """
+CREATE TABLE entitlements (
+  tenant_id uuid PRIMARY KEY REFERENCES tenants (id),
+  base_plan text NOT NULL,
+  base_version integer NOT NULL,
+  base_access text NOT NULL DEFAULT 'FULL' CHECK (base_access IN ('FULL', 'READ_ONLY', 'NONE')),
+  anchor timestamptz,
+  override jsonb CHECK (jsonb_typeof(override) = 'object' AND octet_length(override::text) <= 8192),
+  override_expires_at timestamptz,
+  plan_id text NOT NULL,
+  plan_version integer NOT NULL,
+  plan_rank integer NOT NULL,
+  access text NOT NULL DEFAULT 'FULL' CHECK (access IN ('FULL', 'READ_ONLY', 'NONE')),
+  features text[] NOT NULL,
+  max_customers bigint NOT NULL CHECK (max_customers >= 0),
+  max_api_calls_per_month bigint NOT NULL CHECK (max_api_calls_per_month >= 0),
+  max_users integer CHECK (max_users >= 0),
+  read_per_second double precision NOT NULL CHECK (read_per_second > 0),
+  write_per_second double precision NOT NULL CHECK (write_per_second > 0),
+  inference_per_second double precision NOT NULL CHECK (inference_per_second > 0),
+  bulk_in_flight integer NOT NULL CHECK (bulk_in_flight >= 1),
+  over_limit_since timestamptz,
+  near_noticed_at timestamptz,
+  version bigint NOT NULL DEFAULT 1,
+  xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  FOREIGN KEY (base_plan, base_version) REFERENCES plans (id, version),
+  FOREIGN KEY (plan_id, plan_version) REFERENCES plans (id, version)
+);
+COMMENT ON TABLE entitlements IS
+  'What each tenant may do: the plan of its subscription and what was granted beside it; all slices read it.';
+COMMENT ON COLUMN entitlements.base_plan IS
+  'What the subscription gives; the columns from plan_id on follow it.';
+COMMENT ON COLUMN entitlements.anchor IS
+  'Begin of the subscription; NULL: periods are calendar months in UTC.';
+COMMENT ON COLUMN entitlements.override IS
+  'What the operator granted: plan, plan_version, limits, features, reason; NULL: nothing.';
+COMMENT ON COLUMN entitlements.over_limit_since IS 'Since when more is stored than the limits allow.';
+COMMENT ON COLUMN entitlements.xid IS 'Transaction of the last change; processes read what is new by it.';
+CREATE INDEX entitlements_by_xid ON entitlements (xid);
+CREATE INDEX entitlements_lapsing ON entitlements (override_expires_at) WHERE override_expires_at IS NOT NULL;
+SELECT app.protect('entitlements');
+REVOKE INSERT, UPDATE, DELETE ON entitlements FROM cl_app;
+SELECT app.allow_definer('entitlements', 'SELECT, INSERT, UPDATE');
+
+CREATE TABLE tenant_usage (
+  tenant_id uuid PRIMARY KEY REFERENCES tenants (id),
+  customers bigint NOT NULL DEFAULT 0 CHECK (customers >= 0),
+  users integer NOT NULL DEFAULT 0 CHECK (users >= 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE tenant_usage IS 'How many customers and users each tenant has; kept by triggers alone.';
+COMMENT ON COLUMN tenant_usage.users IS 'Members and invitations that were open at the last change.';
+SELECT app.protect('tenant_usage');
+REVOKE INSERT, UPDATE, DELETE ON tenant_usage FROM cl_app;
+SELECT app.allow_definer('tenant_usage', 'SELECT, INSERT, UPDATE');
+
+CREATE UNLOGGED TABLE tenant_usage_open (
+  tenant_id uuid NOT NULL,
+  id bigint GENERATED ALWAYS AS IDENTITY (CACHE 100),
+  customers bigint NOT NULL DEFAULT 0,
+  users integer NOT NULL DEFAULT 0,
+  of_users boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (tenant_id, id)
+);
+COMMENT ON TABLE tenant_usage_open IS
+  'What open transactions added and removed; each takes its rows away at its commit, so it looks empty.';
+SELECT app.protect('tenant_usage_open');
+REVOKE ALL ON tenant_usage_open FROM cl_app;
+SELECT app.allow_definer('tenant_usage_open', 'SELECT, INSERT, DELETE');
+SELECT app.allow_definer('customers', 'SELECT');
+GRANT INSERT ON outbox TO cl_definer;
+GRANT EXECUTE ON FUNCTION app.uuid7() TO cl_definer;
+
+CREATE FUNCTION app.billing_period(p_anchor timestamptz, p_at timestamptz)
+RETURNS TABLE (period_start timestamptz, period_end timestamptz)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog AS $$
+  -- Each begin is counted from the anchor: one of the 31st begins on the 31st again after February.
+  SELECT (d.anchor + make_interval(months => k.months)) AT TIME ZONE 'UTC',
+         (d.anchor + make_interval(months => k.months + 1)) AT TIME ZONE 'UTC'
+    FROM (SELECT coalesce(p_anchor AT TIME ZONE 'UTC', timestamp '2000-01-01') AS anchor,
+                 p_at AT TIME ZONE 'UTC' AS at) d,
+         LATERAL (SELECT ((extract(year FROM d.at) - extract(year FROM d.anchor)) * 12
+                          + extract(month FROM d.at) - extract(month FROM d.anchor))::integer AS months) m,
+         LATERAL (SELECT CASE WHEN d.anchor + make_interval(months => m.months) > d.at
+                              THEN m.months - 1 ELSE m.months END AS months) k
+$$;
+COMMENT ON FUNCTION app.billing_period(timestamptz, timestamptz) IS
+  'The month of a subscription, or without one the calendar month in UTC, that holds a time.';
+GRANT EXECUTE ON FUNCTION app.billing_period(timestamptz, timestamptz) TO cl_app, cl_definer;
+"""
+
+_SETTLING = """
+CREATE FUNCTION app.entitlement_settle(p_tenant uuid) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+  e public.entitlements; was public.entitlements; base public.plans; granted public.plans; limits jsonb;
+BEGIN
+  SELECT * INTO was FROM public.entitlements WHERE tenant_id = p_tenant FOR UPDATE;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  e := was;
+  IF e.override_expires_at <= clock_timestamp() THEN
+    e.override := NULL; e.override_expires_at := NULL;
+  END IF;
+  SELECT * INTO STRICT base FROM public.plans WHERE id = e.base_plan AND version = e.base_version;
+  SELECT * INTO granted FROM public.plans
+   WHERE id = e.override ->> 'plan' AND version = (e.override ->> 'plan_version')::integer;
+  IF granted.rank > base.rank THEN base := granted; END IF;
+  limits := coalesce(e.override -> 'limits', '{}');
+  e.plan_id := base.id; e.plan_version := base.version; e.plan_rank := base.rank;
+  e.features := ARRAY(SELECT DISTINCT f FROM unnest(base.features || ARRAY(
+    SELECT jsonb_array_elements_text(coalesce(e.override -> 'features', '[]')))) AS f ORDER BY f);
+  e.max_customers := coalesce((limits ->> 'max_customers')::bigint, base.max_customers);
+  e.max_api_calls_per_month := coalesce((limits ->> 'max_api_calls_per_month')::bigint,
+                                        base.max_api_calls_per_month);
+  e.max_users := coalesce((limits ->> 'max_users')::integer, base.max_users);
+  e.read_per_second := coalesce((limits ->> 'read')::double precision, base.read_per_second);
+  e.write_per_second := coalesce((limits ->> 'write')::double precision, base.write_per_second);
+  e.inference_per_second := coalesce((limits ->> 'inference')::double precision, base.inference_per_second);
+  e.bulk_in_flight := coalesce((limits ->> 'bulk_in_flight')::integer, base.bulk_in_flight);
+  -- Not locked: whoever counts locks the counts last of all, so nobody who waits for them may hold this row.
+  IF EXISTS (SELECT 1 FROM public.tenant_usage u WHERE u.tenant_id = p_tenant
+              AND (u.customers > e.max_customers OR u.users > e.max_users)) THEN
+    e.over_limit_since := coalesce(e.over_limit_since, clock_timestamp());
+  ELSE
+    e.over_limit_since := NULL;
+  END IF;
+  e.access := CASE WHEN e.base_access = 'FULL'
+                    AND e.over_limit_since <= clock_timestamp() - interval '30 days'
+                   THEN 'READ_ONLY' ELSE e.base_access END;
+  IF e IS NOT DISTINCT FROM was AND was.xid <> pg_current_xact_id() THEN RETURN was.version; END IF;
+  e.version := was.version + 1; e.xid := pg_current_xact_id(); e.changed_at := clock_timestamp();
+  UPDATE public.entitlements SET
+    override = e.override, override_expires_at = e.override_expires_at, plan_id = e.plan_id,
+    plan_version = e.plan_version, plan_rank = e.plan_rank, access = e.access, features = e.features,
+    max_customers = e.max_customers, max_api_calls_per_month = e.max_api_calls_per_month,
+    max_users = e.max_users, read_per_second = e.read_per_second, write_per_second = e.write_per_second,
+    inference_per_second = e.inference_per_second, bulk_in_flight = e.bulk_in_flight,
+    over_limit_since = e.over_limit_since, version = e.version, xid = e.xid, changed_at = e.changed_at
+   WHERE tenant_id = p_tenant;
+  INSERT INTO public.outbox (tenant_id, id, topic, key, payload) VALUES (
+    p_tenant, app.uuid7(), 'entitlement.changed', 'entitlement', jsonb_build_object(
+      'version', e.version, 'plan', e.plan_id, 'was_plan', was.plan_id, 'access', e.access,
+      'was_access', was.access,
+      'is_over', e.over_limit_since IS NOT NULL AND was.over_limit_since IS NULL));
+  RETURN e.version;
+END $$;
+COMMENT ON FUNCTION app.entitlement_settle(uuid) IS
+  'Work out anew what a tenant may do, without what has lapsed; answers the version. Safe at any time.';
+
+CREATE FUNCTION app.entitlement_project(p_tenant uuid, p_plan text, p_version integer, p_access text,
+                                        p_anchor timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE chosen integer;
+BEGIN
+  SELECT coalesce(p_version, max(version)) INTO chosen FROM public.plans WHERE id = p_plan;
+  -- xid first: the comparison in settle must see that there is something to tell.
+  UPDATE public.entitlements
+     SET base_plan = p_plan, base_version = chosen, base_access = p_access, anchor = p_anchor,
+         xid = pg_current_xact_id()
+   WHERE tenant_id = p_tenant
+     AND (base_plan, base_version, base_access) IS DISTINCT FROM (p_plan, chosen, p_access)
+      OR tenant_id = p_tenant AND anchor IS DISTINCT FROM p_anchor;
+  RETURN app.entitlement_settle(p_tenant);
+END $$;
+COMMENT ON FUNCTION app.entitlement_project(uuid, text, integer, text, timestamptz) IS
+  'Store what the subscription of a tenant gives; version NULL: the one on offer. Answers the version of the '
+  'entitlement, NULL without such a tenant.';
+
+CREATE FUNCTION app.entitlement_override(p_tenant uuid, p_override jsonb, p_expires_at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+  IF app.tid() IS DISTINCT FROM (SELECT id FROM public.tenants WHERE kind = 'PLATFORM') THEN
+    RAISE EXCEPTION 'only a transaction of the platform grants something' USING ERRCODE = '42501';
+  END IF;
+  UPDATE public.entitlements
+     SET override = p_override || coalesce((
+           SELECT jsonb_build_object('plan_version', max(version)) FROM public.plans
+            WHERE id = p_override ->> 'plan' HAVING max(version) IS NOT NULL), '{}'),
+         override_expires_at = p_expires_at, xid = pg_current_xact_id()
+   WHERE tenant_id = p_tenant;
+  RETURN app.entitlement_settle(p_tenant);
+END $$;
+COMMENT ON FUNCTION app.entitlement_override(uuid, jsonb, timestamptz) IS
+  'Replace what is granted to a tenant beside its subscription; NULL takes it back.';
+
+CREATE FUNCTION app.entitlements_settle_due() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE due uuid; before bigint; settled bigint := 0;
+BEGIN
+  FOR due, before IN
+    SELECT e.tenant_id, e.version FROM public.entitlements e JOIN public.tenant_usage u USING (tenant_id)
+     WHERE e.override_expires_at <= clock_timestamp()
+        OR (e.over_limit_since IS NOT NULL) <>
+           (u.customers > e.max_customers OR coalesce(u.users > e.max_users, false))
+        OR (e.access = 'FULL' AND e.over_limit_since <= clock_timestamp() - interval '30 days')
+     ORDER BY e.tenant_id LIMIT 1000
+  LOOP
+    IF app.entitlement_settle(due) > before THEN settled := settled + 1; END IF;
+  END LOOP;
+  RETURN settled;
+END $$;
+COMMENT ON FUNCTION app.entitlements_settle_due() IS
+  'Settle the tenants whose grant has lapsed or whose limits have begun or ceased to be passed.';
+
+CREATE FUNCTION app.entitlement_note_near(p_tenant uuid) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  WITH noted AS (
+    UPDATE public.entitlements SET near_noticed_at = clock_timestamp()
+     WHERE tenant_id = p_tenant
+       AND coalesce(near_noticed_at < clock_timestamp() - interval '30 days', true) RETURNING 1)
+  SELECT EXISTS (SELECT 1 FROM noted)
+$$;
+COMMENT ON FUNCTION app.entitlement_note_near(uuid) IS
+  'Whether a notice about a limit that is near is due; it counts as sent then, for 30 days.';
+"""
+
+_FEED = """
+CREATE FUNCTION app.entitlement_rows(p_tenant uuid, p_since xid8)
+RETURNS TABLE (watermark text, tenant_id uuid, plan_id text, plan_rank integer, access text, features text[],
+               max_customers bigint, max_api_calls_per_month bigint, max_users integer,
+               read_per_second double precision, write_per_second double precision,
+               inference_per_second double precision, bulk_in_flight integer, version bigint,
+               anchor timestamptz, lapses_in_s double precision)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  -- As in access_changes_since: nothing below the watermark can still appear, and one that went back is of
+  -- another cluster. Rows from beyond the snapshot were restored from there: they are no news.
+  WITH mark AS (SELECT pg_snapshot_xmin(s) AS xmin, pg_snapshot_xmax(s) AS xmax FROM pg_current_snapshot() s)
+  SELECT m.xmin::text, e.tenant_id, e.plan_id, e.plan_rank, e.access, e.features, e.max_customers,
+         e.max_api_calls_per_month, e.max_users, e.read_per_second, e.write_per_second,
+         e.inference_per_second, e.bulk_in_flight, e.version, e.anchor,
+         extract(epoch FROM e.override_expires_at - clock_timestamp())::double precision
+    FROM mark m LEFT JOIN public.entitlements e
+      ON CASE WHEN p_tenant IS NOT NULL THEN e.tenant_id = p_tenant
+              ELSE e.xid >= CASE WHEN p_since > m.xmin THEN '0'::xid8 ELSE p_since END AND e.xid < m.xmax END
+$$;
+COMMENT ON FUNCTION app.entitlement_rows(uuid, xid8) IS
+  'The entitlement of a tenant, or of those that changed since a watermark; both NULL: the watermark alone.';
+
+CREATE FUNCTION app.tenant_standing(p_tenant uuid)
+RETURNS TABLE (base_plan text, override jsonb, override_expires_at timestamptz, customers bigint,
+               users integer, over_limit_since timestamptz, upgrade_to text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT e.base_plan, CASE WHEN coalesce(e.override_expires_at > clock_timestamp(), true) THEN e.override END,
+         e.override_expires_at, u.customers, u.users, e.over_limit_since,
+         coalesce((SELECT p.id FROM public.current_plans p
+                    WHERE p.rank > e.plan_rank ORDER BY p.rank LIMIT 1), '')
+    FROM public.entitlements e JOIN public.tenant_usage u USING (tenant_id) WHERE e.tenant_id = p_tenant
+$$;
+COMMENT ON FUNCTION app.tenant_standing(uuid) IS 'What a tenant has stored and was granted.';
+
+CREATE FUNCTION app.usage_differences()
+RETURNS TABLE (tenant_id uuid, customers bigint, counted bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  -- One statement has one snapshot, and a count commits together with its rows.
+  SELECT u.tenant_id, u.customers, coalesce(c.counted, 0)
+    FROM public.tenant_usage u
+    LEFT JOIN (SELECT k.tenant_id, count(*) AS counted FROM public.customers k GROUP BY k.tenant_id) c
+      ON c.tenant_id = u.tenant_id
+   WHERE u.customers <> coalesce(c.counted, 0)
+$$;
+COMMENT ON FUNCTION app.usage_differences() IS 'Tenants whose count of customers is not what is stored.';
+"""
+
+_BEGINNING = """
+CREATE FUNCTION app.entitlement_begin(p_tenant uuid, p_plan text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  INSERT INTO public.tenant_usage (tenant_id) VALUES (p_tenant) ON CONFLICT DO NOTHING;
+  INSERT INTO public.entitlements (
+      tenant_id, base_plan, base_version, plan_id, plan_version, plan_rank, features, max_customers,
+      max_api_calls_per_month, max_users, read_per_second, write_per_second, inference_per_second,
+      bulk_in_flight)
+    SELECT p_tenant, id, version, id, version, rank, features, max_customers, max_api_calls_per_month,
+           max_users, read_per_second, write_per_second, inference_per_second, bulk_in_flight
+      FROM public.current_plans WHERE id = p_plan
+  ON CONFLICT DO NOTHING
+$$;
+CREATE FUNCTION app.note_tenant() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+  PERFORM app.entitlement_begin(NEW.id, CASE NEW.kind WHEN 'PLATFORM' THEN 'enterprise' ELSE 'basic' END);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER tenant_begins AFTER INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION app.note_tenant();
+
+SELECT app.define(oid::regprocedure) FROM pg_proc
+ WHERE pronamespace = 'app'::regnamespace AND prosecdef AND proname IN (
+   'entitlement_settle', 'entitlement_project', 'entitlement_override', 'entitlements_settle_due',
+   'entitlement_note_near', 'entitlement_rows', 'tenant_standing', 'usage_differences', 'limits_of',
+   'refuse_customers', 'refuse_users', 'note_customers', 'note_members', 'note_invitations', 'count_usage',
+   'entitlement_begin', 'note_tenant');
+
+SET LOCAL ROLE cl_definer;
+-- What only jobs and the operator do, and what only triggers call.
+REVOKE EXECUTE ON FUNCTION app.entitlement_project(uuid, text, integer, text, timestamptz),
+  app.entitlements_settle_due(), app.entitlement_note_near(uuid), app.usage_differences() FROM cl_app;
+GRANT EXECUTE ON FUNCTION app.entitlement_project(uuid, text, integer, text, timestamptz),
+  app.entitlements_settle_due(), app.entitlement_note_near(uuid), app.usage_differences() TO cl_jobs;
+REVOKE EXECUTE ON FUNCTION app.entitlement_begin(uuid, text), app.refuse_customers(uuid, bigint, bigint),
+  app.refuse_users(uuid, integer, integer) FROM cl_app;
+
+-- Tenants from before there were plans: each gets the smallest plan that holds what it has stored, so that
+-- nothing which worked stops working.
+SELECT app.entitlement_begin(id, CASE kind WHEN 'PLATFORM' THEN 'enterprise' ELSE 'basic' END)
+  FROM public.tenants;
+UPDATE public.tenant_usage u SET
+  customers = (SELECT count(*) FROM public.customers c WHERE c.tenant_id = u.tenant_id),
+  users = (SELECT count(*) FROM public.tenant_users m WHERE m.tenant_id = u.tenant_id)
+        + (SELECT count(*) FROM public.invitations i
+            WHERE i.tenant_id = u.tenant_id AND i.expires_at > clock_timestamp());
+UPDATE public.entitlements e SET override = jsonb_build_object(
+    'plan', fitting.id, 'plan_version', fitting.version, 'reason', 'more was stored before there were plans')
+  FROM (SELECT u.tenant_id, p.id, p.version FROM public.tenant_usage u CROSS JOIN LATERAL (
+          SELECT c.id, c.version FROM public.current_plans c
+           ORDER BY u.customers > c.max_customers OR coalesce(u.users > c.max_users, false), c.rank LIMIT 1) p
+       ) AS fitting
+ WHERE fitting.tenant_id = e.tenant_id AND fitting.id <> e.base_plan;
+SELECT app.entitlement_settle(tenant_id) FROM public.entitlements WHERE override IS NOT NULL;
+RESET ROLE;
+SELECT app.allow_reading();
+"""
