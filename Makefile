@@ -25,7 +25,7 @@ help: ## List the targets
 setup: $(STATE)/main $(STATE)/workers ## Make the two environments from their lock files
 
 .PHONY: setup-dev
-setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/pgbouncer ## The same with the tools of development
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
 
 $(STATE)/python:
 	@mkdir -p $(STATE)
@@ -69,6 +69,13 @@ $(STATE)/pgbouncer: | $(STATE)/python
 	  echo "setup: PgBouncer, behind which the tests connect"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends pgbouncer > /dev/null; \
 	  else echo "PgBouncer is missing, its tests will say NOT CHECKED; next: apt-get install -y pgbouncer" >&2; fi
+	@touch $@
+
+$(STATE)/chromium: | $(STATE)/python
+	@command -v chromium > /dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  echo "setup: Chromium, which the tests open pages with"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium > /dev/null; \
+	  else echo "Chromium is missing, its tests will say NOT CHECKED; next: apt-get install -y chromium" >&2; fi
 	@touch $@
 
 $(STATE)/oauth: $(LOCKS)/oauth-clients.lock | $(STATE)/python
