@@ -30,6 +30,7 @@ from cohortlens.audit.checkpoints import Checkpoints
 from cohortlens.audit.exports import AuditExports
 from cohortlens.audit.service import AuditService
 from cohortlens.billing.entitlements.cache import Entitlements
+from cohortlens.billing.usage.reading import UsageReading
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
@@ -100,6 +101,7 @@ class Billing:
     """Use cases of the billing slice, one attribute per file."""
 
     entitlements: Entitlements
+    reading: UsageReading
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class Services:
             # One connection of its own: a busy pool must not make changes of access late.
             feed = Database(config.database_url, 1, pooled=config.database_pooled)
             opened.push_async_callback(feed.close)
-            billing = _billing(feed, redis)
+            billing = _billing(db, feed, redis)
             opened.push_async_callback(billing.entitlements.close)
             billing.entitlements.start()
             identity = await IdentityService.open(
@@ -263,8 +265,8 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
     )
 
 
-def _billing(feed: Database, redis: RedisClient) -> Billing:
-    return Billing(entitlements=Entitlements(feed, redis))
+def _billing(db: Database, feed: Database, redis: RedisClient) -> Billing:
+    return Billing(entitlements=Entitlements(feed, redis), reading=UsageReading(db))
 
 
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:

@@ -24,7 +24,7 @@ from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.ops import OpsListener, OpsPortInUseError
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import BUILD_INFO, get_logger
-from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2
 from gateway.config import GatewayConfig
 from gateway.fleet.link import Link
 from gateway.fleet.membership import Membership
@@ -130,7 +130,7 @@ def public_table(*, with_reflection: bool) -> MethodTable:
         MethodTableInvalid: An RPC lacks policy or HTTP rule.
     """
     table = MethodTable()
-    files = (analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2)
+    files = (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2)
     table.add_public_api(one.DESCRIPTOR for one in files)
     inference_v2_policy.add_inference(table)
     health.add_health(table)
@@ -163,6 +163,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.auth_sessions import AuthSessionsServicer
     from gateway.servicers.auth_tenants import AuthTenantsServicer
     from gateway.servicers.auth_users import AuthUsersServicer
+    from gateway.servicers.billing_usage import BillingUsageServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
@@ -194,6 +195,9 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         "cohortlens.v1.AuditService": joined(
             AuditServicer(services.audit, services.page_tokens),
             AccessLogServicer(services.audit.access_reading, services.page_tokens),
+        ),
+        "cohortlens.v1.BillingService": joined(
+            BillingUsageServicer(services.billing.reading, services.page_tokens),
         ),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),

@@ -46,7 +46,7 @@ OTHER_TEXTS = frozenset({
     "code_verifier", "columns", "correlation_id", "crv", "currency", "customer_ref", "delimiter", "device_name",
     "display_name", "e", "email", "encoding", "etag", "file_name", "grant_type", "id_column",
     "ip_allowlist", "jwks", "key", "key_set", "kty", "mfa_token", "model", "n", "new_password",
-    "old_password", "password", "reason", "redirect_uri", "redirect_uris", "refresh_token", "request_id",
+    "old_password", "password", "period", "reason", "redirect_uri", "redirect_uris", "refresh_token", "request_id",
     "response_type", "role", "schema_hash", "scope", "scopes", "segment", "state", "terms_version",
     "token", "token_type_hint", "totp", "use", "value", "values", "x", "y",
 })
