@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from cohortlens.analytics.columns import Predictions
 from cohortlens.analytics.models import ResourceMissing
 from cohortlens.analytics.repository import PredictionsRepository
+from cohortlens.core import idempotency
 from cohortlens.core.db import Database
+from cohortlens.core.idempotency import Claim, KeyTakenOver
 from cohortlens.core.ids import TenantId
+
+
+class _Waiting(NamedTuple):
+    """The rows of one call, what tells it of their end, and the key it holds."""
+
+    rows: Predictions
+    done: asyncio.Future[None]
+    claim: Claim | None
 
 
 class PredictionWriter:
@@ -22,7 +33,7 @@ class PredictionWriter:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._waiting: dict[TenantId, list[tuple[Predictions, asyncio.Future[None]]]] = {}
+        self._waiting: dict[TenantId, list[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def store(self, tenant_id: TenantId, rows: Predictions) -> None:
@@ -34,9 +45,9 @@ class PredictionWriter:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.get(tenant_id)
         if waiting is not None:
-            waiting.append((rows, done))
+            waiting.append(_Waiting(rows, done, idempotency.held()))
         else:
-            self._waiting[tenant_id] = [(rows, done)]
+            self._waiting[tenant_id] = [_Waiting(rows, done, idempotency.held())]
             task = asyncio.create_task(self._drain(tenant_id))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -46,40 +57,43 @@ class PredictionWriter:
         while group := self._waiting[tenant_id]:
             self._waiting[tenant_id] = []
             try:
-                async with self._db.tenant_transaction(tenant_id) as tx:
-                    await PredictionsRepository(tx).insert([rows for rows, _ in group])
-            except ResourceMissing as error:
+                await self._insert(tenant_id, group)
+            except (ResourceMissing, KeyTakenOver) as error:
                 await self._one_by_one(tenant_id, group, error)
             except Exception as error:
                 # Whether a lost commit took place is unknown: it must not be repeated.
-                for _, done in group:
-                    if not done.done():
-                        done.set_exception(error)
+                for one in group:
+                    if not one.done.done():
+                        one.done.set_exception(error)
             else:
-                for _, done in group:
-                    if not done.done():
-                        done.set_result(None)
+                for one in group:
+                    if not one.done.done():
+                        one.done.set_result(None)
         del self._waiting[tenant_id]
+
+    async def _insert(self, tenant_id: TenantId, group: list[_Waiting]) -> None:
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            idempotency.works_for(tx, (one.claim for one in group if one.claim is not None))
+            await PredictionsRepository(tx).insert([one.rows for one in group])
 
     async def _one_by_one(
         self,
         tenant_id: TenantId,
-        group: list[tuple[Predictions, asyncio.Future[None]]],
+        group: list[_Waiting],
         error: Exception,
     ) -> None:
-        """One call's rows are at fault, those of a customer deleted meanwhile: spare the others."""
-        for rows, done in group:
+        """One call is at fault, for a customer deleted meanwhile or a key taken over: spare the others."""
+        for one in group:
             fault: Exception | None = error
             if len(group) > 1:
                 try:
-                    async with self._db.tenant_transaction(tenant_id) as tx:
-                        await PredictionsRepository(tx).insert([rows])
+                    await self._insert(tenant_id, [one])
                     fault = None
                 except Exception as own:
                     fault = own
-            if done.done():
+            if one.done.done():
                 continue
             if fault is None:
-                done.set_result(None)
+                one.done.set_result(None)
             else:
-                done.set_exception(fault)
+                one.done.set_exception(fault)

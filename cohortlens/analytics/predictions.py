@@ -27,6 +27,7 @@ from cohortlens.analytics.serving import serving
 from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.subjects import HORIZON, CustomerData, rows_of
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.core import idempotency
 from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -87,6 +88,8 @@ class PredictionsService:
         scores = await self._score(ctx, version, task, rows.matrix, rows.customer_ids)
         predictions = _predictions(ctx, task, rows, version, horizon, scores)
         if rows.customer_ids:
+            if idempotency.held() is not None:
+                idempotency.made(predictions=[str(one) for one in predictions.prediction_ids])
             await self._writer.store(ctx.tenant_id, predictions)
         return predictions
 

@@ -26,6 +26,7 @@ from cohortlens.analytics.work import DIED, run_to_end
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.currency import minor_digits
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -114,6 +115,7 @@ class SegmentationService:
         version = await self._registry.active(ctx.tenant_id, SEGMENTATION)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             run_id = await self.request(tx, version.version)
+            idempotency.made(run=str(run_id))
             run = await SegmentationRepository(tx).get(run_id)
             await AuditTrail(tx).append(
                 ctx,

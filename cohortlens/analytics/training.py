@@ -28,6 +28,7 @@ from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
+from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -98,6 +99,7 @@ class TrainingService:
                 run = await repository.get(run_id)
                 assert run is not None
                 runs.append(run)
+            idempotency.made(runs=[str(run.run_id) for run in runs])
             for run in runs:
                 await AuditTrail(tx).append(
                     ctx,

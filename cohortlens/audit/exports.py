@@ -22,6 +22,7 @@ from cohortlens.audit.models import AuditRowMissing, RangeInvalid
 from cohortlens.audit.ports import CheckpointSigner
 from cohortlens.audit.repository import AuditRows
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -89,6 +90,7 @@ class AuditExports:
             if not oldest <= first <= last:
                 raise RangeInvalid("from_seq", f"is not between the oldest row, {oldest}, and to_seq, {last}")
             export_id = uuid7()
+            idempotency.made(export=str(export_id))
             stored = await ExportRows(tx).add(export_id, first, last, ctx.caller.actor)
             await Outbox(tx).record(EXPORT_REQUESTED, str(export_id), {"export_id": str(export_id)})
             await AuditTrail(tx).append(

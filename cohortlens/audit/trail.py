@@ -12,6 +12,7 @@ from cohortlens.audit.models import Actor, AuditEntry, Outcome, truncated_addres
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import send_deferred
 from cohortlens.core.deferred import call_at_commit
+from cohortlens.core.idempotency import no_effect
 
 _FUNCTION = "app.audit_append"
 _APPEND = text(f"SELECT {_FUNCTION}(:canonical)")
@@ -43,6 +44,7 @@ class AuditTrail:
 
         Rows of one transaction keep their order. If PostgreSQL refuses one, the transaction raises at its end
         and nothing of it is stored.
+        A transaction that says what was refused is no effect of the request (``core.idempotency``).
 
         Args:
             who: The request, or whoever acts outside one.
@@ -56,6 +58,8 @@ class AuditTrail:
             RuntimeError: The transaction has ended, has no tenant, or is inside a savepoint.
         """
         entry = entry_of(who, action, resource=resource, outcome=outcome, details=details)
+        if outcome != "OK":
+            no_effect(self._tx)
         call_at_commit(self._tx, _FUNCTION, entry.canonical())
 
     async def append_now(

@@ -2,7 +2,7 @@
 
 A transaction opens with one round trip that also sets ``app.tenant_id``, which row-level security reads. The
 setting ends with the transaction, so a pooled connection never carries a tenant to the next one. The COMMIT
-takes along what the body put off (``core.deferred``).
+takes along what the body put off (``core.deferred``) and the mark of a keyed request (``core.idempotency``).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from cohortlens.core.errors import (
     Internal,
     Unavailable,
 )
+from cohortlens.core.failpoints import failpoint
+from cohortlens.core.idempotency import TAKEN_OVER_STATE, KeyTakenOver, mark_of
 
 ResultT = TypeVar("ResultT")
 
@@ -140,8 +142,11 @@ class Database:
             await self._ended(connection, "ROLLBACK")
             raise
         calls.close()
+        mark = mark_of(calls)
         with _translated(control=True):
-            await self._ended(connection, "COMMIT", calls.taken())
+            await self._ended(connection, "COMMIT", calls.taken() + mark)
+        if mark:
+            failpoint("idempotency.committed")
 
     async def _opened(self, begin: str) -> AsyncConnection:
         # After a restart of PostgreSQL every pooled connection is dead: drop each until a fresh one is made.
@@ -336,6 +341,8 @@ def _fault(error: BaseException) -> CohortLensError | None:
             reason="SERIALIZATION_RETRY",
             retry_delay_s=0.1,
         )
+    if state == TAKEN_OVER_STATE:
+        return KeyTakenOver()
     if state == _DISK_FULL_STATE:
         return DiskFull("the database has no space left on its disk; free some and try again")
     if state == _CANCELED_STATE:

@@ -21,7 +21,14 @@ class DeferredCalls:
 
     Args:
         tenant_id: Tenant of the transaction; None for one without.
+
+    Attributes:
+        is_effect: Whether what the transaction writes is an effect of the request it runs for.
+        claims: The keyed requests it works for, when those are not its own task's.
     """
+
+    is_effect = True
+    claims: tuple[Any, ...] = ()
 
     def __init__(self, tenant_id: UUID | None) -> None:
         self._tenant_id = tenant_id

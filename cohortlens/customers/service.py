@@ -16,7 +16,7 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.columns import check_fields
 from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.contracts.features import SCHEMA
-from cohortlens.core import clock
+from cohortlens.core import clock, idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violation
@@ -89,6 +89,7 @@ class CustomersService:
         # If this transaction fails, its outcome may be unknown: the file stays, maintenance sweeps it later.
         async with self._db.tenant_transaction(tenant_id) as tx:
             imports = ImportsRepository(tx)
+            idempotency.made(**{"import": str(import_id)})
             await imports.add(import_id, options, file.size_bytes, file.sha256, clock.now())
             await Outbox(tx).record(IMPORT_REQUESTED, "imports", {"import_id": str(import_id)})
             stored = await imports.get(import_id)

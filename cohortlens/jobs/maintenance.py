@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from cohortlens.analytics.retention import drop_old_predictions
 from cohortlens.analytics.warmup import remember_active
-from cohortlens.core import outbox, outbox_operation
+from cohortlens.core import idempotency_keys, outbox, outbox_operation
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.mail_delivery import purge_mails
 from cohortlens.core.telemetry import get_logger
@@ -52,6 +52,10 @@ async def _sweep_batches(services: Services) -> int:
 
 async def _purge(services: Services) -> int:
     return await outbox.purge(services.db)
+
+
+async def _purge_idempotency_keys(services: Services) -> int:
+    return await idempotency_keys.purge(services.db)
 
 
 async def _repair(services: Services) -> int:
@@ -155,6 +159,7 @@ TASKS = (
     Task("sweep_audit_exports", 3_600.0, _sweep_exports),
     Task("sweep_spool", 3_600.0, _sweep),
     Task("sweep_batches", 3_600.0, _sweep_batches),
+    Task("purge_idempotency_keys", 600.0, _purge_idempotency_keys),
     Task("purge_outbox", 3_600.0, _purge),
     Task("repair_outbox", 3_600.0, _repair),
     Task("watch_outbox", 15.0, OutboxWatch().run),

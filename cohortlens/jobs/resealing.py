@@ -32,7 +32,7 @@ SEALED_COLUMNS = (
 )
 """Columns under the installation's key; the tenants' keys first, since most depends on them."""
 
-TENANT_SEALED = frozenset({"invitations.email_enc"})
+TENANT_SEALED = frozenset({"idempotency_keys.answer_enc", "invitations.email_enc"})
 """Columns under the key of their tenant: a change of the installation's key leaves them as they are."""
 
 

@@ -11,7 +11,7 @@ import time
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.trail import AuditTrail
-from cohortlens.core import clock
+from cohortlens.core import clock, idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import Aborted, CohortLensError, DeadlineExceeded, Unavailable
@@ -141,6 +141,7 @@ class PromotionsService:
                 return None
             await self._activate(ctx, repository, found, "ROLLED_BACK", reason)
             restored = await repository.get(found.model, found.version)
+            idempotency.made(version=found.version)
             await _note(tx, ctx, "registry.model.rolled_back", found)
             return restored
 

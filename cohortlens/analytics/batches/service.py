@@ -28,6 +28,7 @@ from cohortlens.analytics.predictions import check_schema, unit_of
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.batch_files import BatchFolder
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -96,6 +97,7 @@ class BatchesService:
         batch = self._pending(version, task, horizon_days, input_id)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             await self._store(tx, batch, ctx.caller.id)
+            idempotency.made(batch=str(batch.batch_id))
             await _note(
                 tx, ctx, "requested", batch, {"task": str(task), "model_version": batch.model_version}
             )
@@ -161,6 +163,7 @@ class BatchesService:
             )
             async with self._db.tenant_transaction(ctx.tenant_id) as tx:
                 await BatchesRepository(tx).insert_input(stored, ctx.caller.id)
+                idempotency.made(input=str(input_id))
                 await AuditTrail(tx).append(
                     ctx,
                     "analytics.batch_input.uploaded",

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, FailedPrecondition
@@ -134,6 +135,7 @@ class SigningKeys:
                     reason="KEY_TOO_YOUNG",
                 )
             await self._make(rows, "NEXT")
+            idempotency.made(kid=kid)
             [active] = [row for row in await rows.live() if row.kid == kid]
             await AuditTrail(tx).append(
                 who,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.context import PrincipalKind, RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, NotFound, ResourceExhausted
@@ -103,6 +104,7 @@ class OAuthClients:
                     metadata={"limit": str(MOST_CLIENTS)},
                 )
             client = await rows.add(client, digest, maker)
+            idempotency.made(oauth_client=str(client.id))
             await AuditTrail(tx).append(
                 ctx, "identity.oauth_client.created", resource=_path(client.id), details=_told(client)
             )

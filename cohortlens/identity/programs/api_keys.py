@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
@@ -106,6 +107,7 @@ class ApiKeys:
                     expires_at=ends,
                     created_by=maker,
                 )
+                idempotency.made(api_key=str(key.key_id))
                 await AuditTrail(tx).append(
                     ctx, "identity.api_key.created", resource=f"apiKeys/{key.key_id}", details=_told(key)
                 )
@@ -207,6 +209,7 @@ class ApiKeys:
             created_by=maker,
         )
         old_ends = await rows.replace(key_id, new.key_id, overlap_s)
+        idempotency.made(api_key=str(new.key_id), old_expire_time=old_ends.isoformat())
         if overlap_s == 0:
             await rows.revoke(key_id, "ROTATED")
         await AuditTrail(tx).append(

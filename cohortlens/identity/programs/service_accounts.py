@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import AlreadyExists, NotFound
@@ -79,6 +80,7 @@ class ServiceAccounts:
                 for key in keys:
                     await _add_key(rows, account_id, key)
                 account = await _found(rows, account_id)
+                idempotency.made(service_account=str(account_id))
                 await AuditTrail(tx).append(
                     ctx,
                     "identity.service_account.created",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import NotFound
@@ -85,6 +86,7 @@ class SessionControl:
                 raise _no_user()
             changes = AccessChanges(tx, caller.tenant_id)
             count = await changes.sessions_of(user_id, "REVOKED")
+            idempotency.made(count=count)
             await AuditTrail(tx).append(
                 ctx, "identity.sessions.revoked", resource=f"users/{user_id}", details={"count": count}
             )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import Aborted, AlreadyExists, FailedPrecondition, PermissionDenied
@@ -234,6 +235,7 @@ class InvitationsService:
                     reason="INVITATIONS_TOO_MANY",
                 )
             made, token, replaced = await issue(tx, self._tenant_keys, tenant_id, email, role, caller)
+            idempotency.made(invitation=str(made.invitation_id))
             tenant = await TenantRows(tx, tenant_id).get()
             assert tenant is not None
             values = {"token": token, "name": tenant.display_name, "role": role}

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.core import idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import FailedPrecondition, PermissionDenied
@@ -169,6 +170,7 @@ class UsersService:
             withdrawn = await InvitationRows(tx, tenant_id).withdraw_by(target, tuple(ROLE_RANKS))
             ended = await AccessChanges(tx, tenant_id).sessions_of(target, REMOVED)
             await members.remove(target)
+            idempotency.made(sessions_ended=ended, api_keys_revoked=revoked, api_keys_transferred=transferred)
             await AuditTrail(tx).append(
                 ctx,
                 "identity.user.removed",
