@@ -30,6 +30,8 @@ from cohortlens.audit.checkpoints import Checkpoints
 from cohortlens.audit.exports import AuditExports
 from cohortlens.audit.service import AuditService
 from cohortlens.billing.entitlements.cache import Entitlements
+from cohortlens.billing.entitlements.catalogue import Catalogue
+from cohortlens.billing.entitlements.granting import Granting
 from cohortlens.billing.usage.reading import UsageReading
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
@@ -101,6 +103,8 @@ class Billing:
     """Use cases of the billing slice, one attribute per file."""
 
     entitlements: Entitlements
+    catalogue: Catalogue
+    granting: Granting
     reading: UsageReading
 
 
@@ -266,7 +270,13 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
 
 
 def _billing(db: Database, feed: Database, redis: RedisClient) -> Billing:
-    return Billing(entitlements=Entitlements(feed, redis), reading=UsageReading(db))
+    entitlements = Entitlements(feed, redis)
+    return Billing(
+        entitlements=entitlements,
+        catalogue=Catalogue(db),
+        granting=Granting(db, entitlements),
+        reading=UsageReading(db),
+    )
 
 
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:

@@ -14,7 +14,15 @@ from typing import Any, get_args, get_type_hints
 from cohortlens.core.config import Duration, Secret, Url
 from cohortlens.core.settings import CoreConfig
 from cohortlens.embedded.settings import StackConfig
-from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, common_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import (
+    analytics_pb2,
+    audit_pb2,
+    auth_pb2,
+    billing_pb2,
+    common_pb2,
+    customers_pb2,
+    models_pb2,
+)
 from gateway.config import GatewayConfig
 from gateway.servicers.inference_v2_policy import POLICIES, SERVICE
 from workers.config import WorkerConfig
@@ -26,7 +34,7 @@ PROCESSES: list[tuple[str, type[Any]]] = [
     ("The workers", WorkerConfig),
     ("The embedded stack (`cohortlens up`)", StackConfig),
 ]
-_FILES = (auth_pb2, customers_pb2, analytics_pb2, models_pb2, audit_pb2)
+_FILES = (auth_pb2, customers_pb2, analytics_pb2, models_pb2, billing_pb2, audit_pb2)
 
 
 @dataclasses.dataclass(frozen=True)

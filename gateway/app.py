@@ -32,22 +32,26 @@ from gateway.grpc.internal import internal_listener
 from gateway.grpc.server import AsgiApp, Gateway, PortInUseError
 from gateway.http import metrics
 from gateway.interceptors.access import AccessStep
+from gateway.interceptors.address_limit import AddressLimitStep
 from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
-from gateway.interceptors.chain import Chain, MethodTable, Step
+from gateway.interceptors.chain import Call, Chain, MethodTable, Proceed, Step
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.fairness import ShareLimits
 from gateway.interceptors.observe import ObserveStep
+from gateway.interceptors.rate_limit import RateLimitStep
 from gateway.interceptors.request_id import RequestIdStep
 from gateway.interceptors.share import ShareStep
 from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.standing import Standing
 from gateway.interceptors.validate import ValidateStep
+from gateway.limits.addresses import TrustedProxies
 from gateway.servicers import health, inference_v2_policy, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
 
 if TYPE_CHECKING:
     from cohortlens.audit.access import AccessNotes
     from cohortlens.bootstrap import Services
+    from gateway.limits.limiter import Limiter
 
 EXIT_OK, EXIT_FAILED, EXIT_SETTINGS, EXIT_PORT_IN_USE, EXIT_TWICE = 0, 1, 2, 3, 143
 """Exit codes: stopped as asked; failed; settings invalid; PORT_IN_USE; stopped at once by a second signal."""
@@ -92,6 +96,7 @@ def make_chain(
     board: HealthBoard,
     config: GatewayConfig | None = None,
     access_log: AccessNotes | None = None,
+    limiter: Limiter | None = None,
 ) -> Chain:
     """The chain of the process: the real steps around ``servicers``, health and reflection.
 
@@ -102,25 +107,33 @@ def make_chain(
         board: What health answers.
         config: How much the process takes on; the defaults when None.
         access_log: Where reads about customers and refused calls are noted; nowhere when None.
+        limiter: The rate limits; None where there is no Redis (tests of other steps).
     """
     limits = config or GatewayConfig()
+    verifiers = authenticate if isinstance(authenticate, Authenticators) else Authenticators(authenticate)
     load = Load(limits.calls_max, limits.loop_lag_max)
     health_servicer = HealthServicer(board, table.services)
     reflection_servicer = reflection.ReflectionServicer(table)
     own = {health.SERVICE: health_servicer, **dict.fromkeys(reflection.SERVICES, reflection_servicer)}
     steps: dict[str, Step] = {
-        "request_id": RequestIdStep(),
+        "request_id": RequestIdStep(TrustedProxies(limits.trusted_proxies)),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),
         "access": AccessStep(access_log),
         "shed": ShedStep(load),
-        "authn": AuthnStep(authenticate),
+        "address_limit": _past if limiter is None else AddressLimitStep(limiter, verifiers.knows),
+        "authn": AuthnStep(verifiers),
+        "rate_limit": _past if limiter is None else RateLimitStep(limiter, load),
         "share": ShareStep(
             load, ShareLimits(running=limits.share_running, waiting_per_tenant=limits.share_waiting)
         ),
         "validate": ValidateStep(table),
     }
     return Chain(table, {**own, **servicers}, steps)
+
+
+async def _past(call: Call, proceed: Proceed, /) -> None:
+    await proceed(call)
 
 
 def public_table(*, with_reflection: bool) -> MethodTable:
@@ -152,6 +165,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.http.checks import SCORING, http_checks, migrated
     from gateway.http.cors import guarded
     from gateway.http.pages.addresses import page_door
+    from gateway.limits.limiter import Limiter
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.audit import AuditServicer
@@ -163,6 +177,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.auth_sessions import AuthSessionsServicer
     from gateway.servicers.auth_tenants import AuthTenantsServicer
     from gateway.servicers.auth_users import AuthUsersServicer
+    from gateway.servicers.billing_plans import BillingPlansServicer
     from gateway.servicers.billing_usage import BillingUsageServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
@@ -197,6 +212,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             AccessLogServicer(services.audit.access_reading, services.page_tokens),
         ),
         "cohortlens.v1.BillingService": joined(
+            BillingPlansServicer(services.billing.catalogue, services.billing.granting),
             BillingUsageServicer(services.billing.reading, services.page_tokens),
         ),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
@@ -209,7 +225,10 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board,
         ),
     }
-    chain = make_chain(table, servicers, _authenticators(services), board, config, services.audit.access)
+    limiter = Limiter.open(core.redis_url, services.billing.entitlements, config, config.process_count())
+    chain = make_chain(
+        table, servicers, _authenticators(services), board, config, services.audit.access, limiter
+    )
 
     async def check() -> None:
         replicas = await services.inference.live_replicas()
@@ -222,7 +241,12 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     http_app = build_http_app(chain, http_checks(core, services), lambda: not board.draining, people)
     is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
     entrance = guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has)
-    return Parts(chain, entrance, board, check, services.close, http_app.missing)
+
+    async def close() -> None:
+        await limiter.close()
+        await services.close()
+
+    return Parts(chain, entrance, board, check, close, http_app.missing)
 
 
 def _authenticators(services: Services) -> Authenticators:
@@ -232,6 +256,7 @@ def _authenticators(services: Services) -> Authenticators:
         programs.key_verifier.verify,
         programs.account_verifier.principal,
         Standing(services.identity.core.revocations, services.verifier.standing),
+        lambda text: programs.key_verifier.knows(text) or services.verifier.knows(text),
     )
 
 

@@ -41,6 +41,7 @@ _PLATFORM = frozenset(
     {
         "platform.tenants",
         "platform.keys",
+        "platform.billing",
         "tenant.read",
         "service_accounts.write",
         "audit.read",

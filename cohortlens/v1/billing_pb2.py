@@ -22,22 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cohortlens.v1 import billing_plans_pb2 as cohortlens_dot_v1_dot_billing__plans__pb2
 from cohortlens.v1 import billing_usage_pb2 as cohortlens_dot_v1_dot_billing__usage__pb2
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ohortlens/v1/billing.proto\x12\rcohortlens.v1\x1a!cohortlens/v1/billing_usage.proto\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1cgoogle/api/annotations.proto2\xa8\x02\n\x0e\x42illingService\x12{\n\x08GetUsage\x12\x1e.cohortlens.v1.GetUsageRequest\x1a\x1f.cohortlens.v1.GetUsageResponse\".\x90\x02\x01\xaa\xd4\x18\x12\x08\x02\x12\x0c\x62illing.read\x18\x04\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/usage\x12\x98\x01\n\tListUsage\x12\x1f.cohortlens.v1.ListUsageRequest\x1a .cohortlens.v1.ListUsageResponse\"H\x90\x02\x01\xaa\xd4\x18&\x08\x02\x12\x0c\x62illing.read\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/usage/hoursb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ohortlens/v1/billing.proto\x12\rcohortlens.v1\x1a!cohortlens/v1/billing_plans.proto\x1a!cohortlens/v1/billing_usage.proto\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1cgoogle/api/annotations.proto2\x87\x06\n\x0e\x42illingService\x12p\n\tListPlans\x12\x1f.cohortlens.v1.ListPlansRequest\x1a .cohortlens.v1.ListPlansResponse\" \x90\x02\x01\xaa\xd4\x18\x04\x08\x01\x18\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/plans\x12\x93\x01\n\x0eGetEntitlement\x12$.cohortlens.v1.GetEntitlementRequest\x1a%.cohortlens.v1.GetEntitlementResponse\"4\x90\x02\x01\xaa\xd4\x18\x12\x08\x02\x12\x0c\x62illing.read\x18\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/entitlement\x12\xd4\x01\n\x13OverrideEntitlement\x12).cohortlens.v1.OverrideEntitlementRequest\x1a*.cohortlens.v1.OverrideEntitlementResponse\"f\xaa\xd4\x18*\x08\x03\x12\x10platform.billing\x18\t*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x32\x32-/api/v1/platform/tenants/{tenant}/entitlement:\x01*\x12{\n\x08GetUsage\x12\x1e.cohortlens.v1.GetUsageRequest\x1a\x1f.cohortlens.v1.GetUsageResponse\".\x90\x02\x01\xaa\xd4\x18\x12\x08\x02\x12\x0c\x62illing.read\x18\x04\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/usage\x12\x98\x01\n\tListUsage\x12\x1f.cohortlens.v1.ListUsageRequest\x1a .cohortlens.v1.ListUsageResponse\"H\x90\x02\x01\xaa\xd4\x18&\x08\x02\x12\x0c\x62illing.read\x18\x04*\x12PAGE_TOKEN_INVALID\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/usage/hoursb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cohortlens.v1.billing_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['ListPlans']._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['ListPlans']._serialized_options = b'\220\002\001\252\324\030\004\010\001\030\001\202\323\344\223\002\017\022\r/api/v1/plans'
+  _globals['_BILLINGSERVICE'].methods_by_name['GetEntitlement']._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['GetEntitlement']._serialized_options = b'\220\002\001\252\324\030\022\010\002\022\014billing.read\030\004\202\323\344\223\002\025\022\023/api/v1/entitlement'
+  _globals['_BILLINGSERVICE'].methods_by_name['OverrideEntitlement']._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['OverrideEntitlement']._serialized_options = b'\252\324\030*\010\003\022\020platform.billing\030\t*\022RESOURCE_NOT_FOUND\202\323\344\223\00222-/api/v1/platform/tenants/{tenant}/entitlement:\001*'
   _globals['_BILLINGSERVICE'].methods_by_name['GetUsage']._loaded_options = None
   _globals['_BILLINGSERVICE'].methods_by_name['GetUsage']._serialized_options = b'\220\002\001\252\324\030\022\010\002\022\014billing.read\030\004\202\323\344\223\002\017\022\r/api/v1/usage'
   _globals['_BILLINGSERVICE'].methods_by_name['ListUsage']._loaded_options = None
   _globals['_BILLINGSERVICE'].methods_by_name['ListUsage']._serialized_options = b'\220\002\001\252\324\030&\010\002\022\014billing.read\030\004*\022PAGE_TOKEN_INVALID\202\323\344\223\002\025\022\023/api/v1/usage/hours'
-  _globals['_BILLINGSERVICE']._serialized_start=140
-  _globals['_BILLINGSERVICE']._serialized_end=436
+  _globals['_BILLINGSERVICE']._serialized_start=175
+  _globals['_BILLINGSERVICE']._serialized_end=950
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from cohortlens.v1 import billing_plans_pb2 as cohortlens_dot_v1_dot_billing__plans__pb2
 from cohortlens.v1 import billing_usage_pb2 as cohortlens_dot_v1_dot_billing__usage__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -35,6 +36,21 @@ class BillingServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListPlans = channel.unary_unary(
+                '/cohortlens.v1.BillingService/ListPlans',
+                request_serializer=cohortlens_dot_v1_dot_billing__plans__pb2.ListPlansRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__plans__pb2.ListPlansResponse.FromString,
+                _registered_method=True)
+        self.GetEntitlement = channel.unary_unary(
+                '/cohortlens.v1.BillingService/GetEntitlement',
+                request_serializer=cohortlens_dot_v1_dot_billing__plans__pb2.GetEntitlementRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__plans__pb2.GetEntitlementResponse.FromString,
+                _registered_method=True)
+        self.OverrideEntitlement = channel.unary_unary(
+                '/cohortlens.v1.BillingService/OverrideEntitlement',
+                request_serializer=cohortlens_dot_v1_dot_billing__plans__pb2.OverrideEntitlementRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__plans__pb2.OverrideEntitlementResponse.FromString,
+                _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/cohortlens.v1.BillingService/GetUsage',
                 request_serializer=cohortlens_dot_v1_dot_billing__usage__pb2.GetUsageRequest.SerializeToString,
@@ -50,6 +66,28 @@ class BillingServiceStub:
 class BillingServiceServicer:
     """Plans, usage, subscriptions and invoices.
     """
+
+    def ListPlans(self, request, context):
+        """The plans on offer, the smallest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEntitlement(self, request, context):
+        """What the caller's tenant may do now, and how much of it is taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OverrideEntitlement(self, request, context):
+        """Grants a tenant something beside its subscription, in place of what was granted before; an empty grant takes it
+        back. Holds within 2 s.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetUsage(self, request, context):
         """Where the meters of a period stand.
@@ -68,6 +106,21 @@ class BillingServiceServicer:
 
 def add_BillingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListPlans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlans,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__plans__pb2.ListPlansRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__plans__pb2.ListPlansResponse.SerializeToString,
+            ),
+            'GetEntitlement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEntitlement,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__plans__pb2.GetEntitlementRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__plans__pb2.GetEntitlementResponse.SerializeToString,
+            ),
+            'OverrideEntitlement': grpc.unary_unary_rpc_method_handler(
+                    servicer.OverrideEntitlement,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__plans__pb2.OverrideEntitlementRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__plans__pb2.OverrideEntitlementResponse.SerializeToString,
+            ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
                     request_deserializer=cohortlens_dot_v1_dot_billing__usage__pb2.GetUsageRequest.FromString,
@@ -89,6 +142,87 @@ def add_BillingServiceServicer_to_server(servicer, server):
 class BillingService:
     """Plans, usage, subscriptions and invoices.
     """
+
+    @staticmethod
+    def ListPlans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/ListPlans',
+            cohortlens_dot_v1_dot_billing__plans__pb2.ListPlansRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__plans__pb2.ListPlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntitlement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/GetEntitlement',
+            cohortlens_dot_v1_dot_billing__plans__pb2.GetEntitlementRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__plans__pb2.GetEntitlementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OverrideEntitlement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/OverrideEntitlement',
+            cohortlens_dot_v1_dot_billing__plans__pb2.OverrideEntitlementRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__plans__pb2.OverrideEntitlementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetUsage(request,

@@ -73,7 +73,7 @@ class EntitlementRows:
         return await self._version(
             "app.entitlement_override(:tenant, CAST(:override AS jsonb), CAST(:expires AS timestamptz))",
             tenant=tenant_id,
-            override=None if override is None else json.dumps(_stored(override)),
+            override=None if override is None else json.dumps(stored_override(override)),
             expires=None if override is None else override.expires_at,
         )
 
@@ -165,7 +165,8 @@ def _entitlement(row: Row[Any]) -> Entitlement:
     )
 
 
-def _stored(override: Override) -> dict[str, Any]:
+def stored_override(override: Override) -> dict[str, Any]:
+    """What the row keeps of an override; its end has a column of its own."""
     stored: dict[str, Any] = {
         "reason": override.reason,
         "limits": {name: value for name, value in asdict(override.limits).items() if value is not None},

@@ -13,10 +13,12 @@ from typing import Any
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
-from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2
 from gateway.http.comments import Comments
 
-FILES = tuple(one.DESCRIPTOR for one in (analytics_pb2, audit_pb2, auth_pb2, customers_pb2, models_pb2))
+FILES = tuple(
+    one.DESCRIPTOR for one in (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2)
+)
 KINDS = {
     "api_key": "api_key",
     "batch": "batch",
@@ -44,7 +46,7 @@ OTHER_TEXTS = frozenset({
     "accept_terms_version", "actor", "alg", "audiences", "certificate_name", "chunk", "client_assertion",
     "client_assertion_type", "client_id", "code", "code_challenge", "code_challenge_method",
     "code_verifier", "columns", "correlation_id", "crv", "currency", "customer_ref", "delimiter", "device_name",
-    "display_name", "e", "email", "encoding", "etag", "file_name", "grant_type", "id_column",
+    "display_name", "e", "email", "encoding", "etag", "features", "file_name", "grant_type", "id_column",
     "ip_allowlist", "jwks", "key", "key_set", "kty", "mfa_token", "model", "n", "new_password",
     "old_password", "password", "period", "reason", "redirect_uri", "redirect_uris", "refresh_token", "request_id",
     "response_type", "role", "schema_hash", "scope", "scopes", "segment", "state", "terms_version",
