@@ -478,6 +478,18 @@ class UploadBatchInputResponse(_message.Message):
     input: BatchInput
     def __init__(self, input: _Optional[_Union[BatchInput, _Mapping]] = ...) -> None: ...
 
+class GetBatchInputRequest(_message.Message):
+    __slots__ = ("input",)
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    def __init__(self, input: _Optional[str] = ...) -> None: ...
+
+class GetBatchInputResponse(_message.Message):
+    __slots__ = ("input",)
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    input: BatchInput
+    def __init__(self, input: _Optional[_Union[BatchInput, _Mapping]] = ...) -> None: ...
+
 class DownloadBatchResultRequest(_message.Message):
     __slots__ = ("batch",)
     BATCH_FIELD_NUMBER: _ClassVar[int]

@@ -99,6 +99,11 @@ class BatchPredictionsServicer:
         )
         return pb.UploadBatchInputResponse(input=input_message(stored))
 
+    async def GetBatchInput(self, request: pb.GetBatchInputRequest, call: Call) -> pb.GetBatchInputResponse:
+        """One uploaded input."""
+        found = await self._batches.get_input(call.context, identifier_of("input", request.input))
+        return pb.GetBatchInputResponse(input=input_message(found))
+
     async def DownloadBatchResult(
         self, request: pb.DownloadBatchResultRequest, call: Call
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:

@@ -175,6 +175,18 @@ class BatchesService:
             raise
         return stored
 
+    async def get_input(self, ctx: RequestContext, input_id: UUID) -> BatchInput:
+        """One uploaded input.
+
+        Raises:
+            ResourceMissing: No such input.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            found = await BatchesRepository(tx).get_input(input_id)
+        if found is None:
+            raise ResourceMissing("input")
+        return found
+
     async def result(
         self, ctx: RequestContext, batch_id: UUID
     ) -> tuple[BatchPrediction, AsyncIterator[bytes]]:
