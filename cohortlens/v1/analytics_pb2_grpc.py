@@ -71,6 +71,11 @@ class AnalyticsServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionResponse.FromString,
                 _registered_method=True)
+        self.GetBatchInput = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/GetBatchInput',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchInputRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchInputResponse.FromString,
+                _registered_method=True)
         self.UploadBatchInput = channel.stream_unary(
                 '/cohortlens.v1.AnalyticsService/UploadBatchInput',
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.UploadBatchInputRequest.SerializeToString,
@@ -186,6 +191,13 @@ class AnalyticsServiceServicer:
     def CancelBatchPrediction(self, request, context):
         """Ends a batch prediction. Predictions committed until then stay stored; there is no result file. A batch that has
         ended already stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBatchInput(self, request, context):
+        """One uploaded input.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -321,6 +333,11 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.CancelBatchPrediction,
                     request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionResponse.SerializeToString,
+            ),
+            'GetBatchInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBatchInput,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchInputRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.GetBatchInputResponse.SerializeToString,
             ),
             'UploadBatchInput': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadBatchInput,
@@ -573,6 +590,33 @@ class AnalyticsService:
             '/cohortlens.v1.AnalyticsService/CancelBatchPrediction',
             cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionRequest.SerializeToString,
             cohortlens_dot_v1_dot_analytics__pb2.CancelBatchPredictionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBatchInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/GetBatchInput',
+            cohortlens_dot_v1_dot_analytics__pb2.GetBatchInputRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.GetBatchInputResponse.FromString,
             options,
             channel_credentials,
             insecure,
