@@ -11,6 +11,8 @@ from cohortlens.core.ids import TenantId
 
 BASIC = "basic"
 """The plan of a tenant without a subscription."""
+CUSTOMER_QUOTA_EXCEEDED = "CUSTOMER_QUOTA_EXCEEDED"
+"""Reason of a refusal by the schema: the plan has no room for the customers that would come."""
 ENTITLEMENT_CHANGED = "entitlement.changed"
 """Topic of the outbox: what a tenant may do is another now."""
 

@@ -115,7 +115,7 @@ def import_data(done: customers_pb2.Import, faults: list[customers_pb2.ImportFau
             "rejected": rows.rejected,
             "duplicate": rows.duplicate,
         },
-        "customers": {"created": done.new_customers},
+        "customers": {"created": done.new_customers, "over": done.customers_over},
         "columns_used": dict(done.columns_used),
         "columns_unused": list(done.columns_unused),
         "rejected_by_reason": dict(done.rejected_by_reason),
@@ -134,6 +134,8 @@ def _text(done: customers_pb2.Import, faults: list[customers_pb2.ImportFault]) -
         f"{rows.rejected:,} rejected; {done.new_customers:,} new customers",
         "columns: " + ", ".join(f"{field}={column}" for field, column in sorted(done.columns_used.items())),
     ]
+    if done.customers_over:
+        lines.append(f"the plan has no room for {done.customers_over:,} of the new customers")
     if done.columns_unused:
         lines.append("not used: " + ", ".join(done.columns_unused))
     if faults:

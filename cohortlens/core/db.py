@@ -8,6 +8,7 @@ takes along what the body put off (``core.deferred``) and the mark of a keyed re
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -28,6 +29,7 @@ from cohortlens.core.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
+    ResourceExhausted,
     Unavailable,
 )
 from cohortlens.core.failpoints import failpoint
@@ -47,6 +49,8 @@ _LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"}
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}
 _DRIVER_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CANCELED_STATE = "57014"
+REFUSED = "CL"
+"""Class of the SQLSTATEs by which functions of our schema refuse what would pass a limit."""
 _DISK_FULL_STATE = "53100"
 _FAILED_STATE = "25P02"
 _SESSION = {
@@ -335,6 +339,8 @@ def _fault(error: BaseException) -> CohortLensError | None:
     state = _sqlstate(error)
     if _is_lost(error):
         return _lost()
+    if state is not None and state.startswith(REFUSED):
+        return _refused(error)
     if state in _CONFLICT_STATES:
         return Aborted(
             "another request changed the same rows; try again",
@@ -348,6 +354,13 @@ def _fault(error: BaseException) -> CohortLensError | None:
     if state == _CANCELED_STATE:
         return DeadlineExceeded("the database did not finish the statement in time")
     return None
+
+
+def _refused(error: BaseException) -> ResourceExhausted:
+    """What a function of our schema refused: its message is for the caller, its detail for programs."""
+    raised = next(link for link in _chain(error) if isinstance(link, asyncpg.PostgresError))
+    detail = json.loads(str(raised.detail))
+    return ResourceExhausted(raised.message, reason=detail["reason"], metadata=detail["metadata"])
 
 
 def _lost() -> Unavailable:

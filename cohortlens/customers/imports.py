@@ -112,6 +112,7 @@ class ImportsRepository:
         *,
         rows: ImportRows,
         new_customers: int,
+        customers_over: int = 0,
         columns_used: dict[str, str],
         columns_unused: list[str],
         rejected_by_reason: dict[str, int],
@@ -125,6 +126,7 @@ class ImportsRepository:
             text(
                 "UPDATE imports SET state = :state, rows_read = :read, rows_accepted = :accepted, "
                 "rows_rejected = :rejected, rows_duplicate = :duplicate, new_customers = :new_customers, "
+                "customers_over = :over, "
                 "columns_used = CAST(:used AS jsonb), columns_unused = CAST(:unused AS jsonb), "
                 "rejected_by_reason = CAST(:reasons AS jsonb), error_reason = :reason, "
                 "error_message = :message, ended_at = :now, "
@@ -139,6 +141,7 @@ class ImportsRepository:
                 "rejected": rows.rejected,
                 "duplicate": rows.duplicate,
                 "new_customers": new_customers,
+                "over": customers_over,
                 "used": json.dumps(columns_used),
                 "unused": json.dumps([name[:200] for name in columns_unused[:500]]),
                 "reasons": json.dumps(rejected_by_reason),
@@ -212,6 +215,7 @@ def _import(row: Any) -> Import:
         progress_ratio=row.progress_ratio,
         rows=ImportRows(row.rows_read, row.rows_accepted, row.rows_rejected, row.rows_duplicate),
         new_customers=row.new_customers,
+        customers_over=row.customers_over,
         columns_used=row.columns_used,
         columns_unused=row.columns_unused,
         rejected_by_reason=row.rejected_by_reason,

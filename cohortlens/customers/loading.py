@@ -16,6 +16,7 @@ import pyarrow.csv as pacsv
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.billing.entitlements.rows import EntitlementRows
 from cohortlens.core.db import driver, locked_in_tenant
 from cohortlens.customers.models import FileFault
 
@@ -59,11 +60,15 @@ INSERT INTO cl_touched SELECT customer_id, count(*) FROM added GROUP BY customer
 
 @dataclass(frozen=True)
 class Loaded:
-    """What phase two wrote, or what a dry run would write."""
+    """What phase two wrote, or what a dry run would write.
+
+    ``customers_over`` is for a dry run: how many of the new customers the plan has no room for.
+    """
 
     accepted: int
     duplicate: int
     new_customers: int
+    customers_over: int = 0
 
 
 async def allow_long_work(tx: AsyncConnection) -> None:
@@ -99,7 +104,8 @@ async def count_only(tx: AsyncConnection, staged: int) -> Loaded:
             "(SELECT 1 FROM customers c WHERE c.tenant_id = app.tid() AND c.external_id = i.external_id)"
         )
     )
-    return Loaded(staged - int(duplicate or 0), int(duplicate or 0), int(fresh or 0))
+    over = await EntitlementRows(tx).customers_over(int(fresh or 0))
+    return Loaded(staged - int(duplicate or 0), int(duplicate or 0), int(fresh or 0), over)
 
 
 async def load(tx: AsyncConnection, staged: int, import_id: UUID, currency: str, now: datetime) -> Loaded:

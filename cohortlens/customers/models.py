@@ -89,7 +89,11 @@ class ImportRows:
 
 @dataclass(frozen=True)
 class Import:
-    """One stored import; times are aware and in UTC, ``file_sha256`` is hex."""
+    """One stored import; times are aware and in UTC, ``file_sha256`` is hex.
+
+    ``customers_over`` is how many of its new customers the plan has no room for: the import failed of it, or
+    a dry run tells that it would.
+    """
 
     import_id: ImportId
     state: ImportState
@@ -106,6 +110,7 @@ class Import:
     file_sha256: str
     created_at: datetime
     ended_at: datetime | None
+    customers_over: int = 0
 
 
 @dataclass(frozen=True)

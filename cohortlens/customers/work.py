@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.billing.models import CUSTOMER_QUOTA_EXCEEDED
 from cohortlens.core import clock
 from cohortlens.core.db import Database, retried
 from cohortlens.core.disk import disk_faults
-from cohortlens.core.errors import InvalidArgument
+from cohortlens.core.errors import InvalidArgument, ResourceExhausted
 from cohortlens.core.ids import TenantId
 from cohortlens.core.outbox import Outbox
 from cohortlens.customers import features, loading
@@ -61,10 +62,23 @@ class ImportWork:
             await retried(lambda: self._write(tenant_id, stored, reading))
         except InvalidArgument as fault:
             await self.end_failed(tenant_id, import_id, fault.reason, fault.message, reading)
+        except ResourceExhausted as full:
+            if full.reason != CUSTOMER_QUOTA_EXCEEDED:
+                raise
+            # Nothing of the file is written: the plan has no room for all of it, and no repetition makes any.
+            over = sum(int(full.metadata[name]) for name in ("used", "adding")) - int(full.metadata["limit"])
+            message = f"{full.message}; nothing of the file was written"
+            await self.end_failed(tenant_id, import_id, full.reason, message, reading, over)
         self._spool.discard(tenant_id, import_id)
 
     async def end_failed(
-        self, tenant_id: TenantId, import_id: UUID, reason: str, message: str, reading: Reading | None = None
+        self,
+        tenant_id: TenantId,
+        import_id: UUID,
+        reason: str,
+        message: str,
+        reading: Reading | None = None,
+        customers_over: int = 0,
     ) -> None:
         """Mark an import FAILED with what was found until then; does nothing when it is final."""
         found = reading or Reading()
@@ -77,6 +91,7 @@ class ImportWork:
                 import_id,
                 rows=ImportRows(read=found.rows_read, rejected=found.faults.total),
                 new_customers=0,
+                customers_over=customers_over,
                 columns_used=found.columns_used,
                 columns_unused=found.columns_unused,
                 rejected_by_reason=dict(found.faults.by_reason),
@@ -147,6 +162,7 @@ class ImportWork:
                 stored.import_id,
                 rows=ImportRows(reading.rows_read, loaded.accepted, reading.faults.total, loaded.duplicate),
                 new_customers=loaded.new_customers,
+                customers_over=loaded.customers_over,
                 columns_used=reading.columns_used,
                 columns_unused=reading.columns_unused,
                 rejected_by_reason=dict(reading.faults.by_reason),

@@ -80,7 +80,7 @@ class ImportRows(_message.Message):
     def __init__(self, read: _Optional[int] = ..., accepted: _Optional[int] = ..., rejected: _Optional[int] = ..., duplicate: _Optional[int] = ...) -> None: ...
 
 class Import(_message.Message):
-    __slots__ = ("state", "dry_run", "progress_ratio", "rows", "new_customers", "columns_used", "columns_unused", "error", "file_name", "file_bytes", "file_sha256", "create_time", "end_time", "rejected_by_reason")
+    __slots__ = ("state", "dry_run", "progress_ratio", "rows", "new_customers", "customers_over", "columns_used", "columns_unused", "error", "file_name", "file_bytes", "file_sha256", "create_time", "end_time", "rejected_by_reason")
     class ColumnsUsedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +101,7 @@ class Import(_message.Message):
     PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     NEW_CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMERS_OVER_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_USED_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_UNUSED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +116,7 @@ class Import(_message.Message):
     progress_ratio: float
     rows: ImportRows
     new_customers: int
+    customers_over: int
     columns_used: _containers.ScalarMap[str, str]
     columns_unused: _containers.RepeatedScalarFieldContainer[str]
     error: _common_pb2.WorkError
@@ -124,7 +126,7 @@ class Import(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     rejected_by_reason: _containers.ScalarMap[str, int]
-    def __init__(self, state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., dry_run: _Optional[bool] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[_Union[ImportRows, _Mapping]] = ..., new_customers: _Optional[int] = ..., columns_used: _Optional[_Mapping[str, str]] = ..., columns_unused: _Optional[_Iterable[str]] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., file_name: _Optional[str] = ..., file_bytes: _Optional[int] = ..., file_sha256: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rejected_by_reason: _Optional[_Mapping[str, int]] = ..., **kwargs) -> None: ...
+    def __init__(self, state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., dry_run: _Optional[bool] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[_Union[ImportRows, _Mapping]] = ..., new_customers: _Optional[int] = ..., customers_over: _Optional[int] = ..., columns_used: _Optional[_Mapping[str, str]] = ..., columns_unused: _Optional[_Iterable[str]] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., file_name: _Optional[str] = ..., file_bytes: _Optional[int] = ..., file_sha256: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rejected_by_reason: _Optional[_Mapping[str, int]] = ..., **kwargs) -> None: ...
 
 class ImportTransactionsResponse(_message.Message):
     __slots__ = ()

@@ -55,6 +55,7 @@ def import_message(found: Import) -> pb.Import:
             duplicate=found.rows.duplicate,
         ),
         new_customers=found.new_customers,
+        customers_over=found.customers_over,
         columns_used=found.columns_used,
         columns_unused=found.columns_unused,
         file_name=found.options.file_name,

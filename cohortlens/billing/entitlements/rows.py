@@ -122,6 +122,14 @@ class EntitlementRows:
             upgrade_to=row.upgrade_to,
         )
 
+    async def customers_over(self, adding: int) -> int:
+        """How many of so many new customers the plan of the transaction's tenant has no room for."""
+        query = text(
+            "SELECT u.customers + :adding - l.max_customers FROM tenant_usage u"
+            " CROSS JOIN app.limits_of(app.tid()) l WHERE u.tenant_id = app.tid()"
+        )
+        return min(adding, max(0, int(await self._tx.scalar(query, {"adding": adding}) or 0)))
+
     async def differences(self) -> list[tuple[TenantId, int, int]]:
         """Tenants whose count of customers is not what is stored: tenant, count, rows. For jobs only."""
         rows = await self._tx.execute(text("SELECT * FROM app.usage_differences()"))

@@ -146,6 +146,9 @@ SELECT app.protect('tenant_usage_open');
 REVOKE ALL ON tenant_usage_open FROM cl_app;
 SELECT app.allow_definer('tenant_usage_open', 'SELECT, INSERT, DELETE');
 SELECT app.allow_definer('customers', 'SELECT');
+ALTER TABLE imports ADD COLUMN customers_over bigint NOT NULL DEFAULT 0 CHECK (customers_over >= 0);
+COMMENT ON COLUMN imports.customers_over IS
+  'New customers that the plan has no room for; a dry run tells them before anything is written.';
 GRANT INSERT ON outbox TO cl_definer;
 GRANT EXECUTE ON FUNCTION app.uuid7() TO cl_definer;
 
