@@ -11,6 +11,7 @@ from cohortlens.adapters.checkpoint_signing import StoredCheckpointSigner
 from cohortlens.adapters.email import smtp_mailer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
+from cohortlens.adapters.stripe_provider import payment_provider
 from cohortlens.adapters.worker_tls import channels
 from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
@@ -32,6 +33,10 @@ from cohortlens.audit.service import AuditService
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import Catalogue
 from cohortlens.billing.entitlements.granting import Granting
+from cohortlens.billing.payments.ports import PaymentProvider
+from cohortlens.billing.subscriptions.offers import Terms
+from cohortlens.billing.subscriptions.return_urls import ReturnUrls
+from cohortlens.billing.subscriptions.service import Subscriptions
 from cohortlens.billing.usage.reading import UsageReading
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
@@ -40,6 +45,7 @@ from cohortlens.core.mail_delivery import MailDelivery
 from cohortlens.core.paging import PageTokens
 from cohortlens.core.redis import RedisClient, redis_client
 from cohortlens.core.sealing import Keyring, Sealer
+from cohortlens.core.selling_settings import listed_origins, trial_days
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.frozen import FeatureFreezer
@@ -106,6 +112,8 @@ class Billing:
     catalogue: Catalogue
     granting: Granting
     reading: UsageReading
+    provider: PaymentProvider
+    subscriptions: Subscriptions
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,9 @@ class Services:
             # One connection of its own: a busy pool must not make changes of access late.
             feed = Database(config.database_url, 1, pooled=config.database_pooled)
             opened.push_async_callback(feed.close)
-            billing = _billing(db, feed, redis)
+            provider = payment_provider(config.stripe_api_key.reveal(), config.stripe_api_base)
+            opened.push_async_callback(provider.close)
+            billing = _billing(db, feed, redis, provider, config)
             opened.push_async_callback(billing.entitlements.close)
             billing.entitlements.start()
             identity = await IdentityService.open(
@@ -269,14 +279,24 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
     )
 
 
-def _billing(db: Database, feed: Database, redis: RedisClient) -> Billing:
+def _billing(
+    db: Database, feed: Database, redis: RedisClient, provider: PaymentProvider, config: CoreConfig
+) -> Billing:
     entitlements = Entitlements(feed, redis)
     return Billing(
         entitlements=entitlements,
         catalogue=Catalogue(db),
         granting=Granting(db, entitlements),
         reading=UsageReading(db),
+        provider=provider,
+        subscriptions=_subscriptions(db, provider, config),
     )
+
+
+def _subscriptions(db: Database, provider: PaymentProvider, config: CoreConfig) -> Subscriptions:
+    terms = Terms(config.billing_currency, trial_days(config.trial_days))
+    urls = ReturnUrls(config.public_url, listed_origins(config.allowed_origins))
+    return Subscriptions.over(db, provider, terms, urls)
 
 
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:

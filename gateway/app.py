@@ -37,6 +37,7 @@ from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
 from gateway.interceptors.chain import Call, Chain, MethodTable, Proceed, Step
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.fairness import ShareLimits
+from gateway.interceptors.idempotency import IdempotencyStep, Keys
 from gateway.interceptors.observe import ObserveStep
 from gateway.interceptors.rate_limit import RateLimitStep
 from gateway.interceptors.request_id import RequestIdStep
@@ -47,6 +48,7 @@ from gateway.interceptors.validate import ValidateStep
 from gateway.limits.addresses import TrustedProxies
 from gateway.servicers import health, inference_v2_policy, reflection
 from gateway.servicers.health import HealthBoard, HealthServicer
+from gateway.servicers.rereading import rereads
 
 if TYPE_CHECKING:
     from cohortlens.audit.access import AccessNotes
@@ -97,6 +99,7 @@ def make_chain(
     config: GatewayConfig | None = None,
     access_log: AccessNotes | None = None,
     limiter: Limiter | None = None,
+    keys: Keys | None = None,
 ) -> Chain:
     """The chain of the process: the real steps around ``servicers``, health and reflection.
 
@@ -108,6 +111,7 @@ def make_chain(
         config: How much the process takes on; the defaults when None.
         access_log: Where reads about customers and refused calls are noted; nowhere when None.
         limiter: The rate limits; None where there is no Redis (tests of other steps).
+        keys: The keys of requests; None where there is no PostgreSQL, likewise.
     """
     limits = config or GatewayConfig()
     verifiers = authenticate if isinstance(authenticate, Authenticators) else Authenticators(authenticate)
@@ -128,6 +132,7 @@ def make_chain(
             load, ShareLimits(running=limits.share_running, waiting_per_tenant=limits.share_waiting)
         ),
         "validate": ValidateStep(table),
+        "idempotency": IdempotencyStep(table, keys, rereads(table, servicers)),
     }
     return Chain(table, {**own, **servicers}, steps)
 
@@ -160,6 +165,8 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     """
     await asyncio.to_thread(_import_slices)
     from cohortlens.bootstrap import Services
+    from cohortlens.core.failpoints import arm
+    from cohortlens.core.idempotency_keys import IdempotencyKeys
     from cohortlens.core.sealing import derived_key
     from gateway.http.app import build_http_app
     from gateway.http.checks import SCORING, http_checks, migrated
@@ -178,12 +185,14 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.auth_tenants import AuthTenantsServicer
     from gateway.servicers.auth_users import AuthUsersServicer
     from gateway.servicers.billing_plans import BillingPlansServicer
+    from gateway.servicers.billing_subscription import BillingSubscriptionServicer
     from gateway.servicers.billing_usage import BillingUsageServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
     from gateway.servicers.models import ModelsServicer
 
+    arm(core.failpoint, core.environment)
     await migrated(core)
     table = public_table(with_reflection=config.shows_reflection(core.environment))
     services = await Services.open(core, wrap_inference=MicroBatcher)
@@ -213,6 +222,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         ),
         "cohortlens.v1.BillingService": joined(
             BillingPlansServicer(services.billing.catalogue, services.billing.granting),
+            BillingSubscriptionServicer(services.billing.subscriptions, services.page_tokens),
             BillingUsageServicer(services.billing.reading, services.page_tokens),
         ),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
@@ -225,9 +235,17 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board,
         ),
     }
-    limiter = Limiter.open(core.redis_url, services.billing.entitlements, config, config.process_count())
+    processes = max(core.quota_processes, config.process_count())
+    limiter = Limiter.open(core.redis_url, services.billing.entitlements, config, processes)
     chain = make_chain(
-        table, servicers, _authenticators(services), board, config, services.audit.access, limiter
+        table,
+        servicers,
+        _authenticators(services),
+        board,
+        config,
+        services.audit.access,
+        limiter,
+        IdempotencyKeys(services.db, services.tenant_keys),
     )
 
     async def check() -> None:

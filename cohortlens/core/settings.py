@@ -9,6 +9,7 @@ from cohortlens.core.config import Duration, Secret, SettingsInvalid, Url, setti
 from cohortlens.core.key_settings import key_faults
 from cohortlens.core.mail_settings import mail_faults
 from cohortlens.core.payment_settings import payment_faults
+from cohortlens.core.selling_settings import selling_faults
 from cohortlens.core.tls import MutualTls, mutual_tls
 
 OPS_PORT = 9464
@@ -160,8 +161,36 @@ class CoreConfig(SharedConfig):
     stripe_account: str = setting(
         "STRIPE_ACCOUNT", "", "account whose events are taken, acct_...; only the key's own when unset"
     )
+    quota_processes: int = setting(
+        "QUOTA_PROCESSES",
+        4,
+        "upper bound of gateway and jobs processes, of which the size of leased blocks of quota follows",
+    )
+    quota_fail_open: Duration = setting(
+        "QUOTA_FAIL_OPEN_S",
+        Duration(0),
+        "time for which calls beyond the leased quota are admitted, and charged later, without PostgreSQL",
+    )
     billing_grace: Duration = setting(
         "BILLING_GRACE", Duration(7 * 86_400), "how long an unpaid invoice leaves a tenant all it may do"
+    )
+    billing_currency: str = setting("BILLING_CURRENCY", "eur", "currency in which plans are sold")
+    trial_days: str = setting(
+        "TRIAL_DAYS", "", "days of trial by plan, such as professional=14; one trial per tenant; none"
+    )
+    stripe_meters: str = setting(
+        "STRIPE_METERS",
+        "",
+        "meters whose usage is told to Stripe, such as api_calls=cohortlens_api_calls; none",
+    )
+    allowed_origins: str = setting(
+        "ALLOWED_ORIGINS",
+        "",
+        "origins beside PUBLIC_URL to which checkout and portal may return, separated by commas; none",
+    )
+
+    failpoint: str = setting(
+        "FAILPOINT", "", "point at which a process kills itself; for fault tests, with COHORTLENS_ENV=test"
     )
 
     @property
@@ -175,11 +204,22 @@ class CoreConfig(SharedConfig):
         faults = mail_faults(self.smtp_url, self.mail_from, self.public_url, is_production=is_production)
         faults += key_faults(self.kek.reveal(), self.kek_previous.reveal(), is_production=is_production)
         faults += self._login_faults()
+        if self.quota_processes < 1:
+            faults.append(f"COHORTLENS_QUOTA_PROCESSES={self.quota_processes}: expected 1 or more")
+        if self.failpoint and self.environment != "test":
+            faults.append("COHORTLENS_FAILPOINT is for fault tests: it needs COHORTLENS_ENV=test")
         faults += payment_faults(
             self.stripe_api_key.reveal(),
             self.stripe_webhook_secrets.reveal(),
             self.stripe_api_base,
             self.stripe_account,
+            is_production=is_production,
+        )
+        faults += selling_faults(
+            self.billing_currency,
+            self.trial_days,
+            self.stripe_meters,
+            self.allowed_origins,
             is_production=is_production,
         )
         try:

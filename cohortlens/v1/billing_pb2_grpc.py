@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cohortlens.v1 import billing_plans_pb2 as cohortlens_dot_v1_dot_billing__plans__pb2
+from cohortlens.v1 import billing_subscription_pb2 as cohortlens_dot_v1_dot_billing__subscription__pb2
 from cohortlens.v1 import billing_usage_pb2 as cohortlens_dot_v1_dot_billing__usage__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -61,6 +62,41 @@ class BillingServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_billing__usage__pb2.ListUsageRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_billing__usage__pb2.ListUsageResponse.FromString,
                 _registered_method=True)
+        self.GetSubscription = channel.unary_unary(
+                '/cohortlens.v1.BillingService/GetSubscription',
+                request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.GetSubscriptionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.GetSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.CreateCheckoutSession = channel.unary_unary(
+                '/cohortlens.v1.BillingService/CreateCheckoutSession',
+                request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreateCheckoutSessionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreateCheckoutSessionResponse.FromString,
+                _registered_method=True)
+        self.CreatePortalSession = channel.unary_unary(
+                '/cohortlens.v1.BillingService/CreatePortalSession',
+                request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreatePortalSessionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreatePortalSessionResponse.FromString,
+                _registered_method=True)
+        self.ChangePlan = channel.unary_unary(
+                '/cohortlens.v1.BillingService/ChangePlan',
+                request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ChangePlanRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ChangePlanResponse.FromString,
+                _registered_method=True)
+        self.CancelSubscription = channel.unary_unary(
+                '/cohortlens.v1.BillingService/CancelSubscription',
+                request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CancelSubscriptionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CancelSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ResumeSubscription = channel.unary_unary(
+                '/cohortlens.v1.BillingService/ResumeSubscription',
+                request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ResumeSubscriptionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ResumeSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ListInvoices = channel.unary_unary(
+                '/cohortlens.v1.BillingService/ListInvoices',
+                request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesResponse.FromString,
+                _registered_method=True)
 
 
 class BillingServiceServicer:
@@ -103,6 +139,55 @@ class BillingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSubscription(self, request, context):
+        """The tenant's subscription; plan `basic` and status NONE when there has never been one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateCheckoutSession(self, request, context):
+        """Makes the page of the payment provider on which the tenant subscribes. The same plan again answers the same page; another plan ends the page before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePortalSession(self, request, context):
+        """Makes the page of the payment provider on which the tenant sees its invoices and changes its means of payment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePlan(self, request, context):
+        """Changes the plan, at once or at the end of the period; with validate_only answers what it would cost and break.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelSubscription(self, request, context):
+        """Ends the subscription, at the end of the period that is paid unless said otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSubscription(self, request, context):
+        """Lets a subscription go on that was to end with its period, or is paused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInvoices(self, request, context):
+        """Lists the tenant's invoices, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BillingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +215,41 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.ListUsage,
                     request_deserializer=cohortlens_dot_v1_dot_billing__usage__pb2.ListUsageRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_billing__usage__pb2.ListUsageResponse.SerializeToString,
+            ),
+            'GetSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSubscription,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.GetSubscriptionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.GetSubscriptionResponse.SerializeToString,
+            ),
+            'CreateCheckoutSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCheckoutSession,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreateCheckoutSessionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreateCheckoutSessionResponse.SerializeToString,
+            ),
+            'CreatePortalSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePortalSession,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreatePortalSessionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CreatePortalSessionResponse.SerializeToString,
+            ),
+            'ChangePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePlan,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ChangePlanRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ChangePlanResponse.SerializeToString,
+            ),
+            'CancelSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelSubscription,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CancelSubscriptionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.CancelSubscriptionResponse.SerializeToString,
+            ),
+            'ResumeSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSubscription,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ResumeSubscriptionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ResumeSubscriptionResponse.SerializeToString,
+            ),
+            'ListInvoices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInvoices,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +388,195 @@ class BillingService:
             '/cohortlens.v1.BillingService/ListUsage',
             cohortlens_dot_v1_dot_billing__usage__pb2.ListUsageRequest.SerializeToString,
             cohortlens_dot_v1_dot_billing__usage__pb2.ListUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/GetSubscription',
+            cohortlens_dot_v1_dot_billing__subscription__pb2.GetSubscriptionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__subscription__pb2.GetSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateCheckoutSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/CreateCheckoutSession',
+            cohortlens_dot_v1_dot_billing__subscription__pb2.CreateCheckoutSessionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__subscription__pb2.CreateCheckoutSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePortalSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/CreatePortalSession',
+            cohortlens_dot_v1_dot_billing__subscription__pb2.CreatePortalSessionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__subscription__pb2.CreatePortalSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/ChangePlan',
+            cohortlens_dot_v1_dot_billing__subscription__pb2.ChangePlanRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__subscription__pb2.ChangePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/CancelSubscription',
+            cohortlens_dot_v1_dot_billing__subscription__pb2.CancelSubscriptionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__subscription__pb2.CancelSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/ResumeSubscription',
+            cohortlens_dot_v1_dot_billing__subscription__pb2.ResumeSubscriptionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__subscription__pb2.ResumeSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInvoices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/ListInvoices',
+            cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,7 @@ KINDS = {
 """What a field of a name holds; a field of a list holds one of them."""
 # fmt: off
 OTHER_TEXTS = frozenset({
+    "cancel_url", "plan", "return_url", "success_url",
     "accept_terms_version", "actor", "alg", "audiences", "certificate_name", "chunk", "client_assertion",
     "client_assertion_type", "client_id", "code", "code_challenge", "code_challenge_method",
     "code_verifier", "columns", "correlation_id", "crv", "currency", "customer_ref", "delimiter", "device_name",

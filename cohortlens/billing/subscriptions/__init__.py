@@ -1,0 +1,1 @@
+"""What a tenant does about its subscription: checkout, portal, changes, cancelling, invoices."""

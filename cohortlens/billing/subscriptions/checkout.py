@@ -1,0 +1,309 @@
+"""The checkout: from a chosen plan to a page of the provider on which it is paid.
+
+A checkout is a row before it is anything at the provider, and every write there carries a key made of that
+row. So whatever a process had done when it died, the next call does once more and gets the same customer and
+the same page. One process at a time speaks with the provider about a checkout; others wait for the outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.audit.models import Actor
+from cohortlens.audit.trail import AuditTrail
+from cohortlens.billing.models import Interval
+from cohortlens.billing.payments.models import CheckoutSession, Subscription, SubscriptionStatus
+from cohortlens.billing.payments.ports import PaymentProvider
+from cohortlens.billing.subscriptions.intent_rows import IntentRows, tidy
+from cohortlens.billing.subscriptions.models import AlreadySubscribed, Intent, IntentState
+from cohortlens.billing.subscriptions.offers import Offers
+from cohortlens.billing.subscriptions.payer_rows import Payer, PayerRows
+from cohortlens.billing.subscriptions.provider_keys import provider_key
+from cohortlens.billing.subscriptions.return_urls import RETURN_PATH, ReturnUrls
+from cohortlens.core.clock import Clock, now
+from cohortlens.core.context import RequestContext
+from cohortlens.core.db import Database
+from cohortlens.core.errors import Aborted, CohortLensError
+from cohortlens.core.idempotency import no_effect
+from cohortlens.core.ids import TenantId, uuid7
+
+RPC = "CreateCheckoutSession"
+PAGE_LIFE = timedelta(hours=23)
+"""A page ends within the provider's day of idempotency keys, so the key of an open checkout always holds."""
+OPEN_HOURS = 24
+KEPT_DAYS = 90
+_LEAST_LEFT = timedelta(minutes=30)
+_TIDIED_AT_ONCE = 1_000
+_LEASE_S = 15.0
+_LOOK_EVERY_S = 0.1
+_WAIT_S = 20.0
+
+
+class _Turn(Enum):
+    """What a call does next about the open checkout."""
+
+    READY = "ready"
+    OPEN = "open"
+    END = "end"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a call asks for."""
+
+    plan: str
+    interval: Interval
+    success_url: str
+    cancel_url: str
+
+
+class Checkout:
+    """Opens the page on which a tenant subscribes.
+
+    Args:
+        db: Database as the runtime role.
+        provider: Where it is paid.
+        offers: What can be bought, and how long it may be tried.
+        urls: Judges return addresses.
+        clock: Current time.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        provider: PaymentProvider,
+        offers: Offers,
+        urls: ReturnUrls,
+        clock: Clock = now,
+    ) -> None:
+        self._db = db
+        self._provider = provider
+        self._offers = offers
+        self._urls = urls
+        self._clock = clock
+
+    async def create(
+        self,
+        ctx: RequestContext,
+        *,
+        plan: str,
+        interval: Interval,
+        success_url: str = "",
+        cancel_url: str = "",
+    ) -> Intent:
+        """The tenant's open checkout of a plan; another plan's is ended first.
+
+        Raises:
+            InvalidArgument: FIELD_INVALID: the plan is not sold; URL_NOT_ALLOWED.
+            FailedPrecondition: ALREADY_SUBSCRIBED.
+            Unavailable: STRIPE_UNAVAILABLE: nothing was begun that a repeat does not end.
+        """
+        wanted = _Wanted(
+            plan,
+            interval,
+            self._urls.checked(success_url, "success_url", RETURN_PATH),
+            self._urls.checked(cancel_url, "cancel_url"),
+        )
+        worker, until = uuid7(), min(ctx.deadline, time.monotonic() + _WAIT_S)
+        while time.monotonic() < until:
+            intent, turn = await self._turn(ctx, wanted, worker)
+            if turn is _Turn.READY:
+                return intent
+            if turn is _Turn.WAIT:
+                await asyncio.sleep(_LOOK_EVERY_S)
+                continue
+            try:
+                if turn is _Turn.END:
+                    await self._end(ctx, intent, worker)
+                else:
+                    await self._open(ctx, intent, worker)
+            except BaseException:
+                # The next call need not wait for the end of our turn.
+                with suppress(CohortLensError):
+                    await self._let_go(ctx.tenant_id, intent.intent_id, worker)
+                raise
+        raise Aborted(
+            "another request of the tenant is opening a checkout; try again",
+            reason="SERIALIZATION_RETRY",
+            retry_delay_s=1.0,
+        )
+
+    async def settled(self, tx: AsyncConnection, tenant_id: TenantId, session: CheckoutSession) -> None:
+        """Close the checkout whose page is over; in the transaction that applies the provider's event."""
+        if session.status == "open":
+            return
+        state = IntentState.COMPLETED if session.status == "complete" else IntentState.EXPIRED
+        if await IntentRows(tx, tenant_id).close_session(session.id, state):
+            await AuditTrail(tx).append(
+                Actor("system", "payments"),
+                f"billing.checkout.{state.value.lower()}",
+                resource="subscription",
+            )
+
+    async def tidy(self) -> int:
+        """Expire checkouts that were left open, drop old ones; as the role of jobs. Answers how many."""
+        async with self._db.transaction() as tx:
+            return sum(await tidy(tx, open_hours=OPEN_HOURS, kept_days=KEPT_DAYS, limit=_TIDIED_AT_ONCE))
+
+    async def _turn(self, ctx: RequestContext, wanted: _Wanted, worker: UUID) -> tuple[Intent, _Turn]:
+        """Find or store the open checkout, and what is to be done about it."""
+        async with self._transaction(ctx.tenant_id) as tx:
+            payers, rows = PayerRows(tx, ctx.tenant_id), IntentRows(tx, ctx.tenant_id)
+            if await payers.has_living_subscription(livemode=self._provider.livemode):
+                raise _already()
+            intent = await rows.open()
+            if intent is None:
+                offer = await self._offers.offer(tx, wanted.plan, wanted.interval)
+                intent = Intent(
+                    intent_id=uuid7(),
+                    plan=wanted.plan,
+                    interval=wanted.interval,
+                    price_id=offer.price_id,
+                    trial_days=0 if await payers.has_subscribed() else offer.trial_days,
+                    success_url=wanted.success_url,
+                    cancel_url=wanted.cancel_url,
+                    state=IntentState.OPEN,
+                    session_id="",
+                    url="",
+                    expires_at=self._clock() + PAGE_LIFE,
+                )
+                if not await rows.add(intent, livemode=self._provider.livemode):
+                    return intent, _Turn.WAIT
+            is_for = intent.is_for(wanted.plan, wanted.interval)
+            # With no time left to pay, its page is of no use to anyone.
+            is_useful = is_for and intent.expires_at > self._clock() + _LEAST_LEFT
+            if is_useful and intent.url:
+                return intent, _Turn.READY
+            if not is_useful:
+                # A wrong name must not cost the tenant the page that is open.
+                await self._offers.offer(tx, wanted.plan, wanted.interval)
+            if not await rows.take(intent.intent_id, worker, _LEASE_S):
+                return intent, _Turn.WAIT
+            return intent, _Turn.OPEN if is_useful else _Turn.END
+
+    async def _open(self, ctx: RequestContext, intent: Intent, worker: UUID) -> None:
+        """Make customer and page, and store both."""
+        customer_id = await self._customer(ctx, intent)
+        if any(blocks(one) for one in await self._provider.subscriptions_of(customer_id)):
+            # The provider knows a subscription that we have not heard of yet.
+            async with self._transaction(ctx.tenant_id) as tx:
+                await IntentRows(tx, ctx.tenant_id).close(intent.intent_id, IntentState.EXPIRED)
+                await self._ask_refresh(tx, ctx.tenant_id)
+            raise _already()
+        session = await self._session(ctx.tenant_id, customer_id, intent)
+        async with self._transaction(ctx.tenant_id) as tx:
+            if await IntentRows(tx, ctx.tenant_id).store(intent.intent_id, worker, session):
+                await AuditTrail(tx).append(
+                    ctx,
+                    "billing.checkout.opened",
+                    resource="subscription",
+                    details={"plan": intent.plan, "interval": intent.interval.value, "session": session.id},
+                )
+
+    async def _end(self, ctx: RequestContext, intent: Intent, worker: UUID) -> None:
+        """Close the page of a checkout, so that nobody pays for two plans."""
+        session_id = intent.session_id
+        if not session_id and intent.expires_at > self._clock():
+            # A process may have died between page and row: the same key gives that page, or one to close.
+            customer_id = await self._customer(ctx, intent)
+            session_id = (await self._session(ctx.tenant_id, customer_id, intent)).id
+        state = IntentState.EXPIRED
+        if session_id:
+            key = provider_key(ctx.tenant_id, RPC, intent.intent_id, "expire")
+            session = await self._provider.expire_checkout(session_id, key=key)
+            if session.status == "complete":
+                state = IntentState.COMPLETED
+        async with self._transaction(ctx.tenant_id) as tx:
+            rows = IntentRows(tx, ctx.tenant_id)
+            if await rows.take(intent.intent_id, worker, _LEASE_S):
+                await rows.close(intent.intent_id, state)
+                await AuditTrail(tx).append(
+                    ctx,
+                    f"billing.checkout.{state.value.lower()}",
+                    resource="subscription",
+                    details={"plan": intent.plan, "interval": intent.interval.value},
+                )
+            if state is IntentState.COMPLETED:
+                await self._ask_refresh(tx, ctx.tenant_id)
+        if state is IntentState.COMPLETED:
+            raise _already("a plan was paid for a moment ago and is being confirmed")
+
+    async def _customer(self, ctx: RequestContext, intent: Intent) -> str:
+        """The tenant's customer at the provider; made and stored when there is none."""
+        async with self._transaction(ctx.tenant_id) as tx:
+            rows = PayerRows(tx, ctx.tenant_id)
+            known = await rows.customer_id(livemode=self._provider.livemode)
+            payer = await rows.payer(ctx.caller.user_id)
+        if known and await self._exists(known):
+            return known
+        key = provider_key(ctx.tenant_id, RPC, intent.intent_id, f"customer:{_told(payer, known)}")
+        made = await self._provider.create_customer(ctx.tenant_id, payer.name, payer.email, key=key)
+        async with self._transaction(ctx.tenant_id) as tx:
+            stored = await PayerRows(tx, ctx.tenant_id).store_customer(
+                made.id, livemode=self._provider.livemode, email=payer.email, instead_of=known
+            )
+            if stored == made.id:
+                await AuditTrail(tx).append(
+                    ctx, "billing.customer.created", resource="subscription", details={"customer": made.id}
+                )
+        return stored
+
+    async def _exists(self, customer_id: str) -> bool:
+        customer = await self._provider.customer(customer_id)
+        return customer is not None and not customer.deleted
+
+    async def _session(self, tenant_id: TenantId, customer_id: str, intent: Intent) -> CheckoutSession:
+        return await self._provider.create_checkout(
+            tenant_id,
+            customer_id,
+            intent.price_id,
+            intent.plan,
+            success_url=intent.success_url,
+            cancel_url=intent.cancel_url,
+            trial_days=intent.trial_days,
+            expires_at=intent.expires_at,
+            # Another customer is another page: one that was deleted cannot pay.
+            key=provider_key(tenant_id, RPC, intent.intent_id, f"session:{customer_id}"),
+        )
+
+    async def _ask_refresh(self, tx: AsyncConnection, tenant_id: TenantId) -> None:
+        payers, livemode = PayerRows(tx, tenant_id), self._provider.livemode
+        if customer_id := await payers.customer_id(livemode=livemode):
+            await payers.ask_refresh(customer_id, livemode=livemode)
+
+    @asynccontextmanager
+    async def _transaction(self, tenant_id: TenantId) -> AsyncIterator[AsyncConnection]:
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            # None of them is the whole effect of the call; a repeat goes on where this one stopped.
+            no_effect(tx)
+            yield tx
+
+    async def _let_go(self, tenant_id: TenantId, intent_id: UUID, worker: UUID) -> None:
+        async with self._transaction(tenant_id) as tx:
+            await IntentRows(tx, tenant_id).let_go(intent_id, worker)
+
+
+def blocks(subscription: Subscription) -> bool:
+    """Whether a tenant with this subscription must not buy another one."""
+    return subscription.status.is_live or subscription.status is SubscriptionStatus.INCOMPLETE
+
+
+def _told(payer: Payer, known: str) -> str:
+    """A digest of what the customer is made of: a key may not come with other values."""
+    text = "\n".join((payer.name, payer.email, known))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _already(why: str = "the tenant has a subscription") -> AlreadySubscribed:
+    return AlreadySubscribed(f"{why}; change it by ChangePlan, or see it on the page of CreatePortalSession")
