@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for, retried
@@ -80,24 +83,45 @@ class PlatformService:
         self, ctx: RequestContext, tenant_id: TenantId, reason: str, change: _Change
     ) -> TenantOverview:
         async with self._db.tenant_transaction(tenant_id) as tx:
-            shown = await tenant_overviews(tx, tenant=tenant_id)
-            if not shown:
+            if not await tenant_overviews(tx, tenant=tenant_id):
                 raise missing("tenant")
-            rows = TenantRows(tx, tenant_id)
-            before = await rows.get(lock=True)
-            assert before is not None
-            if before.status not in {change.source, change.target}:
-                raise FailedPrecondition(
-                    "the tenant is being deleted, or was erased", reason="TENANT_NOT_ACTIVE"
-                )
-            if before.status == change.source:
-                await rows.set_status(change.target)
-            # Both chains or none: what the staff do to a tenant is in its log whenever it is in theirs.
-            details = {"reason": reason, "was": before.status}
-            trail = AuditTrail(tx)
-            await trail.append(ctx, f"platform.tenant.{change.verb}", resource="tenant", details=details)
-            await go_on_for(tx, PLATFORM_TENANT_ID)
-            await trail.append(
-                ctx, f"platform.tenant.{change.verb}", resource=f"tenants/{tenant_id}", details=details
-            )
+            await _set(tx, ctx, tenant_id, reason, change)
             return (await tenant_overviews(tx, tenant=tenant_id))[0]
+
+
+async def suspend_in(tx: AsyncConnection, who: Actor, tenant_id: TenantId, reason: str) -> bool:
+    """Suspend the tenant of a transaction as part of it; False when it is not active.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction`` of the tenant; it stays bound to it.
+        who: Who did it.
+        tenant_id: The tenant.
+        reason: Why, for both audit logs.
+    """
+    found = await TenantRows(tx, tenant_id).get(lock=True)
+    if found is None or found.status != _SUSPEND.source:
+        return False
+    await _set(tx, who, tenant_id, reason, _SUSPEND)
+    await go_on_for(tx, tenant_id)
+    return True
+
+
+async def _set(
+    tx: AsyncConnection, who: RequestContext | Actor, tenant_id: TenantId, reason: str, change: _Change
+) -> None:
+    """Change the status of a tenant; the transaction is bound to the platform afterwards."""
+    rows = TenantRows(tx, tenant_id)
+    before = await rows.get(lock=True)
+    assert before is not None
+    if before.status not in {change.source, change.target}:
+        raise FailedPrecondition("the tenant is being deleted, or was erased", reason="TENANT_NOT_ACTIVE")
+    if before.status == change.source:
+        await rows.set_status(change.target)
+    # Both chains or none: what the staff do to a tenant is in its log whenever it is in theirs.
+    details = {"reason": reason, "was": before.status}
+    trail = AuditTrail(tx)
+    await trail.append(who, f"platform.tenant.{change.verb}", resource="tenant", details=details)
+    await go_on_for(tx, PLATFORM_TENANT_ID)
+    await trail.append(
+        who, f"platform.tenant.{change.verb}", resource=f"tenants/{tenant_id}", details=details
+    )

@@ -44,6 +44,7 @@ CREATE TABLE subscriptions (
   status text NOT NULL CHECK (status IN ('NONE', 'TRIALING', 'ACTIVE', 'PAST_DUE', 'UNPAID', 'PAUSED',
                                          'INCOMPLETE', 'INCOMPLETE_EXPIRED', 'CANCELED')),
   plan_id text NOT NULL DEFAULT '',
+  plan_version integer,
   price_id text NOT NULL DEFAULT '',
   item_id text NOT NULL DEFAULT '',
   billing_interval text NOT NULL DEFAULT ''
