@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from cohortlens.core.config import Duration, setting
 from cohortlens.core.tls import file_faults
+from gateway.rate_settings import RateSettings
 
 _MOST_PROCESSES = 256
 
 
 @dataclass(frozen=True)
-class GatewayConfig:
+class GatewayConfig(RateSettings):
     """Where the gateway listens and how it stops."""
 
     bind: str = setting("BIND", "127.0.0.1", "address the gateway listens on")
@@ -83,7 +84,12 @@ class GatewayConfig:
             return [f"{name}: expected auto or a number from 1 to {_MOST_PROCESSES}"]
         if self.grpc_server == "grpcio" and self.process_count() > 1:
             return [f"{name}: expected 1, since COHORTLENS_GRPC_SERVER=grpcio cannot share its port"]
-        return [*self._tls_faults(), *_origin_faults(self.cors_origins), *self._internal_faults()]
+        return [
+            *self._tls_faults(),
+            *_origin_faults(self.cors_origins),
+            *self._internal_faults(),
+            *self.rate_faults(),
+        ]
 
     def shows_reflection(self, environment: str) -> bool:
         """Whether gRPC reflection stands on the public port of an installation of this kind."""

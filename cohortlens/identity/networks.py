@@ -1,7 +1,8 @@
-"""From which addresses a credential may be used: lists of networks, and addresses as sockets write them."""
+"""Networks and addresses: where a credential may be used from, and what is counted as one caller."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -13,6 +14,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 Address: TypeAlias = IPv4Address | IPv6Address
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _MAPPED_BITS = 96
+_HASH_DIGITS = 16
 
 
 def networks(texts: Sequence[str], field: str) -> tuple[Network, ...]:
@@ -43,12 +45,32 @@ def networks(texts: Sequence[str], field: str) -> tuple[Network, ...]:
 
 def holds(allowed: Iterable[Network], address: str) -> bool:
     """Whether an address lies in one of the networks; an address that cannot be read lies in none."""
-    one = _parsed(address)
+    one = read_address(address)
     return one is not None and any(one in network for network in allowed)
 
 
+@lru_cache(16_384)
+def network_of(address: str) -> str:
+    """What is counted as one caller: an IPv4 address, or the /64 of an IPv6 one; other texts hashed."""
+    one = read_address(plain_host(address))
+    if one is None:
+        return hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    return str(ip_network((one, 64), strict=False)) if isinstance(one, IPv6Address) else str(one)
+
+
+def plain_host(text: str) -> str:
+    """An address without the port, brackets and quotes that gRPC and proxies write around it."""
+    host = text.strip().strip('"')
+    for family in ("ipv4:", "ipv6:"):
+        host = host.removeprefix(family)
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host
+
+
 @lru_cache(4096)
-def _parsed(text: str) -> Address | None:
+def read_address(text: str) -> Address | None:
+    """An address, IPv4 also where it is written as IPv6; None for any other text."""
     try:
         # A zone names an interface of this host, not the peer.
         one = ip_address(text.partition("%")[0])

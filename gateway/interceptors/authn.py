@@ -52,6 +52,10 @@ class AuthenticateCertificate(Protocol):
         """The principal of a certificate used from an address."""
 
 
+def _nothing(_: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Authenticators:
     """Who verifies which kind of credential.
@@ -62,12 +66,14 @@ class Authenticators:
         certificate: Client certificates of the internal port; None where it is not served.
         standing: Tells of streams under way whether their credential still holds; None where nothing is ever
             taken back (tests of other steps).
+        knows: Whether an access token or API key was verified lately.
     """
 
     token: Authenticate
     key: AuthenticateKey | None = None
     certificate: AuthenticateCertificate | None = None
     standing: Standing | None = None
+    knows: Callable[[str], bool] = _nothing
 
 
 class AuthnStep:
@@ -155,7 +161,7 @@ class AuthnStep:
         if certificate is not None and self._certificate is not None:
             ask = partial(_again, call, partial(self._certificate, certificate, call.peer))
         if call.metadata.first("authorization") is not None:
-            text = _bearer(call)
+            text = bearer_of(call)
             if certificate is None and key is not None and text.startswith(START):
                 ask = partial(_again, call, partial(key, text, call.peer))
             else:
@@ -166,7 +172,7 @@ class AuthnStep:
         strict = policy.rate_class not in _READING
         if call.certificate is not None:
             return self._inside(call, call.certificate, strict)
-        text = _bearer(call)
+        text = bearer_of(call)
         if text.startswith(START) and self._key is not None:
             return self._key(text, call.peer, strict=strict)
         return self._token(text, strict=strict)
@@ -178,7 +184,7 @@ class AuthnStep:
         account = await self._certificate(certificate, call.peer)
         if call.metadata.first("authorization") is None or call.method.policy.public:
             return account
-        principal = await self._token(_bearer(call), strict=strict)
+        principal = await self._token(bearer_of(call), strict=strict)
         # A token that was stolen from another program is worth nothing without that program's certificate.
         if principal.kind is not PrincipalKind.SERVICE_ACCOUNT or principal.id != account.id:
             raise Unauthenticated("the access token was not issued to the account of the certificate")
@@ -214,6 +220,17 @@ def _require_staff(principal: Principal) -> None:
             reason="ROLE_REQUIRED",
             metadata={"amr": _SECOND_FACTOR},
         )
+
+
+def bearer_of(call: Call) -> str:
+    """The access token or API key that a caller presents.
+
+    Raises:
+        Unauthenticated: None, more than one, or not in the form of a bearer token.
+    """
+    if not call.bearer:
+        call.bearer = _bearer(call)
+    return call.bearer
 
 
 def _bearer(call: Call) -> str:

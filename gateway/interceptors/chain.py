@@ -15,14 +15,29 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
+from cohortlens.billing.models import Entitlement
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.errors import Code, CohortLensError
+from cohortlens.core.idempotency import Claim, effects_of
 from gateway.interceptors.metadata import DecodedMetadata, Metadata
 from gateway.registry import MethodInfo, MethodTable
 
 __all__ = ["ORDER", "Call", "CallFailed", "Chain", "MethodInfo", "MethodTable", "Proceed", "Send", "Step"]
 
-ORDER = ("request_id", "observe", "errors", "access", "shed", "authn", "share", "validate")
+ORDER = (
+    "request_id",
+    "observe",
+    "errors",
+    "access",
+    "shed",
+    "address_limit",
+    "authn",
+    "rate_limit",
+    "entitlement",
+    "share",
+    "validate",
+    "idempotency",
+)
 """THE order of the steps, outermost first; the servicer comes last."""
 
 Proceed = Callable[["Call"], Awaitable[None]]
@@ -65,7 +80,10 @@ class Call:
         started: Monotonic time of arrival.
         deadline: Monotonic time by which the answer must be out.
         certificate: The client certificate that the connection proved, PEM; None on the public ports.
+        bearer: The token or key that the caller presents, once somebody has read it.
         principal: The caller, once ``authn`` has run; None for public methods.
+        entitlement: What its tenant may do, once ``entitlement`` has run; None for methods that need nothing.
+        claim: The key that the call holds; None for a call without one.
         response_headers: Headers (initial metadata) of the answer, in order; sent with the first byte.
         response_trailers: Trailing metadata of the answer, in order.
         code: Final code, set by ``errors``.
@@ -87,7 +105,10 @@ class Call:
     request_id = ""
     trace_id = ""
     certificate: str | None = None
+    bearer = ""
     principal: Principal | None = None
+    entitlement: Entitlement | None = None
+    claim: Claim | None = None
     code = Code.OK
     failure: CallFailed | None = None
     request_bytes = 0
@@ -224,7 +245,11 @@ def _servicer_call(method: MethodInfo, function: Callable[..., Any]) -> Proceed:
     streaming_in = method.client_streaming
 
     async def unary(call: Call) -> None:
-        call.reply = await function(call.requests if streaming_in else call.request, call)
+        if call.claim is None:
+            call.reply = await function(call.requests if streaming_in else call.request, call)
+        else:
+            with effects_of(call.claim):
+                call.reply = await function(call.requests if streaming_in else call.request, call)
         if call.encoder is not None:
             call.encoded = call.encoder(_reply(call))
             call.response_bytes = len(call.encoded)

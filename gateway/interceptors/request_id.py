@@ -1,4 +1,4 @@
-"""Step 1: who this call is in logs and traces, and until when it may run.
+"""Step 1: who this call is in logs and traces, where it comes from, and until when it may run.
 
 A bad request id or traceparent is replaced, never refused; a bad timeout is kept as a fault and raised by
 the ``errors`` step, so that it is logged and answered like any other.
@@ -13,6 +13,7 @@ from cohortlens.core.ids import random_hex, uuid7_text
 from cohortlens.core.scrubbing import is_clean
 from cohortlens.core.telemetry import REQUEST_ID
 from gateway.interceptors.chain import Call, Proceed
+from gateway.limits.addresses import TrustedProxies
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 _TRACEPARENT = re.compile(
@@ -40,10 +41,19 @@ def parse_grpc_timeout(text: str) -> tuple[float | None, CohortLensError | None]
 
 
 class RequestIdStep:
-    """Names the call, continues its trace, sets its deadline."""
+    """Names the call, continues its trace, finds its caller's address, sets its deadline.
+
+    Args:
+        proxies: Whose word about callers' addresses is taken; nobody's when None.
+    """
+
+    def __init__(self, proxies: TrustedProxies | None = None) -> None:
+        self._proxies = proxies or None
 
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
         """Name ``call`` and run the rest with the name bound to every log line."""
+        if self._proxies is not None:
+            call.peer = self._proxies.caller(call.peer, call.metadata.values("x-forwarded-for"))
         given = call.header("x-request-id")
         is_taken = given and _REQUEST_ID.fullmatch(given) and (len(given) < _LONG or is_clean(given))
         call.request_id = given if given and is_taken else uuid7_text()

@@ -13,6 +13,7 @@ from collections import deque
 
 from prometheus_client import Counter, Histogram
 
+from cohortlens.billing.models import BASIC, Entitlement
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.telemetry import REGISTRY
 from gateway.interceptors.chain import Call, Proceed
@@ -27,7 +28,10 @@ LOOP_LAG = Histogram(
 )
 
 RETRY_S = 1.0
-_SHED_FROM = {RateClass.BULK: 1.0, RateClass.INFERENCE: 1.5, RateClass.READ: 2.0}
+# Whose call of class inference it is shows after authn only: the plan basic is shed there, from 1.5 on. The
+# others come last, when even refusing reads was not enough.
+_SHED_FROM = {RateClass.BULK: 1.0, RateClass.READ: 2.0, RateClass.INFERENCE: 3.0}
+_BASIC_FROM = 1.5
 _SAMPLE_EVERY_S = 0.1
 _WINDOW_S = 5.0
 _FEWEST_SAMPLES = 5
@@ -92,9 +96,10 @@ class Load:
 
 
 class ShedStep:
-    """Counts calls and refuses by class: bulk from the limit on, inference from 1.5 times it, reads from 2.
+    """Counts calls and refuses by class: bulk from the limit on, reads from 2 times it, inference from 3.
 
-    Health, sign-in, refreshing a token, writes and what its policy spares (``never_shed``) are never refused.
+    Inference of the plan basic is refused from 1.5 times the limit on, by ``shed_by_plan``. Health, sign-in,
+    refreshing a token, writes and what its policy spares (``never_shed``) are never refused.
 
     Args:
         load: How busy the process is.
@@ -126,6 +131,22 @@ class ShedStep:
             await proceed(call)
         finally:
             load.calls -= 1
+
+
+def shed_by_plan(load: Load, call: Call, entitlement: Entitlement | None) -> None:
+    """Refuse inference of the plan basic before reads and before the inference of who pays.
+
+    Args:
+        load: How busy the process is, known to be overloaded.
+        call: The call.
+        entitlement: What its tenant may do; None when that is not in memory.
+
+    Raises:
+        Unavailable: OVERLOADED.
+    """
+    is_basic = entitlement is not None and entitlement.plan == BASIC
+    if is_basic and load.pressure >= _BASIC_FROM and not call.method.policy.never_shed:
+        raise _shed(call.method.policy.rate_class)
 
 
 def _shed(rate_class: RateClass) -> Unavailable:

@@ -28,6 +28,7 @@ from cohortlens.embedded import stack
 from cohortlens.embedded.ports import free_port
 from cohortlens.v1 import models_pb2
 from load.bench.processes import running
+from load.bench.raised import RAISED
 from load.smoke import local_target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +147,7 @@ def started(replicas: int) -> Iterator[FaultStack]:
         for name in [name for name in os.environ if name.startswith("COHORTLENS_")]:
             del os.environ[name]
         os.environ |= {f"COHORTLENS_{name}": str(free_port()) for name in _PORTS}
-        os.environ |= {"COHORTLENS_DATA_DIR": f"{folder}/data", "COHORTLENS_REPLICAS": str(replicas)}
+        os.environ |= {"COHORTLENS_DATA_DIR": f"{folder}/data", "COHORTLENS_REPLICAS": str(replicas)} | RAISED
         command = str(Path(sys.executable).with_name("cohortlens"))
         up = subprocess.run([command, "up", "--detach"], capture_output=True, timeout=_UP_S, check=False)
         try:

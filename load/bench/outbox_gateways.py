@@ -37,6 +37,7 @@ from cohortlens.v1 import (
     customers_pb2,
     customers_pb2_grpc,
 )
+from load.bench.raised import RAISED
 from load.bench.tenants import registered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,6 +214,7 @@ async def soak_gateways(
 def _environ(database_url: str, redis_url: str, folder: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHORTLENS_")}
     return inherited | {
+        **RAISED,
         "COHORTLENS_DATABASE_URL": database_url,
         "COHORTLENS_REDIS_URL": redis_url,
         "COHORTLENS_KEK": base64.b64encode(_KEK).decode(),

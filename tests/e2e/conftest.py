@@ -16,6 +16,7 @@ import pytest
 from cohortlens.client.client import Client, Credentials
 from cohortlens.embedded.ports import free_ports
 from cohortlens.v1 import auth_login_pb2, auth_pb2
+from load.bench.raised import RAISED
 from tests.fixtures.waiting import eventually_blocking
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,8 +104,8 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
     for sock in sockets:
         sock.close()
     ops = {"COHORTLENS_OPS_PORT": str(free_ports(3))}
-    # All tests log in from one address.
-    limits = {"COHORTLENS_LOGIN_PER_ADDRESS": "1000"}
+    # All tests log in from one address, and many share a tenant.
+    limits = {"COHORTLENS_LOGIN_PER_ADDRESS": "1000", **RAISED}
     return environ | ops | limits | {"COHORTLENS_DATA_DIR": str(data_dir)}
 
 

@@ -122,6 +122,11 @@ class AccessTokenVerifier:
             self._remember(token, verified)
         return verified.principal
 
+    def knows(self, token: str) -> bool:
+        """Whether a token was verified within the last 30 s; that it still holds is not said."""
+        verified = self._cache.get(token)
+        return verified is not None and verified.cached_until > time.monotonic()
+
     def standing(self, token: str) -> Callable[[], None]:
         """What tells later whether a token that ``verify`` took this moment was taken back since.
 

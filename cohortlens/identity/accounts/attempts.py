@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from cohortlens.core.redis import RedisClient, key, translated
 from cohortlens.core.sealing import SealingKeys, derived_key
 from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.models import LoginRateLimited
+from cohortlens.identity.networks import network_of
 
 _LOG = get_logger(__name__)
 _LOCAL_ENTRIES = 20_000
@@ -255,26 +255,6 @@ class _LocalAttempts:
         tried, begun = self._emails.pop(on_email, (0, 0.0))
         if tried > 1:
             _put(self._emails, on_email, (tried - 1, begun))
-
-
-def network_of(address: str) -> str:
-    """What is counted as one caller: an IPv4 address, or the /64 of an IPv6 one; other texts as they are."""
-    host = address.strip()
-    for family in ("ipv4:", "ipv6:"):
-        host = host.removeprefix(family)
-    if host.startswith("["):
-        host = host[1:].partition("]")[0]
-    elif host.count(":") == 1:
-        host = host.partition(":")[0]
-    try:
-        parsed = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 def _window(

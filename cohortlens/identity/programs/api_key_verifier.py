@@ -96,6 +96,11 @@ class ApiKeyVerifier:
         self._use.note(state.key_id, at)
         return principal
 
+    def knows(self, text: str) -> bool:
+        """Whether a key was proven within the last 30 s; that it still holds is not said."""
+        held = self._proven.get(text)
+        return held is not None and held.until > time.monotonic()
+
     async def _prove(self, text: str, address: str) -> _Held:
         """The row of a key whose secret is right."""
         parts = api_key_text.parsed(text)

@@ -20,6 +20,7 @@ from jwt.algorithms import OKPAlgorithm
 from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_keys_pb2 as pb
 from cohortlens.v1 import auth_oauth_pb2, auth_pb2_grpc, customers_pb2, customers_pb2_grpc
+from load.bench.raised import RAISED
 from tests.fixtures.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -118,7 +119,7 @@ async def gateways(environ, number):
 async def two(tmp_path, postgres_urls, redis_url, redis_client, database, authority):
     server = authority.issue(SERVER, as_file="server")
     environ = {k: v for k, v in os.environ.items() if not k.startswith("COHORTLENS_")}
-    environ |= {
+    environ |= RAISED | {
         "COHORTLENS_DATABASE_URL": postgres_urls.runtime,
         "COHORTLENS_REDIS_URL": redis_url,
         "COHORTLENS_KEK": base64.b64encode(KEK).decode(),

@@ -25,7 +25,7 @@ from gateway.http.routes import RouteTable
 from gateway.http.transcoding import HttpDoor
 from gateway.interceptors.access import AccessStep
 from gateway.interceptors.authn import AuthnStep
-from gateway.interceptors.chain import Chain, MethodTable
+from gateway.interceptors.chain import ORDER, Chain, MethodTable
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.fairness import ShareLimits
 from gateway.interceptors.observe import ObserveStep
@@ -158,12 +158,17 @@ def http_options(method):
     return raw.Extensions[annotations_pb2.http]
 
 
+async def passing(call, proceed):
+    """A step that does nothing."""
+    await proceed(call)
+
+
 def chain_of(table, servicers, authenticate=None):
     async def nobody(token, *, strict=False):
         raise AssertionError("a public method was authenticated")
 
     load = Load()
-    steps = {
+    steps = dict.fromkeys(ORDER, passing) | {
         "request_id": RequestIdStep(),
         "observe": ObserveStep(),
         "errors": ErrorsStep(),

@@ -35,7 +35,10 @@ async def failure_of(run):
 
 
 async def test_the_steps_run_in_the_order_of_the_design():
-    assert ORDER == ("request_id", "observe", "errors", "access", "shed", "authn", "share", "validate")
+    assert (
+        *("request_id", "observe", "errors", "access", "shed", "address_limit", "authn", "rate_limit"),
+        *("share", "validate", "idempotency"),
+    ) == ORDER
     notes, table = [], echo_table()
     real = steps(table)["validate"]
     noted = {name: Note(name, notes) for name in ORDER}

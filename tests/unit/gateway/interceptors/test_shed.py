@@ -39,12 +39,14 @@ async def answer(chain):
         (99, set()),
         (100, {RateClass.BULK}),
         (149, {RateClass.BULK}),
-        (150, {RateClass.BULK, RateClass.INFERENCE}),
-        (200, {RateClass.BULK, RateClass.INFERENCE, RateClass.READ}),
+        (150, {RateClass.BULK}),
+        (200, {RateClass.BULK, RateClass.READ}),
+        (299, {RateClass.BULK, RateClass.READ}),
+        (300, {RateClass.BULK, RateClass.READ, RateClass.INFERENCE}),
         (10_000, {RateClass.BULK, RateClass.INFERENCE, RateClass.READ}),
     ],
 )
-async def test_bulk_goes_first_then_inference_then_reads_and_nothing_else(calls, refused):
+async def test_bulk_goes_first_then_reads_then_all_inference_and_nothing_else(calls, refused):
     load = Load(calls_max=100)
     load.calls = calls
     found = {one for one in RateClass if await answer(loaded_chain(one, load)) is not None}
@@ -61,7 +63,7 @@ async def test_what_its_policy_spares_is_answered_under_any_load():
 async def test_a_refusal_says_overloaded_and_when_to_come_again():
     load = Load(calls_max=1)
     load.calls = 2
-    error = await answer(loaded_chain(RateClass.INFERENCE, load))
+    error = await answer(loaded_chain(RateClass.READ, load))
     assert (error.code, error.reason, error.retry_delay_s) == (Code.UNAVAILABLE, "OVERLOADED", 1.0)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cohortlens.identity.accounts.attempts import LoginLimits, _LocalAttempts, network_of
+from cohortlens.identity.accounts.attempts import LoginLimits, _LocalAttempts
+from cohortlens.identity.networks import network_of
 
 
 class Clock:

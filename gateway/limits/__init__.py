@@ -1,0 +1,1 @@
+"""Rate limits: how fast an address, a credential, a tenant and its principals may call."""
