@@ -35,6 +35,7 @@ from gateway.interceptors.access import AccessStep
 from gateway.interceptors.address_limit import AddressLimitStep
 from gateway.interceptors.authn import Authenticate, Authenticators, AuthnStep
 from gateway.interceptors.chain import Call, Chain, MethodTable, Proceed, Step
+from gateway.interceptors.entitlement import EntitlementStep
 from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.fairness import ShareLimits
 from gateway.interceptors.idempotency import IdempotencyStep, Keys
@@ -52,7 +53,7 @@ from gateway.servicers.rereading import rereads
 
 if TYPE_CHECKING:
     from cohortlens.audit.access import AccessNotes
-    from cohortlens.bootstrap import Services
+    from cohortlens.bootstrap import Billing, Services
     from gateway.limits.limiter import Limiter
 
 EXIT_OK, EXIT_FAILED, EXIT_SETTINGS, EXIT_PORT_IN_USE, EXIT_TWICE = 0, 1, 2, 3, 143
@@ -100,6 +101,7 @@ def make_chain(
     access_log: AccessNotes | None = None,
     limiter: Limiter | None = None,
     keys: Keys | None = None,
+    billing: Billing | None = None,
 ) -> Chain:
     """The chain of the process: the real steps around ``servicers``, health and reflection.
 
@@ -112,6 +114,7 @@ def make_chain(
         access_log: Where reads about customers and refused calls are noted; nowhere when None.
         limiter: The rate limits; None where there is no Redis (tests of other steps).
         keys: The keys of requests; None where there is no PostgreSQL, likewise.
+        billing: What tenants may do; None where no tenant has a plan, likewise.
     """
     limits = config or GatewayConfig()
     verifiers = authenticate if isinstance(authenticate, Authenticators) else Authenticators(authenticate)
@@ -128,6 +131,7 @@ def make_chain(
         "address_limit": _past if limiter is None else AddressLimitStep(limiter, verifiers.knows),
         "authn": AuthnStep(verifiers),
         "rate_limit": _past if limiter is None else RateLimitStep(limiter, load),
+        "entitlement": _past if billing is None else EntitlementStep(billing.entitlements, billing.catalogue),
         "share": ShareStep(
             load, ShareLimits(running=limits.share_running, waiting_per_tenant=limits.share_waiting)
         ),
@@ -246,6 +250,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         services.audit.access,
         limiter,
         IdempotencyKeys(services.db, services.tenant_keys),
+        services.billing,
     )
 
     async def check() -> None:

@@ -29,6 +29,7 @@ from cohortlens.core.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
+    QuotaViolation,
     ResourceExhausted,
     Unavailable,
 )
@@ -360,7 +361,10 @@ def _refused(error: BaseException) -> ResourceExhausted:
     """What a function of our schema refused: its message is for the caller, its detail for programs."""
     raised = next(link for link in _chain(error) if isinstance(link, asyncpg.PostgresError))
     detail = json.loads(str(raised.detail))
-    return ResourceExhausted(raised.message, reason=detail["reason"], metadata=detail["metadata"])
+    metric, facts = detail["metric"], detail["metadata"]
+    fault = ResourceExhausted(raised.message, reason=detail["reason"], metadata=facts)
+    fault.quota = (QuotaViolation("tenant", raised.message, metric, f"max_{metric}", int(facts["limit"])),)
+    return fault
 
 
 def _lost() -> Unavailable:

@@ -29,9 +29,9 @@ BEGIN
                      'delete customers%s',
                      held.plan_id, held.max_customers, p_used, p_adding,
                      coalesce(', or upgrade to ' || better, ', or ask the operator of the installation')),
-    DETAIL = jsonb_build_object('reason', 'CUSTOMER_QUOTA_EXCEEDED', 'metadata', jsonb_build_object(
-      'limit', held.max_customers::text, 'used', p_used::text, 'adding', p_adding::text,
-      'upgrade_to', coalesce(better, '')))::text;
+    DETAIL = jsonb_build_object('reason', 'CUSTOMER_QUOTA_EXCEEDED', 'metric', 'customers',
+      'metadata', jsonb_build_object('limit', held.max_customers::text, 'used', p_used::text,
+                                     'adding', p_adding::text, 'upgrade_to', coalesce(better, '')))::text;
 END $$;
 
 CREATE FUNCTION app.refuse_users(p_tenant uuid, p_used integer, p_adding integer) RETURNS void
@@ -45,9 +45,9 @@ BEGIN
     MESSAGE = format('the plan %s has room for %s users: %s are there or invited and %s more would come; '
                      'remove a user or an invitation%s', held.plan_id, held.max_users, p_used, p_adding,
                      coalesce(', or upgrade to ' || better, ', or ask the operator of the installation')),
-    DETAIL = jsonb_build_object('reason', 'USER_QUOTA_EXCEEDED', 'metadata', jsonb_build_object(
-      'limit', held.max_users::text, 'used', p_used::text, 'adding', p_adding::text,
-      'upgrade_to', coalesce(better, '')))::text;
+    DETAIL = jsonb_build_object('reason', 'USER_QUOTA_EXCEEDED', 'metric', 'users',
+      'metadata', jsonb_build_object('limit', held.max_users::text, 'used', p_used::text,
+                                     'adding', p_adding::text, 'upgrade_to', coalesce(better, '')))::text;
 END $$;
 """
 
@@ -151,6 +151,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION app.count_usage() IS
   'At the commit: add what the transaction brought to the counts of its tenant, or refuse all of it.';
+
+CREATE FUNCTION app.usage_differences()
+RETURNS TABLE (tenant_id uuid, customers bigint, counted bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  -- One statement has one snapshot, and a count commits together with its rows.
+  SELECT u.tenant_id, u.customers, coalesce(c.counted, 0)
+    FROM public.tenant_usage u
+    LEFT JOIN (SELECT k.tenant_id, count(*) AS counted FROM public.customers k GROUP BY k.tenant_id) c
+      ON c.tenant_id = u.tenant_id
+   WHERE u.customers <> coalesce(c.counted, 0)
+$$;
+COMMENT ON FUNCTION app.usage_differences() IS 'Tenants whose count of customers is not what is stored.';
 """
 
 TRIGGERS = """

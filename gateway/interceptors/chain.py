@@ -48,7 +48,7 @@ Send = Callable[[Message], Awaitable[None]]
 class Step(Protocol):
     """One step of the chain."""
 
-    async def __call__(self, call: Call, proceed: Proceed, /) -> None:
+    def __call__(self, call: Call, proceed: Proceed, /) -> Awaitable[None]:
         """Do this step's part of ``call`` around ``await proceed(call)``."""
 
 

@@ -329,18 +329,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     FROM public.entitlements e JOIN public.tenant_usage u USING (tenant_id) WHERE e.tenant_id = p_tenant
 $$;
 COMMENT ON FUNCTION app.tenant_standing(uuid) IS 'What a tenant has stored and was granted.';
-
-CREATE FUNCTION app.usage_differences()
-RETURNS TABLE (tenant_id uuid, customers bigint, counted bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  -- One statement has one snapshot, and a count commits together with its rows.
-  SELECT u.tenant_id, u.customers, coalesce(c.counted, 0)
-    FROM public.tenant_usage u
-    LEFT JOIN (SELECT k.tenant_id, count(*) AS counted FROM public.customers k GROUP BY k.tenant_id) c
-      ON c.tenant_id = u.tenant_id
-   WHERE u.customers <> coalesce(c.counted, 0)
-$$;
-COMMENT ON FUNCTION app.usage_differences() IS 'Tenants whose count of customers is not what is stored.';
 """
 
 _BEGINNING = """
