@@ -11,7 +11,9 @@ from cohortlens.adapters.checkpoint_signing import StoredCheckpointSigner
 from cohortlens.adapters.email import smtp_mailer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
+from cohortlens.adapters.stripe_calls import is_live
 from cohortlens.adapters.stripe_provider import payment_provider
+from cohortlens.adapters.stripe_webhooks import StripeWebhooks
 from cohortlens.adapters.worker_tls import channels
 from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
@@ -33,7 +35,10 @@ from cohortlens.audit.service import AuditService
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import Catalogue
 from cohortlens.billing.entitlements.granting import Granting
+from cohortlens.billing.payments.mails import add_billing_mails
+from cohortlens.billing.payments.operating import BillingOperations
 from cohortlens.billing.payments.ports import PaymentProvider
+from cohortlens.billing.payments.receiving import Receiving
 from cohortlens.billing.subscriptions.offers import Terms
 from cohortlens.billing.subscriptions.return_urls import ReturnUrls
 from cohortlens.billing.subscriptions.service import Subscriptions
@@ -43,6 +48,7 @@ from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
 from cohortlens.core.mail_delivery import MailDelivery
 from cohortlens.core.paging import PageTokens
+from cohortlens.core.payment_settings import webhook_secrets
 from cohortlens.core.redis import RedisClient, redis_client
 from cohortlens.core.sealing import Keyring, Sealer
 from cohortlens.core.selling_settings import listed_origins, trial_days
@@ -114,6 +120,8 @@ class Billing:
     reading: UsageReading
     provider: PaymentProvider
     subscriptions: Subscriptions
+    receiving: Receiving | None
+    operations: BillingOperations
 
 
 @dataclass(frozen=True)
@@ -290,7 +298,18 @@ def _billing(
         reading=UsageReading(db),
         provider=provider,
         subscriptions=_subscriptions(db, provider, config),
+        receiving=_receiving(db, config),
+        operations=BillingOperations(db),
     )
+
+
+def _receiving(db: Database, config: CoreConfig) -> Receiving | None:
+    """What takes the provider's notifications; None without a secret: anybody could sign them then."""
+    secrets = webhook_secrets(config.stripe_webhook_secrets.reveal())
+    if not secrets:
+        return None
+    live = is_live(config.stripe_api_key.reveal())
+    return Receiving(db, StripeWebhooks(secrets, livemode=live, account=config.stripe_account))
 
 
 def _subscriptions(db: Database, provider: PaymentProvider, config: CoreConfig) -> Subscriptions:
@@ -303,6 +322,7 @@ def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:
     templates = MailTemplates(Links(config.public_url))
     add_mails(templates)
     add_invitation_mails(templates)
+    add_billing_mails(templates)
     mailer = smtp_mailer(config.smtp_url, config.mail_from)
     return MailDelivery(db, Sealer(keyring, MAIL_PURPOSE), templates, mailer)
 

@@ -188,9 +188,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.auth_sessions import AuthSessionsServicer
     from gateway.servicers.auth_tenants import AuthTenantsServicer
     from gateway.servicers.auth_users import AuthUsersServicer
-    from gateway.servicers.billing_plans import BillingPlansServicer
-    from gateway.servicers.billing_subscription import BillingSubscriptionServicer
-    from gateway.servicers.billing_usage import BillingUsageServicer
+    from gateway.servicers.billing import billing_servicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
@@ -224,11 +222,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             AuditServicer(services.audit, services.page_tokens),
             AccessLogServicer(services.audit.access_reading, services.page_tokens),
         ),
-        "cohortlens.v1.BillingService": joined(
-            BillingPlansServicer(services.billing.catalogue, services.billing.granting),
-            BillingSubscriptionServicer(services.billing.subscriptions, services.page_tokens),
-            BillingUsageServicer(services.billing.reading, services.page_tokens),
-        ),
+        "cohortlens.v1.BillingService": billing_servicer(services.billing, services.page_tokens),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": ModelsServicer(services),
         inference_v2_policy.SERVICE: InferenceServicer(

@@ -1,4 +1,5 @@
 from cohortlens.v1 import billing_plans_pb2 as _billing_plans_pb2
+from cohortlens.v1 import billing_platform_pb2 as _billing_platform_pb2
 from cohortlens.v1 import billing_subscription_pb2 as _billing_subscription_pb2
 from cohortlens.v1 import billing_usage_pb2 as _billing_usage_pb2
 from cohortlens.v1 import common_pb2 as _common_pb2

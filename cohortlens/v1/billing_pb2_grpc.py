@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cohortlens.v1 import billing_plans_pb2 as cohortlens_dot_v1_dot_billing__plans__pb2
+from cohortlens.v1 import billing_platform_pb2 as cohortlens_dot_v1_dot_billing__platform__pb2
 from cohortlens.v1 import billing_subscription_pb2 as cohortlens_dot_v1_dot_billing__subscription__pb2
 from cohortlens.v1 import billing_usage_pb2 as cohortlens_dot_v1_dot_billing__usage__pb2
 
@@ -97,6 +98,21 @@ class BillingServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesResponse.FromString,
                 _registered_method=True)
+        self.ListBillingEvents = channel.unary_unary(
+                '/cohortlens.v1.BillingService/ListBillingEvents',
+                request_serializer=cohortlens_dot_v1_dot_billing__platform__pb2.ListBillingEventsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__platform__pb2.ListBillingEventsResponse.FromString,
+                _registered_method=True)
+        self.ReplayBillingEvent = channel.unary_unary(
+                '/cohortlens.v1.BillingService/ReplayBillingEvent',
+                request_serializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReplayBillingEventRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReplayBillingEventResponse.FromString,
+                _registered_method=True)
+        self.ReconcileSubscription = channel.unary_unary(
+                '/cohortlens.v1.BillingService/ReconcileSubscription',
+                request_serializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReconcileSubscriptionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReconcileSubscriptionResponse.FromString,
+                _registered_method=True)
 
 
 class BillingServiceServicer:
@@ -188,6 +204,27 @@ class BillingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBillingEvents(self, request, context):
+        """Lists the events of the payment provider, newest first, and what became of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayBillingEvent(self, request, context):
+        """Follows an event of the payment provider once more, such as one that was given up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileSubscription(self, request, context):
+        """Has a tenant's subscription compared with what the payment provider says, and set right.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BillingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +287,21 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.ListInvoices,
                     request_deserializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesResponse.SerializeToString,
+            ),
+            'ListBillingEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBillingEvents,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__platform__pb2.ListBillingEventsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__platform__pb2.ListBillingEventsResponse.SerializeToString,
+            ),
+            'ReplayBillingEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayBillingEvent,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReplayBillingEventRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReplayBillingEventResponse.SerializeToString,
+            ),
+            'ReconcileSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileSubscription,
+                    request_deserializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReconcileSubscriptionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_billing__platform__pb2.ReconcileSubscriptionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -577,6 +629,87 @@ class BillingService:
             '/cohortlens.v1.BillingService/ListInvoices',
             cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesRequest.SerializeToString,
             cohortlens_dot_v1_dot_billing__subscription__pb2.ListInvoicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBillingEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/ListBillingEvents',
+            cohortlens_dot_v1_dot_billing__platform__pb2.ListBillingEventsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__platform__pb2.ListBillingEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayBillingEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/ReplayBillingEvent',
+            cohortlens_dot_v1_dot_billing__platform__pb2.ReplayBillingEventRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__platform__pb2.ReplayBillingEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.BillingService/ReconcileSubscription',
+            cohortlens_dot_v1_dot_billing__platform__pb2.ReconcileSubscriptionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_billing__platform__pb2.ReconcileSubscriptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

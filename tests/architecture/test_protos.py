@@ -48,6 +48,7 @@ def test_no_request_names_a_tenant_but_a_choice_among_own_ones_and_calls_of_the_
         for request in (
             "CreateSession",
             "DecideAuthorization",
+            "ReconcileSubscription",
             "ResumeTenant",
             "SuspendTenant",
             "SwitchTenant",

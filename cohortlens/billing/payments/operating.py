@@ -129,7 +129,7 @@ class BillingOperations:
                     reason="SUBSCRIPTION_INACTIVE",
                 )
             event = ProviderEvent(
-                id=f"asked:{uuid7_text()}",
+                id=f"asked-{uuid7_text()}",
                 type=RECONCILE,
                 livemode=profile.livemode,
                 api_version="",

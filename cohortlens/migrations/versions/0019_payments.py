@@ -239,7 +239,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $
   -- The day is in the identifier: however many processes ask, every customer is fetched once a day.
   WITH asked AS (
     INSERT INTO public.stripe_events (event_id, type, livemode, customer_id, happened_at, next_try_at)
-      SELECT 'daily:' || p_day || ':' || p.stripe_customer_id, 'cohortlens.reconcile', p.livemode,
+      SELECT 'daily-' || p_day || '-' || p.stripe_customer_id, 'cohortlens.reconcile', p.livemode,
              p.stripe_customer_id, clock_timestamp(),
              clock_timestamp() + make_interval(secs => random() * p_spread_s)
         FROM public.billing_profiles p WHERE p.livemode = p_livemode AND p.customer_deleted_at IS NULL

@@ -43,7 +43,7 @@ KINDS = {
 """What a field of a name holds; a field of a list holds one of them."""
 # fmt: off
 OTHER_TEXTS = frozenset({
-    "cancel_url", "plan", "return_url", "success_url",
+    "cancel_url", "event", "plan", "return_url", "success_url",
     "accept_terms_version", "actor", "alg", "audiences", "certificate_name", "chunk", "client_assertion",
     "client_assertion_type", "client_id", "code", "code_challenge", "code_challenge_method",
     "code_verifier", "columns", "correlation_id", "crv", "currency", "customer_ref", "delimiter", "device_name",
@@ -51,7 +51,7 @@ OTHER_TEXTS = frozenset({
     "ip_allowlist", "jwks", "key", "key_set", "kty", "mfa_token", "model", "n", "new_password",
     "old_password", "password", "period", "reason", "redirect_uri", "redirect_uris", "refresh_token", "request_id",
     "response_type", "role", "schema_hash", "scope", "scopes", "segment", "state", "terms_version",
-    "token", "token_type_hint", "totp", "use", "value", "values", "x", "y",
+    "token", "token_type_hint", "totp", "type", "use", "value", "values", "x", "y",
 })
 # fmt: on
 """Texts that name nothing a tenant owns, that are secrets of their own (tokens, keys, codes), or that whoever
