@@ -21,7 +21,7 @@ HOME: Final = "/billing"
 
 _DEVICE: Final = "Browser"
 # The pages that ask for a sign-in. An address of anybody else's is none of them, however it is spelled.
-_RETURNS: Final = frozenset({HOME, "/billing/change", "/billing/cancel", "/billing/return"})
+_RETURNS: Final = frozenset({HOME, "/billing/return"})
 _AUTH: Final = "AuthService"
 
 

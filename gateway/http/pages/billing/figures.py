@@ -1,4 +1,4 @@
-"""How pages write figures: money from minor units, counts, times with their zone."""
+"""How the pages of billing write figures: money from minor units, counts, times with their zone."""
 
 from __future__ import annotations
 
