@@ -61,10 +61,19 @@ UPDATE idempotency_keys SET state = 'DONE', answer_enc = :answer, body_bidx = :b
  WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
    AND attempt = :attempt AND state <> 'DONE'
 """
+# With an effect the key stays, free for a repeat that reads the answer.
 _GIVE_BACK = """
-DELETE FROM idempotency_keys
- WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
-   AND attempt = :attempt AND state = 'IN_PROGRESS'
+WITH gone AS (
+  DELETE FROM idempotency_keys
+   WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
+     AND attempt = :attempt AND state = 'IN_PROGRESS'
+  RETURNING 1
+), freed AS (
+  UPDATE idempotency_keys SET locked_until = now()
+   WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
+     AND attempt = :attempt AND state = 'COMMITTED'
+)
+SELECT count(*) FROM gone
 """
 
 
@@ -160,9 +169,9 @@ class IdempotencyKeys:
             return (await tx.execute(text(_STORE), values)).rowcount == 1
 
     async def give_back(self, claim: Claim) -> bool:
-        """Forget the key of an attempt without effect; False when it had one, or was overtaken."""
+        """End an attempt without an answer: its key is forgotten unless it had an effect; False if it had."""
         async with self._db.tenant_transaction(claim.scope.tenant_id) as tx:
-            return (await tx.execute(text(_GIVE_BACK), _mine(claim))).rowcount == 1
+            return bool(await tx.scalar(text(_GIVE_BACK), _mine(claim)))
 
     async def upload_hash(self, scope: KeyScope) -> Any:
         """A keyed hash that takes the bytes of an upload as they come."""
