@@ -42,7 +42,8 @@ from cohortlens.billing.payments.receiving import Receiving
 from cohortlens.billing.subscriptions.offers import Terms
 from cohortlens.billing.subscriptions.return_urls import ReturnUrls
 from cohortlens.billing.subscriptions.service import Subscriptions
-from cohortlens.billing.usage.reading import UsageReading
+from cohortlens.billing.usage.mails import add_quota_mails
+from cohortlens.billing.usage.service import Usage, UsageSettings
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
@@ -117,7 +118,7 @@ class Billing:
     entitlements: Entitlements
     catalogue: Catalogue
     granting: Granting
-    reading: UsageReading
+    usage: Usage
     provider: PaymentProvider
     subscriptions: Subscriptions
     receiving: Receiving | None
@@ -198,9 +199,11 @@ class Services:
             opened.push_async_callback(feed.close)
             provider = payment_provider(config.stripe_api_key.reveal(), config.stripe_api_base)
             opened.push_async_callback(provider.close)
-            billing = _billing(db, feed, redis, provider, config)
-            opened.push_async_callback(billing.entitlements.close)
-            billing.entitlements.start()
+            entitlements = Entitlements(feed, redis)
+            opened.push_async_callback(entitlements.close)
+            entitlements.start()
+            usage = _usage(opened, db, entitlements, keyring, config)
+            billing = _billing(db, entitlements, usage, provider, config)
             identity = await IdentityService.open(
                 db,
                 redis,
@@ -247,7 +250,7 @@ class Services:
                 registry=registry,
                 promotions=PromotionsService(db, registry, ModelWarmup(inference)),
                 challengers=ChallengersService(db, registry, ModelWarmup(inference)),
-                analytics=_analytics(db, features, registry, inference, scorer, config, shadow),
+                analytics=_analytics(db, features, registry, inference, scorer, config, shadow, usage),
                 inference=inference,
                 page_tokens=tokens,
                 keyring=keyring,
@@ -287,15 +290,27 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
     )
 
 
+def _usage(
+    opened: AsyncExitStack, db: Database, entitlements: Entitlements, keyring: Keyring, config: CoreConfig
+) -> Usage:
+    settings = UsageSettings(
+        config.database_url,
+        config.database_pooled,
+        config.data_dir,
+        config.quota_processes,
+        float(config.quota_fail_open),
+    )
+    return Usage.open(opened, db, entitlements, Sealer(keyring, MAIL_PURPOSE), settings)
+
+
 def _billing(
-    db: Database, feed: Database, redis: RedisClient, provider: PaymentProvider, config: CoreConfig
+    db: Database, entitlements: Entitlements, usage: Usage, provider: PaymentProvider, config: CoreConfig
 ) -> Billing:
-    entitlements = Entitlements(feed, redis)
     return Billing(
         entitlements=entitlements,
         catalogue=Catalogue(db),
         granting=Granting(db, entitlements),
-        reading=UsageReading(db),
+        usage=usage,
         provider=provider,
         subscriptions=_subscriptions(db, provider, config),
         receiving=_receiving(db, config),
@@ -322,6 +337,7 @@ def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:
     templates = MailTemplates(Links(config.public_url))
     add_mails(templates)
     add_invitation_mails(templates)
+    add_quota_mails(templates)
     add_billing_mails(templates)
     mailer = smtp_mailer(config.smtp_url, config.mail_from)
     return MailDelivery(db, Sealer(keyring, MAIL_PURPOSE), templates, mailer)
@@ -335,6 +351,7 @@ def _analytics(
     scorer: BatchScorer,
     config: CoreConfig,
     shadow: ShadowTraffic,
+    usage: Usage,
 ) -> Analytics:
     segmentation = SegmentationService(db, features, registry, inference)
     artifacts = LocalArtifactStore(config.artifacts)
@@ -345,6 +362,8 @@ def _analytics(
         training=TrainingService(db, features, registry, inference, segmentation, artifacts),
         reads=AnalyticsReads(db),
         batches=BatchesService(db, registry, artifacts.root),
-        batch_work=BatchWork(db, registry, FeatureFreezer(db, features), scorer, artifacts.root),
+        batch_work=BatchWork(
+            db, registry, FeatureFreezer(db, features), scorer, usage.charges, artifacts.root
+        ),
         shadow=shadow,
     )

@@ -40,6 +40,7 @@ from gateway.interceptors.errors import ErrorsStep
 from gateway.interceptors.fairness import ShareLimits
 from gateway.interceptors.idempotency import IdempotencyStep, Keys
 from gateway.interceptors.observe import ObserveStep
+from gateway.interceptors.quota import QuotaStep
 from gateway.interceptors.rate_limit import RateLimitStep
 from gateway.interceptors.request_id import RequestIdStep
 from gateway.interceptors.share import ShareStep
@@ -137,6 +138,7 @@ def make_chain(
         ),
         "validate": ValidateStep(table),
         "idempotency": IdempotencyStep(table, keys, rereads(table, servicers)),
+        "quota": _past if billing is None else QuotaStep(table, billing.usage, limiter),
     }
     return Chain(table, {**own, **servicers}, steps)
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from cohortlens.analytics.batches.models import BATCH_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
 from cohortlens.audit.exports import EXPORT_REQUESTED
-from cohortlens.bootstrap import Analytics, Audit, Identity
+from cohortlens.bootstrap import Analytics, Audit, Billing, Identity
 from cohortlens.core.db import Database
 from cohortlens.core.mail import MAIL_REQUESTED, MailRefused
 from cohortlens.core.mail_delivery import MailDelivery
@@ -49,6 +49,10 @@ class Services(Protocol):
     @property
     def analytics(self) -> Analytics:
         """The use cases of analytics."""
+
+    @property
+    def billing(self) -> Billing:
+        """The use cases of billing."""
 
     @property
     def keyring(self) -> Keyring:

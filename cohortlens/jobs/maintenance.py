@@ -31,11 +31,19 @@ _LOG = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """Something done at start and then every ``interval_s`` seconds; answers how much it did."""
+    """Something done at start and then every ``interval_s`` seconds; answers how much it did.
+
+    Attributes:
+        name: Name in log lines.
+        interval_s: Seconds between the end of one run and the next.
+        run: Does it.
+        is_quiet: Whether a run is logged at debug level, for what happens every second.
+    """
 
     name: str
     interval_s: float
     run: Callable[[Services], Awaitable[int]]
+    is_quiet: bool = False
 
 
 async def _partitions(services: Services) -> int:
@@ -141,7 +149,32 @@ async def _drop_old_predictions(services: Services) -> int:
     return await drop_old_predictions(services.db)
 
 
+async def _fold_usage(services: Services) -> int:
+    return await services.billing.usage.upkeep.fold()
+
+
+async def _forfeit_quota(services: Services) -> int:
+    return await services.billing.usage.upkeep.forfeit()
+
+
+async def _check_quota(services: Services) -> int:
+    return await services.billing.usage.upkeep.check()
+
+
+async def _notify_quota(services: Services) -> int:
+    return await services.billing.usage.upkeep.notify()
+
+
+async def _tidy_usage(services: Services) -> int:
+    return await services.billing.usage.upkeep.tidy()
+
+
 TASKS = (
+    Task("fold_usage", 1.0, _fold_usage, is_quiet=True),
+    Task("notify_quota", 15.0, _notify_quota),
+    Task("forfeit_quota", 60.0, _forfeit_quota),
+    Task("check_quota", 3_600.0, _check_quota),
+    Task("tidy_usage", 86_400.0, _tidy_usage),
     Task("tidy_oauth", 600.0, _tidy_oauth),
     Task("erase_tenants", 3_600.0, _erase_tenants),
     Task("purge_invitations", 86_400.0, _purge_invitations),
@@ -180,7 +213,8 @@ async def _repeat(services: Services, task: Task) -> None:
     while True:
         try:
             done = await task.run(services)
-            _LOG.info("upkeep_done", task=task.name, count=done)
+            log = _LOG.debug if task.is_quiet else _LOG.info
+            log("upkeep_done", task=task.name, count=done)
             pause = task.interval_s
         except (CohortLensError, OSError) as error:
             _LOG.warning("upkeep_failed", task=task.name, error=str(error))

@@ -37,6 +37,7 @@ ORDER = (
     "share",
     "validate",
     "idempotency",
+    "quota",
 )
 """THE order of the steps, outermost first; the servicer comes last."""
 

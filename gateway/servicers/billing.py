@@ -24,5 +24,5 @@ def billing_servicer(billing: Billing, tokens: PageTokens) -> SimpleNamespace:
         BillingPlansServicer(billing.catalogue, billing.granting),
         BillingPlatformServicer(billing.operations, tokens),
         BillingSubscriptionServicer(billing.subscriptions, tokens),
-        BillingUsageServicer(billing.reading, tokens),
+        BillingUsageServicer(billing.usage.reading, tokens),
     )

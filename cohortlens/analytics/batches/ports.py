@@ -1,4 +1,4 @@
-"""Who scores the slices of a batch; implemented by ``adapters/batch_scoring.py``."""
+"""Who scores the slices of a batch, and who charges them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.billing.usage.charges import Work
+from cohortlens.core.ids import TenantId
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class ScoredSlice:
 
 
 class BatchScorer(Protocol):
-    """Scores slices of an input that lies in the artifact store."""
+    """Scores slices of an input that lies in the artifact store; ``adapters.batch_scoring``."""
 
     def score_slices(self, order: ScoringOrder) -> AsyncIterator[ScoredSlice]:
         """Score slices; each is given when its file is there, in any order.
@@ -62,3 +67,20 @@ class BatchScorer(Protocol):
             Unavailable: Nobody scores now, or the worker went away (``WORKERS_UNAVAILABLE``).
             FailedPrecondition: The model or the input cannot be used, with the worker's reason.
         """
+
+
+class SliceCharges(Protocol):
+    """Charges slices to the month's quota; ``billing.usage.charges.WorkCharges``."""
+
+    async def charge(self, tenant_id: TenantId, work: Work) -> None:
+        """Charge a slice, unless it was charged before.
+
+        Raises:
+            QuotaExceeded: The month has too few units left.
+        """
+
+    async def note(self, tx: AsyncConnection, tenant_id: TenantId, work: Work, method: str) -> None:
+        """Store the usage of a slice in the transaction that says that it is done."""
+
+    async def give_back(self, tenant_id: TenantId, works: Sequence[Work]) -> None:
+        """Give back what slices cost that were not done; safe to repeat."""

@@ -140,6 +140,18 @@ class BatchesRepository:
         )
         return [row.slice for row in rows]
 
+    async def undone(self, batch_id: UUID) -> list[tuple[int, int]]:
+        """Slices that are not committed, with their rows; none while the batch has not ended."""
+        rows = await self._tx.execute(
+            text(
+                "SELECT s.slice, s.rows FROM batch_slices s JOIN batch_predictions b "
+                "ON b.tenant_id = s.tenant_id AND b.id = s.batch_id WHERE s.tenant_id = app.tid() "
+                "AND s.batch_id = :batch AND s.done_at IS NULL AND b.ended_at IS NOT NULL"
+            ),
+            {"batch": batch_id},
+        )
+        return [(row.slice, row.rows) for row in rows]
+
     async def slices(self, batch_id: UUID) -> list[tuple[int, list[int]]]:
         """Every slice with its skipped rows, in order."""
         rows = await self._tx.execute(

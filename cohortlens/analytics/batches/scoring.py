@@ -13,9 +13,11 @@ from typing import cast
 
 from cohortlens.analytics.batches import files
 from cohortlens.analytics.batches.models import BatchPrediction
-from cohortlens.analytics.batches.ports import BatchScorer, ScoredSlice, ScoringOrder
+from cohortlens.analytics.batches.ports import BatchScorer, ScoredSlice, ScoringOrder, SliceCharges
 from cohortlens.analytics.batches.repository import BatchesRepository
 from cohortlens.analytics.batches.storing import Stamp, copy_bytes, prediction_ids, store
+from cohortlens.billing.usage.charges import Work
+from cohortlens.billing.usage.models import QuotaExceeded
 from cohortlens.contracts.batch_files import BatchFolder
 from cohortlens.core.clock import Clock
 from cohortlens.core.db import Database, retried
@@ -23,6 +25,9 @@ from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import TenantId
 from cohortlens.core.telemetry import get_logger
 from cohortlens.registry.models import ModelVersion
+
+METHOD = "/cohortlens.v1.AnalyticsService/PredictBatch"
+"""The RPC whose usage the slices are."""
 
 _READY = 3
 _PAUSE_S = 0.5
@@ -67,6 +72,7 @@ class SliceScoring:
         scorer: Scores slices.
         place: The batch.
         version: Its model version.
+        charges: Charge each slice before it is scored.
         commits: Places to commit at the same time.
         clock: The time.
         patience_s: Seconds without a scored slice after which absent workers are an error.
@@ -79,6 +85,7 @@ class SliceScoring:
         place: Place,
         version: ModelVersion,
         *,
+        charges: SliceCharges,
         commits: asyncio.Semaphore,
         clock: Clock,
         patience_s: float,
@@ -88,12 +95,14 @@ class SliceScoring:
         self._scorer = scorer
         self._place = place
         self._version = version
+        self._charges = charges
         self._commits = commits
         self._clock = clock
         self._patience_s = patience_s
         self._labels = files.Labels(batch.unit, batch.horizon_days, batch.model_version)
         self._level_ratio = manifest.calibration[batch.task.target].level_ratio
         self._first_rows: list[int] = []
+        self._sizes: list[int] = []
         self._progress_at = time.monotonic()
 
     async def run(self) -> None:
@@ -103,10 +112,10 @@ class SliceScoring:
             Ended: The batch has ended meanwhile.
             CohortLensError: A passing fault, or one for good.
         """
-        sizes = await asyncio.to_thread(files.slice_sizes, self._place.input)
-        self._first_rows = [0, *accumulate(sizes)]
+        self._sizes = await asyncio.to_thread(files.slice_sizes, self._place.input)
+        self._first_rows = [0, *accumulate(self._sizes)]
         self._progress_at = time.monotonic()
-        while wanted := await self._open():
+        while wanted := await self._paid(await self._open()):
             try:
                 scored = cast(
                     "AsyncGenerator[ScoredSlice, None]", self._scorer.score_slices(self._order(wanted))
@@ -125,6 +134,29 @@ class SliceScoring:
     async def _open(self) -> list[int]:
         async with self._db.tenant_transaction(self._place.tenant_id) as tx:
             return await BatchesRepository(tx).open_slices(self._place.batch.batch_id)
+
+    async def _paid(self, wanted: list[int]) -> list[int]:
+        """The slices that the month's quota suffices for, in order.
+
+        Raises:
+            QuotaExceeded: Not even for the first; says how far the batch got.
+        """
+        for at, slice_ in enumerate(wanted):
+            try:
+                await self._charges.charge(self._place.tenant_id, self._work(slice_))
+            except QuotaExceeded as fault:
+                if at:
+                    return wanted[:at]
+                async with self._db.tenant_transaction(self._place.tenant_id) as tx:
+                    batch = await BatchesRepository(tx).get(self._place.batch.batch_id)
+                if batch is None:
+                    raise Ended from None
+                fault.message += f"; {batch.rows_done:,} of {batch.rows:,} rows of the batch were done"
+                raise
+        return wanted
+
+    def _work(self, slice_: int) -> Work:
+        return Work(self._place.batch.batch_id, slice_, self._sizes[slice_])
 
     def _order(self, wanted: list[int]) -> ScoringOrder:
         batch = self._place.batch
@@ -189,6 +221,7 @@ class SliceScoring:
                 batch_id, slice_, rows=ready.rows, skipped=skipped, at=self._clock()
             ):
                 raise Ended
+            await self._charges.note(tx, self._place.tenant_id, self._work(slice_), METHOD)
 
     def _stamp(self) -> Stamp:
         batch = self._place.batch

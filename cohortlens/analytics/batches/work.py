@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from cohortlens.analytics.batches import files
 from cohortlens.analytics.batches.models import FINAL, RETENTION, SLICE_ROWS, BatchPrediction
-from cohortlens.analytics.batches.ports import BatchScorer
+from cohortlens.analytics.batches.ports import BatchScorer, SliceCharges
 from cohortlens.analytics.batches.repository import BatchesRepository
 from cohortlens.analytics.batches.scoring import Ended, Place, SliceScoring
 from cohortlens.analytics.models import WorkState
 from cohortlens.analytics.predictions import check_schema
 from cohortlens.analytics.work import DIED, run_to_end
+from cohortlens.billing.usage.charges import Work
 from cohortlens.contracts.batch_files import FOLDER, BatchFolder, written
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.db import Database
@@ -57,6 +58,7 @@ class BatchWork:
         registry: Gives the pinned version.
         freezer: Gives the features of all customers.
         scorer: Scores slices.
+        charges: Charge slices.
         root: Folder of the artifact store.
         slice_rows: Rows of a slice of a frozen input.
         clock: The time.
@@ -69,6 +71,7 @@ class BatchWork:
         registry: RegistryService,
         freezer: Freezer,
         scorer: BatchScorer,
+        charges: SliceCharges,
         root: Path,
         *,
         slice_rows: int = SLICE_ROWS,
@@ -79,6 +82,7 @@ class BatchWork:
         self._registry = registry
         self._freezer = freezer
         self._scorer = scorer
+        self._charges = charges
         self._root = root
         self._slice_rows = slice_rows
         self._clock = clock
@@ -104,6 +108,7 @@ class BatchWork:
         """End a batch badly; one that has ended is left alone."""
         async with self._db.tenant_transaction(tenant_id) as tx:
             await BatchesRepository(tx).fail(batch_id, fault.reason, fault.message, self._clock())
+        await self._give_back(tenant_id, batch_id)
 
     async def sweep(self) -> int:
         """Remove the files of work that ended over 7 days ago, and what nobody knows; answers how many."""
@@ -136,6 +141,7 @@ class BatchWork:
             self._scorer,
             place,
             version,
+            charges=self._charges,
             commits=self._commits,
             clock=self._clock,
             patience_s=self._patience_s,
@@ -187,6 +193,14 @@ class BatchWork:
             keep = batch.state is WorkState.SUCCEEDED
             folder = BatchFolder(self._root, tenant_id, batch_id)
             await asyncio.to_thread(lambda: folder.remove(keep_result=keep))
+            if not keep:
+                await self._give_back(tenant_id, batch_id)
+
+    async def _give_back(self, tenant_id: TenantId, batch_id: UUID) -> None:
+        """Give back what slices cost that will never be done."""
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            left = await BatchesRepository(tx).undone(batch_id)
+        await self._charges.give_back(tenant_id, [Work(batch_id, slice_, rows) for slice_, rows in left])
 
     async def _until_ended(self, tenant_id: TenantId, batch_id: UUID) -> None:
         """Raise Ended when the batch is final or gone; a database that is away is the work's to notice."""

@@ -7,6 +7,7 @@ the same statement, so that ``reserved`` is always the sum of ``granted - return
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -103,7 +104,7 @@ counted AS (
 SELECT id FROM held
 """
 )
-_EXISTS = text("SELECT 1 FROM quota_leases WHERE tenant_id = app.tid() AND id = :id")
+_CHARGED_IN = text("SELECT period_start FROM quota_leases WHERE tenant_id = app.tid() AND id = :id")
 _UPGRADE = text(
     """
 SELECT id FROM current_plans WHERE max_api_calls_per_month > :limit ORDER BY rank LIMIT 1
@@ -151,15 +152,16 @@ class LeaseRows:
         """Reserve exactly ``units`` units for one piece of work, or nothing.
 
         Args:
-            lease_id: Names the work; ``is_charged`` knows it afterwards.
+            lease_id: Names the work; ``charged_in`` knows it afterwards.
             units: Units.
             beyond: Whether the limit may be passed, for what was used while the database was away.
         """
         return await self._asked(_CHARGE, lease=lease_id, units=units, beyond=beyond)
 
-    async def is_charged(self, lease_id: UUID) -> bool:
-        """Whether the work was charged before."""
-        return await self._tx.scalar(_EXISTS, {"id": lease_id}) is not None
+    async def charged_in(self, lease_id: UUID) -> datetime | None:
+        """Begin of the period in which the work was charged; None when it was not."""
+        found: datetime | None = await self._tx.scalar(_CHARGED_IN, {"id": lease_id})
+        return found
 
     async def current(self) -> Grant:
         """The running period as it stands, without a grant."""

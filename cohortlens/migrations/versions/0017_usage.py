@@ -272,12 +272,12 @@ COMMENT ON FUNCTION app.quota_drift() IS
 CREATE FUNCTION app.quota_notices_due(p_limit integer)
 RETURNS TABLE (tenant_id uuid, meter text, period_start timestamptz, period_end timestamptz, level integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  SELECT u.tenant_id, u.meter, u.period_start, u.period_end, l.level
+  SELECT u.tenant_id, u.meter, u.period_start, u.period_end, max(l.level)
     FROM public.api_usage u CROSS JOIN (VALUES (80), (100)) AS l (level)
    WHERE u.period_end > clock_timestamp() AND u.quota > 0 AND u.reserved * 100 >= u.quota * l.level
      AND NOT EXISTS (SELECT 1 FROM public.quota_notices n WHERE n.tenant_id = u.tenant_id
                         AND n.meter = u.meter AND n.period_start = u.period_start AND n.level >= l.level)
-   ORDER BY u.tenant_id, l.level LIMIT p_limit
+   GROUP BY 1, 2, 3, 4 ORDER BY 1 LIMIT p_limit
 $$;
 COMMENT ON FUNCTION app.quota_notices_due(integer) IS
   'Running periods that reached 80 or 100 % and were told nobody.';

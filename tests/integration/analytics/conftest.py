@@ -70,6 +70,7 @@ def batches(world):
     """The world with batches: slices of 16 rows, so 40 customers make three."""
     from cohortlens.analytics.batches.service import BatchesService
     from cohortlens.analytics.batches.work import BatchWork
+    from cohortlens.billing.usage.charges import WorkCharges
     from cohortlens.customers.frozen import FeatureFreezer
     from tests.fakes.batches import FakeBatchScorer
 
@@ -80,6 +81,7 @@ def batches(world):
         world.registry,
         FeatureFreezer(world.db, world.features),
         world.scorer,
+        WorkCharges(world.db, "jobs"),
         world.artifacts.root,
         slice_rows=16,
         patience_s=0.0,

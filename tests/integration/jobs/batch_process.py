@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 from cohortlens.analytics.batches.models import BATCH_REQUESTED
 from cohortlens.analytics.batches.work import BatchWork
+from cohortlens.billing.usage.charges import WorkCharges
 from cohortlens.core.db import Database
 from cohortlens.core.paging import PageTokens
 from cohortlens.core.redis import RedisClient, redis_client
@@ -52,7 +53,13 @@ def services_of(db, redis, artifacts, pause_s=0.0):
     scorer = SlowScorer(artifacts)
     scorer.pause_s = pause_s
     work = BatchWork(
-        db, RegistryService(db), FeatureFreezer(db, lookup), scorer, artifacts, slice_rows=SLICE_ROWS
+        db,
+        RegistryService(db),
+        FeatureFreezer(db, lookup),
+        scorer,
+        WorkCharges(db, "jobs"),
+        artifacts,
+        slice_rows=SLICE_ROWS,
     )
     return BatchJobServices(db, redis, SimpleNamespace(batch_work=work))
 
