@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from cohortlens.core.config import Duration, setting
 
-_FORM = re.compile(r"(\d{1,9})/(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?(?:;burst=(\d{1,9}))?")
+_FORM = re.compile(r"(\d{1,9})/(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?(?:;burst=(\d{1,9}))?", re.ASCII)
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FASTEST = 1_000_000
 SHADOWED = (
