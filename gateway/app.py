@@ -178,6 +178,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.http.checks import SCORING, http_checks, migrated
     from gateway.http.cors import guarded
     from gateway.http.pages.addresses import page_door
+    from gateway.http.webhooks import webhook_door
     from gateway.limits.limiter import Limiter
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
@@ -257,7 +258,13 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         await services.db.ping()
 
     people = page_door(chain, derived_key(services.keyring, "form-token"), core.public_url)
-    http_app = build_http_app(chain, http_checks(core, services), lambda: not board.draining, people)
+    http_app = build_http_app(
+        chain,
+        http_checks(core, services),
+        lambda: not board.draining,
+        people,
+        webhook_door(services.billing.receiving),
+    )
     is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
     entrance = guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has)
 

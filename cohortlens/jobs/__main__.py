@@ -19,6 +19,8 @@ from cohortlens.core.ops import OpsListener, OpsPortInUseError
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import configure_logging
 from cohortlens.jobs.handlers import HANDLERS
+from cohortlens.jobs.maintenance import TASKS
+from cohortlens.jobs.payments import both, inbox_runner, payment_tasks
 from cohortlens.jobs.runner import Runner
 
 _CAN_CLAIM = text(
@@ -53,7 +55,8 @@ async def _work(config: CoreConfig, stop: asyncio.Event, ops: OpsListener) -> No
     try:
         await assert_role_of_jobs(services.db)
         worker = f"{socket.gethostname()}.{os.getpid()}.{str(uuid7())[-12:]}"
-        await Runner(services, HANDLERS, worker).run(stop)
+        runner = Runner(services, HANDLERS, worker, tasks=(*TASKS, *payment_tasks(services)))
+        await both(runner.run(stop), inbox_runner(services, worker), stop)
     finally:
         await services.close()
 

@@ -17,6 +17,7 @@ from gateway.http.replies import SendEvent
 from gateway.http.requests import Scope
 from gateway.http.routes import build_routes
 from gateway.http.transcoding import Handler, HttpDoor
+from gateway.http.webhooks import WebhookDoor
 from gateway.interceptors.chain import Chain
 
 
@@ -29,6 +30,7 @@ class HttpDoors:
         oauth: Serves the endpoints of OAuth 2.
         pages: Serves the pages for people; None for none.
         missing: Names what keeps the process from being ready.
+        webhook: Takes the payment provider's notifications; None where nobody could sign them.
     """
 
     def __init__(
@@ -38,13 +40,17 @@ class HttpDoors:
         oauth: OAuthDoor,
         pages: PageDoor | None,
         missing: Callable[[], Awaitable[list[str]]],
+        webhook: WebhookDoor | None = None,
     ) -> None:
         self.missing = missing
         self._ours, self._oip, self._oauth, self._pages = ours, oip, oauth, pages
+        self._webhook = webhook
 
     def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> Awaitable[None]:
         """Answer one request."""
         path = scope["path"]
+        if self._webhook is not None and self._webhook.has(path):
+            return self._webhook(scope, receive, send)
         if self._pages is not None and self._pages.has(path):
             return self._pages(scope, receive, send)
         if is_oauth(path):
@@ -57,6 +63,7 @@ def build_http_app(
     checks: Sequence[Check],
     serving: Callable[[], bool],
     people: PageDoor | None = None,
+    webhook: WebhookDoor | None = None,
 ) -> HttpDoors:
     """The ASGI application of the HTTP listener; takes ``http`` scopes only.
 
@@ -65,6 +72,7 @@ def build_http_app(
         checks: What the process depends on.
         serving: Whether the process takes calls: started, not draining.
         people: The pages for people; None for none.
+        webhook: Takes the payment provider's notifications; None for none.
 
     Raises:
         TemplateInvalid: An HTTP rule of the protos is wrong; names file, RPC and rule.
@@ -83,5 +91,5 @@ def build_http_app(
     if healthz is not None:
         pages["/healthz"] = healthz
     return HttpDoors(
-        HttpDoor(chain, routes, pages), OipDoor(chain), OAuthDoor(chain), people, monitor.missing
+        HttpDoor(chain, routes, pages), OipDoor(chain), OAuthDoor(chain), people, monitor.missing, webhook
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from cohortlens.billing.payments.event_types import CUSTOMER, EVENT_TYPES, Subject
 from cohortlens.billing.payments.inbox_rows import InboxEvent
@@ -17,6 +17,7 @@ from cohortlens.billing.payments.models import (
     Subscription,
 )
 from cohortlens.billing.payments.ports import ProviderReads
+from cohortlens.core.clock import now
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ async def fetch(provider: ProviderReads, customer_id: str, events: Sequence[Inbo
     Raises:
         PaymentProviderUnavailable: The provider cannot be reached.
     """
-    at = datetime.now(UTC)
+    at = now()
     customer = await provider.customer(customer_id)
     is_gone = customer is None or customer.deleted
     subscriptions = () if customer is None else await provider.subscriptions_of(customer_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.billing.payments.event_types import RECONCILE
 from cohortlens.billing.payments.inbox_rows import InboxRows
 from cohortlens.billing.payments.models import ProviderEvent
+from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for
 from cohortlens.core.errors import FailedPrecondition
@@ -133,7 +134,7 @@ class BillingOperations:
                 type=RECONCILE,
                 livemode=profile.livemode,
                 api_version="",
-                created_at=datetime.now(UTC),
+                created_at=now(),
                 customer_id=profile.stripe_customer_id,
                 object_id="",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
@@ -17,6 +17,7 @@ from cohortlens.billing.payments.ports import ProviderReads
 from cohortlens.billing.payments.projecting import WHO
 from cohortlens.billing.payments.rows import PaymentRows, overdue
 from cohortlens.billing.payments.telling import Telling
+from cohortlens.core.clock import now
 from cohortlens.core.db import Database
 from cohortlens.core.ids import TenantId
 from cohortlens.core.mail import MailSealer
@@ -49,7 +50,7 @@ class Reconciling:
         Raises:
             PaymentProviderUnavailable: The provider cannot be reached; the next run begins at the same place.
         """
-        began = datetime.now(UTC)
+        began = now()
         since = await self._listed_until(began)
         missed, together = 0, list[ProviderEvent]()
         async for event in self._provider.events_since(since - _OVERLAP, PROVIDER_TYPES):
@@ -80,7 +81,7 @@ class Reconciling:
                     text("SELECT app.billing_ask_all(:livemode, :day, :spread)"),
                     {
                         "livemode": self._provider.livemode,
-                        "day": f"{datetime.now(UTC):%Y-%m-%d}",
+                        "day": f"{now():%Y-%m-%d}",
                         "spread": _SPREAD_S,
                     },
                 )
@@ -130,7 +131,7 @@ class Grace:
             # Again, behind the lock: it may have been paid meanwhile.
             if record is None or record.past_due_since is None or record.access != Access.FULL.value:
                 return False
-            if datetime.now(UTC) - record.past_due_since < self._grace or not record.plan_id:
+            if now() - record.past_due_since < self._grace or not record.plan_id:
                 return False
             await rows.put_access(Access.READ_ONLY.value)
             await EntitlementRows(tx).project(
