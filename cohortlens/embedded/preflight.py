@@ -98,7 +98,7 @@ def _invalid(text: str) -> Fault:
 
 def _ranges(config: StackConfig) -> list[Fault]:
     faults = []
-    for service in ("http", "grpc", "postgres", "redis", "smtp", "ops"):
+    for service in ("http", "grpc", "postgres", "redis", "smtp", "stripe", "ops"):
         port = config.port(service)
         if not 0 <= port <= 65535:
             faults.append(
@@ -285,6 +285,7 @@ def _ports(config: StackConfig) -> list[Fault]:
     wanted += ["postgres"] if config.embeds_postgres else []
     wanted += ["redis"] if config.embeds_redis else []
     wanted += ["smtp"] if config.embeds_mail else []
+    wanted += ["stripe"] if config.embeds_stripe else []
     faults = []
     for service in wanted:
         port = config.port(service)

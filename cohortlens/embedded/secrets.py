@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +14,6 @@ from cohortlens.core.private import create_private, write_private
 from cohortlens.embedded.faults import Fault, StackFailed
 
 FILE_NAME = "secrets.json"
-# What folders made by earlier releases lack.
-_ADDED = frozenset({"postgres_jobs"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,8 @@ class StackSecrets:
         postgres_jobs: Password of the role of durable work.
         redis: Password of the Valkey server.
         kek: 32 random bytes in base64: seals the stored secrets.
+        stripe_key: Key of the local stand-in for Stripe.
+        stripe_webhook: Secret that its webhooks are signed with.
         kek_previous: Keys that open what they sealed before ``kek`` took their place.
     """
 
@@ -37,6 +38,8 @@ class StackSecrets:
     postgres_jobs: Secret
     redis: Secret
     kek: Secret
+    stripe_key: Secret
+    stripe_webhook: Secret
     kek_previous: Secret = Secret("")
 
     @classmethod
@@ -49,6 +52,8 @@ class StackSecrets:
             postgres_jobs=_password(),
             redis=_password(),
             kek=_kek(),
+            stripe_key=_stripe_key(),
+            stripe_webhook=_stripe_webhook(),
         )
 
 
@@ -65,13 +70,12 @@ def load_or_create(data_dir: Path) -> StackSecrets:
         if path.stat().st_mode & 0o077:
             raise StackFailed(_unreadable(path, "other users may read it", f"chmod 600 {path}"))
         values = json.loads(path.read_text(encoding="utf-8"))
-        is_older = _ADDED.isdisjoint(values)
-        if is_older:
-            values |= {name: _password().reveal() for name in _ADDED}
+        lacking = {name: make().reveal() for name, make in _added().items() if name not in values}
+        values |= lacking
         # A folder of an earlier release never changed its key.
         values.setdefault("kek_previous", "")
         made = StackSecrets(**{name: Secret(values[name]) for name in StackSecrets.__dataclass_fields__})
-        if is_older:
+        if lacking:
             write_private(path, _written(made))
         return made
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -109,6 +113,19 @@ def _kek() -> Secret:
 
 def _password() -> Secret:
     return Secret(secrets.token_urlsafe(24))
+
+
+def _stripe_key() -> Secret:
+    return Secret(f"sk_test_{secrets.token_hex(24)}")
+
+
+def _stripe_webhook() -> Secret:
+    return Secret(f"whsec_{secrets.token_hex(24)}")
+
+
+def _added() -> dict[str, Callable[[], Secret]]:
+    """What folders made by earlier releases may lack."""
+    return {"postgres_jobs": _password, "stripe_key": _stripe_key, "stripe_webhook": _stripe_webhook}
 
 
 def _unreadable(path: Path, cause: str, next_step: str) -> Fault:

@@ -249,11 +249,13 @@ class Programs:
         migration: Brings the database to the newest revision and ends.
         applications: Gateway, jobs and workers, in the order of their start.
         mail: Stands in for a mail server when none is given.
+        stripe: Stands in for Stripe in development when no key is given.
     """
 
     migration: Program
     applications: Sequence[Program]
     mail: Program | None = None
+    stripe: Program | None = None
 
 
 def standard_programs(config: StackConfig) -> Programs:
@@ -268,6 +270,9 @@ def standard_programs(config: StackConfig) -> Programs:
         ],
         Program("mail", [python, "-m", "cohortlens.embedded.mail"], says_ready, bound_s=30.0)
         if config.embeds_mail
+        else None,
+        Program("stripe", [python, "-m", "cohortlens.embedded.stripe"], is_live, bound_s=30.0)
+        if config.embeds_stripe
         else None,
     )
 

@@ -19,6 +19,7 @@ DEFAULT_PORTS = {
     "postgres": 15432,
     "redis": 16379,
     "smtp": 11025,
+    "stripe": 12111,
     "ops": OPS_PORT,
 }
 PASSED_THROUGH = frozenset(
@@ -82,6 +83,7 @@ _WITHHELD = {
     "jobs": (*_OF_OTHER_ROLES, "STRIPE_WEBHOOK_SECRETS"),
     "workers": _OF_THE_DOMAIN,
     "mail": (*_OF_THE_DOMAIN, "REDIS_URL"),
+    "stripe": (*_OF_OTHER_ROLES, "DATABASE_URL", "KEK", "KEK_PREVIOUS", "REDIS_URL", "PASSWORD_PEPPER"),
 }
 
 
@@ -100,6 +102,11 @@ class StackConfig(CoreConfig):
     )
     smtp_port: int | None = setting(
         "SMTP_PORT", None, "port of the embedded mail server; 11025 + offset when unset, 0 for any"
+    )
+    stripe_port: int | None = setting(
+        "STRIPE_PORT",
+        None,
+        "port of the embedded stand-in for Stripe; 12111 + offset when unset, 0 for any",
     )
     port_offset: int = setting(
         "PORT_OFFSET", 0, "added to every default port, so that two stacks stand side by side"
@@ -122,7 +129,7 @@ class StackConfig(CoreConfig):
         """The port a service is to use: as given, or the default plus the offset; 0 lets the kernel choose.
 
         Args:
-            service: ``http``, ``grpc``, ``postgres``, ``redis``, ``smtp`` or ``ops``.
+            service: ``http``, ``grpc``, ``postgres``, ``redis``, ``smtp``, ``stripe`` or ``ops``.
         """
         given: int | None = getattr(self, f"{service}_port")
         return DEFAULT_PORTS[service] + self.port_offset if given is None else given
@@ -141,6 +148,11 @@ class StackConfig(CoreConfig):
     def embeds_mail(self) -> bool:
         """Whether no mail server was given."""
         return not self.smtp_url
+
+    @property
+    def embeds_stripe(self) -> bool:
+        """Whether a local stand-in takes the place of Stripe: in development, when no key was given."""
+        return self.environment == "development" and not self.stripe_api_key
 
     @property
     def folder(self) -> Path:
@@ -192,7 +204,9 @@ def external_urls(config: StackConfig) -> tuple[Url, Url, Url]:
 
 def chosen_ports(config: StackConfig) -> dict[str, int]:
     """Ports of our own servers in this start; a 0 is replaced by a port that is free now."""
-    services = ["http", "grpc", *(["smtp"] if config.embeds_mail else [])]
+    services = ["http", "grpc"]
+    services += ["smtp"] if config.embeds_mail else []
+    services += ["stripe"] if config.embeds_stripe else []
     chosen = {service: config.port(service) or free_port() for service in services}
     chosen["ops"] = config.port("ops") or free_ports(len(OPS_PROCESSES))
     return chosen

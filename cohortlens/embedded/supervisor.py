@@ -141,7 +141,8 @@ class Supervisor:
             "HTTP_PORT": str(ports["http"]),
             "GRPC_PORT": str(ports["grpc"]),
             "OPS_PORT": str(ports["ops"]),
-        } | self._mail_values(ports)
+        }
+        values |= self._mail_values(ports) | self._stripe_values(ports)
         environ = {**child_environment(self._base, self._config, values), **self._marker}
         self._migrate(environ)
         logs = self._folder / "logs"
@@ -150,13 +151,14 @@ class Supervisor:
             "jobs": ports["ops"] + OPS_PROCESSES.index("jobs"),
             "workers": ports["ops"] + OPS_PROCESSES.index("workers"),
             "mail": ports.get("smtp", 0),
+            "stripe": ports.get("stripe", 0),
         }
-        mail = [self._programs.mail] if self._programs.mail is not None else []
+        stand_ins = [one for one in (self._programs.mail, self._programs.stripe) if one is not None]
         applications = [
             CommandService(
                 program, own_environment(program.name, environ), logs, own_ports.get(program.name, 0)
             )
-            for program in [*self._programs.applications, *mail]
+            for program in [*self._programs.applications, *stand_ins]
         ]
         # The gateway answers health while the rest warms; the others then start side by side.
         for group in (applications[:1], applications[1:]):
@@ -177,6 +179,18 @@ class Supervisor:
         if not self._config.public_url:
             values["PUBLIC_URL"] = f"http://127.0.0.1:{ports['http']}"
         return values
+
+    def _stripe_values(self, ports: Mapping[str, int]) -> dict[str, str]:
+        """How to reach the stand-in for Stripe, and how to know its webhooks; nothing beside a real key."""
+        if "stripe" not in ports:
+            return {}
+        made = secrets.load_or_create(self._folder)
+        return {
+            "STRIPE_PORT": str(ports["stripe"]),
+            "STRIPE_API_BASE": f"http://127.0.0.1:{ports['stripe']}",
+            "STRIPE_API_KEY": made.stripe_key.reveal(),
+            "STRIPE_WEBHOOK_SECRETS": made.stripe_webhook.reveal(),
+        }
 
     def _start_servers(self) -> dict[str, str]:
         config, values = self._config, {"ARTIFACT_DIR": str(self._config.artifacts)}

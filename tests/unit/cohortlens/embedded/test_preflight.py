@@ -12,7 +12,9 @@ from cohortlens.embedded import preflight
 from cohortlens.embedded.processes import own_identity
 from cohortlens.embedded.state import StackState
 
-FREE = {f"COHORTLENS_{name}_PORT": "0" for name in ("HTTP", "GRPC", "POSTGRES", "REDIS", "SMTP", "OPS")}
+FREE = {
+    f"COHORTLENS_{name}_PORT": "0" for name in ("HTTP", "GRPC", "POSTGRES", "REDIS", "SMTP", "STRIPE", "OPS")
+}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def test_each_folder_gets_its_own_secrets_and_keeps_them(tmp_path):
         for name in vars(first)
         if name != "kek_previous"
     ]
-    assert len(set(values)) == 12
+    assert len(set(values)) == 16
     assert secrets.load_or_create(folders[0]) == first
     assert len(base64.b64decode(first.kek.reveal())) == 32
 
@@ -54,11 +54,17 @@ def test_a_folder_of_an_earlier_release_gets_what_it_lacks_and_keeps_the_rest(tm
     secrets.load_or_create(tmp_path)
     path = tmp_path / "secrets.json"
     older = json.loads(path.read_text())
-    del older["postgres_jobs"]
+    del older["postgres_jobs"], older["stripe_key"], older["stripe_webhook"]
     path.write_text(json.dumps(older))
-    added = secrets.load_or_create(tmp_path).postgres_jobs.reveal()
+    made = secrets.load_or_create(tmp_path)
+    added = made.postgres_jobs.reveal()
     assert added
-    assert json.loads(path.read_text()) == older | {"postgres_jobs": added}
+    assert made.stripe_key.reveal().startswith("sk_test_")
+    assert made.stripe_webhook.reveal().startswith("whsec_")
+    kept = json.loads(path.read_text())
+    assert {name: kept[name] for name in older} == older
+    assert kept["postgres_jobs"] == added
+    assert secrets.load_or_create(tmp_path) == made
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

@@ -18,7 +18,35 @@ def _config(**values):
 def test_the_offset_moves_default_ports_and_leaves_given_ones():
     config = _config(PORT_OFFSET="100", GRPC_PORT="7000", REDIS_PORT="0")
     ports = {name: config.port(name) for name in settings.DEFAULT_PORTS}
-    assert ports == {"http": 8180, "grpc": 7000, "postgres": 15532, "redis": 0, "smtp": 11125, "ops": 9564}
+    assert ports == {
+        "http": 8180,
+        "grpc": 7000,
+        "postgres": 15532,
+        "redis": 0,
+        "smtp": 11125,
+        "stripe": 12211,
+        "ops": 9564,
+    }
+
+
+def test_the_stand_in_for_stripe_starts_in_development_without_a_key_only():
+    assert _config().embeds_stripe
+    assert not _config(ENV="test").embeds_stripe
+    assert not _config(STRIPE_API_KEY="sk_test_of_somebody").embeds_stripe
+    assert "stripe" not in settings.chosen_ports(
+        _config(STRIPE_API_KEY="sk_test_of_somebody", OPS_PORT="9464")
+    )
+
+
+def test_only_gateway_and_stand_in_know_the_secret_of_webhooks():
+    environ = {"COHORTLENS_STRIPE_WEBHOOK_SECRETS": "whsec_x", "COHORTLENS_STRIPE_API_KEY": "sk_test_x"}
+    environ |= {"COHORTLENS_DATABASE_URL": "d", "COHORTLENS_JOBS_DATABASE_URL": "j", "COHORTLENS_KEK": "k"}
+    given = {
+        name: settings.own_environment(name, environ) for name in ("gateway", "jobs", "workers", "stripe")
+    }
+    knowing = [name for name, own in given.items() if "COHORTLENS_STRIPE_WEBHOOK_SECRETS" in own]
+    assert knowing == ["gateway", "stripe"]
+    assert set(given["stripe"]) == {"COHORTLENS_STRIPE_WEBHOOK_SECRETS", "COHORTLENS_STRIPE_API_KEY"}
 
 
 def test_every_setting_of_every_process_is_known():
