@@ -34,7 +34,9 @@ from cohortlens.audit.exports import AuditExports
 from cohortlens.audit.service import AuditService
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import Catalogue
+from cohortlens.billing.entitlements.following import Following
 from cohortlens.billing.entitlements.granting import Granting
+from cohortlens.billing.entitlements.mails import add_plan_mails
 from cohortlens.billing.payments.mails import add_billing_mails
 from cohortlens.billing.payments.operating import BillingOperations
 from cohortlens.billing.payments.ports import PaymentProvider
@@ -118,6 +120,7 @@ class Billing:
     entitlements: Entitlements
     catalogue: Catalogue
     granting: Granting
+    following: Following
     usage: Usage
     provider: PaymentProvider
     subscriptions: Subscriptions
@@ -199,11 +202,11 @@ class Services:
             opened.push_async_callback(feed.close)
             provider = payment_provider(config.stripe_api_key.reveal(), config.stripe_api_base)
             opened.push_async_callback(provider.close)
-            entitlements = Entitlements(feed, redis)
+            entitlements = Entitlements(db, redis, feed)
             opened.push_async_callback(entitlements.close)
             entitlements.start()
             usage = _usage(opened, db, entitlements, keyring, config)
-            billing = _billing(db, entitlements, usage, provider, config)
+            billing = _billing(db, entitlements, usage, provider, config, keyring)
             identity = await IdentityService.open(
                 db,
                 redis,
@@ -304,12 +307,18 @@ def _usage(
 
 
 def _billing(
-    db: Database, entitlements: Entitlements, usage: Usage, provider: PaymentProvider, config: CoreConfig
+    db: Database,
+    entitlements: Entitlements,
+    usage: Usage,
+    provider: PaymentProvider,
+    config: CoreConfig,
+    keyring: Keyring,
 ) -> Billing:
     return Billing(
         entitlements=entitlements,
         catalogue=Catalogue(db),
-        granting=Granting(db, entitlements),
+        granting=Granting(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
+        following=Following(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
         usage=usage,
         provider=provider,
         subscriptions=_subscriptions(db, provider, config),
@@ -338,6 +347,7 @@ def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:
     add_mails(templates)
     add_invitation_mails(templates)
     add_quota_mails(templates)
+    add_plan_mails(templates)
     add_billing_mails(templates)
     mailer = smtp_mailer(config.smtp_url, config.mail_from)
     return MailDelivery(db, Sealer(keyring, MAIL_PURPOSE), templates, mailer)

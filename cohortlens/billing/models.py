@@ -15,6 +15,8 @@ CUSTOMER_QUOTA_EXCEEDED = "CUSTOMER_QUOTA_EXCEEDED"
 """Reason of a refusal by the schema: the plan has no room for the customers that would come."""
 ENTITLEMENT_CHANGED = "entitlement.changed"
 """Topic of the outbox: what a tenant may do is another now."""
+ENTITLEMENT_USAGE = "entitlement.usage"
+"""Topic of the outbox: what a tenant has stored came near a limit, or back below it."""
 
 
 class Access(StrEnum):

@@ -14,6 +14,7 @@ from uuid import UUID
 from cohortlens.analytics.batches.models import BATCH_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
 from cohortlens.audit.exports import EXPORT_REQUESTED
+from cohortlens.billing.models import ENTITLEMENT_CHANGED, ENTITLEMENT_USAGE
 from cohortlens.bootstrap import Analytics, Audit, Billing, Identity
 from cohortlens.core.db import Database
 from cohortlens.core.mail import MAIL_REQUESTED, MailRefused
@@ -148,6 +149,16 @@ async def publish_revocation(services: Services, event: Event) -> None:
     await services.identity.core.publish_revocation(event)
 
 
+async def follow_entitlement(services: Services, event: Event) -> None:
+    """Let every process hear of what a tenant may do now, and its owners of a limit that was passed."""
+    await services.billing.following.changed(event.tenant_id, event.payload)
+
+
+async def follow_counts(services: Services, event: Event) -> None:
+    """Look at the limits of a tenant whose counts came near one, or back below it."""
+    await services.billing.following.used(event.tenant_id)
+
+
 async def send_mail(services: Services, event: Event) -> None:
     """Send a mail."""
     await services.mail.send(event.tenant_id, UUID(event.payload["mail_id"]))
@@ -170,6 +181,8 @@ async def export_died(services: Services, event: Event) -> None:
 
 HANDLERS: Mapping[str, Handler] = {
     SESSION_REVOKED: Handler(publish_revocation, concurrency=4),
+    ENTITLEMENT_CHANGED: Handler(follow_entitlement, concurrency=2),
+    ENTITLEMENT_USAGE: Handler(follow_counts, concurrency=2),
     MAIL_REQUESTED: Handler(
         send_mail, concurrency=4, on_dead=mail_died, final=(MailRefused, SealBroken, LookupError)
     ),

@@ -169,7 +169,17 @@ async def _tidy_usage(services: Services) -> int:
     return await services.billing.usage.upkeep.tidy()
 
 
+async def _settle_entitlements(services: Services) -> int:
+    return await services.billing.following.settle_due()
+
+
+async def _check_counts(services: Services) -> int:
+    return await services.billing.following.check_counts()
+
+
 TASKS = (
+    Task("settle_entitlements", 30.0, _settle_entitlements),
+    Task("check_customer_counts", 86_400.0, _check_counts),
     Task("fold_usage", 1.0, _fold_usage, is_quiet=True),
     Task("notify_quota", 15.0, _notify_quota),
     Task("forfeit_quota", 60.0, _forfeit_quota),

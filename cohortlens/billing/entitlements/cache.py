@@ -37,12 +37,14 @@ class Entitlements:
     """The entitlements that this process knows.
 
     Args:
-        db: Database as the runtime role; one of its own keeps a busy pool from making the news late.
+        db: Database as the runtime role.
         redis: Tells that there is something to read; None: the reading of each second is enough.
+        feed: Reads the changes: one of its own keeps a busy pool from making the news late. ``db`` when None.
     """
 
-    def __init__(self, db: Database, redis: RedisClient | None = None) -> None:
+    def __init__(self, db: Database, redis: RedisClient | None = None, feed: Database | None = None) -> None:
         self._db = db
+        self._feed = feed or db
         self._redis = redis
         self._known: dict[UUID, tuple[Entitlement, float]] = {}
         self._loading: dict[UUID, asyncio.Task[None]] = {}
@@ -158,7 +160,7 @@ class Entitlements:
 
     async def _read(self) -> None:
         began = time.monotonic()
-        async with asyncio.timeout(_READING_S), self._db.transaction() as tx:
+        async with asyncio.timeout(_READING_S), self._feed.transaction() as tx:
             watermark, changed = await EntitlementRows(tx).since(self._watermark)
         for entitlement, lapses_in_s in changed:
             if entitlement.tenant_id in self._known or entitlement.tenant_id in self._loading:

@@ -10,6 +10,8 @@ from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import current_plans, features_of
+from cohortlens.billing.entitlements.following import tell_owners
+from cohortlens.billing.entitlements.mails import GRANTED
 from cohortlens.billing.entitlements.rows import EntitlementRows, stored_override
 from cohortlens.billing.models import Override, Plan, PlanUnknown, Standing
 from cohortlens.core import clock
@@ -17,6 +19,7 @@ from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for, retried
 from cohortlens.core.errors import Internal, InvalidArgument, Violation
 from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId
+from cohortlens.core.mail import MailSealer
 from cohortlens.identity.tenancy.roles import missing
 from cohortlens.identity.tenancy.tenant_rows import tenant_overviews
 
@@ -31,11 +34,13 @@ class Granting:
     Args:
         db: Database as the runtime role.
         entitlements: Told when something was granted; None where nobody asks this process.
+        sealer: Seals the mails to owners.
     """
 
-    def __init__(self, db: Database, entitlements: Entitlements | None = None) -> None:
+    def __init__(self, db: Database, entitlements: Entitlements | None, sealer: MailSealer) -> None:
         self._db = db
         self._entitlements = entitlements
+        self._sealer = sealer
 
     async def standing(self, ctx: RequestContext) -> Standing:
         """What the caller's tenant may do and has stored."""
@@ -115,6 +120,8 @@ class Granting:
             found = await rows.standing(tenant_id)
             if found is None:
                 raise Internal("the tenant has no entitlement")
+            await go_on_for(tx, tenant_id)
+            await tell_owners(tx, tenant_id, self._sealer, GRANTED, found, reason=reason)
             return found
 
 

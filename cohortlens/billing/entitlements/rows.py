@@ -85,10 +85,13 @@ class EntitlementRows:
         """Settle tenants whose grant lapsed or whose limits began or ceased to be passed; for jobs only."""
         return int(await self._tx.scalar(text("SELECT app.entitlements_settle_due()")) or 0)
 
-    async def note_near(self, tenant_id: UUID) -> bool:
-        """Whether a notice about a limit that is near is due; then it counts as sent. For jobs only."""
-        query = text("SELECT app.entitlement_note_near(:tenant)")
-        return bool(await self._tx.scalar(query, {"tenant": tenant_id}))
+    async def note(self, tenant_id: UUID, version: int | None = None) -> bool:
+        """Whether owners are to be told of a version, or without one of a limit that is near. For jobs only.
+
+        It counts as told then: the version for good, the limit for 30 days.
+        """
+        query = text("SELECT app.entitlement_note(:tenant, CAST(:version AS bigint))")
+        return bool(await self._tx.scalar(query, {"tenant": tenant_id, "version": version}))
 
     async def get(self, tenant_id: UUID) -> tuple[Entitlement, float | None] | None:
         """What a tenant may do, and the seconds until a grant lapses; None when there is no such tenant."""

@@ -98,7 +98,8 @@ CREATE TABLE entitlements (
   inference_per_second double precision NOT NULL CHECK (inference_per_second > 0),
   bulk_in_flight integer NOT NULL CHECK (bulk_in_flight >= 1),
   over_limit_since timestamptz,
-  near_noticed_at timestamptz,
+  near_told_at timestamptz,
+  told_version bigint NOT NULL DEFAULT 0,
   version bigint NOT NULL DEFAULT 1,
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
   changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -221,7 +222,7 @@ BEGIN
   INSERT INTO public.outbox (tenant_id, id, topic, key, payload) VALUES (
     p_tenant, app.uuid7(), 'entitlement.changed', 'entitlement', jsonb_build_object(
       'version', e.version, 'plan', e.plan_id, 'was_plan', was.plan_id, 'access', e.access,
-      'was_access', was.access,
+      'was_access', was.access, 'by_limit', e.base_access = 'FULL',
       'is_over', e.over_limit_since IS NOT NULL AND was.over_limit_since IS NULL));
   RETURN e.version;
 END $$;
@@ -284,16 +285,19 @@ END $$;
 COMMENT ON FUNCTION app.entitlements_settle_due() IS
   'Settle the tenants whose grant has lapsed or whose limits have begun or ceased to be passed.';
 
-CREATE FUNCTION app.entitlement_note_near(p_tenant uuid) RETURNS boolean
+CREATE FUNCTION app.entitlement_note(p_tenant uuid, p_version bigint) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-  WITH noted AS (
-    UPDATE public.entitlements SET near_noticed_at = clock_timestamp()
+  WITH told AS (
+    UPDATE public.entitlements
+       SET told_version = coalesce(p_version, told_version),
+           near_told_at = CASE WHEN p_version IS NULL THEN clock_timestamp() ELSE near_told_at END
      WHERE tenant_id = p_tenant
-       AND coalesce(near_noticed_at < clock_timestamp() - interval '30 days', true) RETURNING 1)
-  SELECT EXISTS (SELECT 1 FROM noted)
+       AND CASE WHEN p_version IS NOT NULL THEN told_version < p_version
+                ELSE coalesce(near_told_at < clock_timestamp() - interval '30 days', true) END RETURNING 1)
+  SELECT EXISTS (SELECT 1 FROM told)
 $$;
-COMMENT ON FUNCTION app.entitlement_note_near(uuid) IS
-  'Whether a notice about a limit that is near is due; it counts as sent then, for 30 days.';
+COMMENT ON FUNCTION app.entitlement_note(uuid, bigint) IS
+  'Whether owners are to be told of a version, once; NULL: of a limit that is near, once in 30 days.';
 """
 
 _FEED = """
@@ -355,16 +359,16 @@ CREATE TRIGGER tenant_begins AFTER INSERT ON tenants FOR EACH ROW EXECUTE FUNCTI
 SELECT app.define(oid::regprocedure) FROM pg_proc
  WHERE pronamespace = 'app'::regnamespace AND prosecdef AND proname IN (
    'entitlement_settle', 'entitlement_project', 'entitlement_override', 'entitlements_settle_due',
-   'entitlement_note_near', 'entitlement_rows', 'tenant_standing', 'usage_differences', 'limits_of',
+   'entitlement_note', 'entitlement_rows', 'tenant_standing', 'usage_differences', 'limits_of',
    'refuse_customers', 'refuse_users', 'note_customers', 'note_members', 'note_invitations', 'count_usage',
    'entitlement_begin', 'note_tenant');
 
 SET LOCAL ROLE cl_definer;
 -- What only jobs and the operator do, and what only triggers call.
 REVOKE EXECUTE ON FUNCTION app.entitlement_project(uuid, text, integer, text, timestamptz),
-  app.entitlements_settle_due(), app.entitlement_note_near(uuid), app.usage_differences() FROM cl_app;
+  app.entitlements_settle_due(), app.entitlement_note(uuid, bigint), app.usage_differences() FROM cl_app;
 GRANT EXECUTE ON FUNCTION app.entitlement_project(uuid, text, integer, text, timestamptz),
-  app.entitlements_settle_due(), app.entitlement_note_near(uuid), app.usage_differences() TO cl_jobs;
+  app.entitlements_settle_due(), app.entitlement_note(uuid, bigint), app.usage_differences() TO cl_jobs;
 REVOKE EXECUTE ON FUNCTION app.entitlement_begin(uuid, text), app.refuse_customers(uuid, bigint, bigint),
   app.refuse_users(uuid, integer, integer) FROM cl_app;
 
