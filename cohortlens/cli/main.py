@@ -35,6 +35,7 @@ COMMANDS = {
     "train": ("cohortlens.cli.analytics", "train", "Train models on the tenant's data."),
     "tenant": ("cohortlens.cli.tenants", "tenant", "Make and list the tenants of this installation."),
     "platform": ("cohortlens.cli.tenants", "platform", "Name the staff who suspend and resume tenants."),
+    "plan": ("cohortlens.cli.plans", "plan", "Show the plans; grant tenants something beside theirs."),
     "mail": ("cohortlens.cli.mail", "mail", "Show the mails that the development stack kept."),
     "outbox": ("cohortlens.cli.outbox", "outbox", "Look at events that wait or died; retry or discard them."),
     "audit": ("cohortlens.cli.audit", "audit", "Export the audit log; verify an export without a database."),

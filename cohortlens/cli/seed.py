@@ -12,10 +12,12 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from cohortlens.cli.analytics import wait_for_training
 from cohortlens.cli.data import run_import
 from cohortlens.cli.output import Fault, Output
+from cohortlens.cli.plans import grant_demo_plan
 from cohortlens.cli.registering import register_locally
 from cohortlens.cli.session import Account, CredentialsFile, FileTokenStore
 from cohortlens.client.client import Client, Credentials
@@ -25,6 +27,7 @@ from cohortlens.v1 import analytics_pb2, auth_pb2, common_pb2, customers_pb2, mo
 DEMO_TENANT = "Demo Retail"
 DEMO_EMAIL = "owner@demo-retail.example"
 DEMO_FILE = "cdnow_sample.csv.gz"
+DEMO_PLAN = "professional"
 TERMS_VERSION = "2026-11"
 MODELS = ("segmentation", "prediction")
 POLL_S = 0.5
@@ -47,6 +50,7 @@ def seed_demo(target: str, data_dir: Path, out: Output, report: Report) -> Clien
         ApiError: A call failed.
     """
     client = _owner(target, data_dir, report)
+    _grant(client, report)
     if not _has_customers(client):
         _load(client, out, report)
     _train(client, out, report)
@@ -73,6 +77,13 @@ def _owner(target: str, data_dir: Path, report: Report) -> Client:
         client.call(client.auth.GetMe, auth_pb2.GetMeRequest())
         report(f"tenant {account.tenant} registered")
     return client
+
+
+def _grant(client: Client, report: Report) -> None:
+    """Give the demo tenant a plan that holds its data; one that it got otherwise stays."""
+    me = client.call(client.auth.GetMe, auth_pb2.GetMeRequest())
+    if grant_demo_plan(UUID(me.tenant), DEMO_PLAN, "the demo data needs more room than basic has"):
+        report(f"plan {DEMO_PLAN} granted")
 
 
 def _has_customers(client: Client) -> bool:
