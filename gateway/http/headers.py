@@ -25,7 +25,15 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 _METADATA_PREFIX = "grpc-metadata-"
 # Passed on under their own names: the chain reads them.
 _OWN_NAMES = frozenset(
-    {"authorization", "x-request-id", "traceparent", "tracestate", "user-agent", "accept-language"}
+    {
+        "authorization",
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "accept-language",
+        "idempotency-key",
+    }
 )
 _REFUSED = re.compile(r"grpc-|:|x-forwarded-|x-cohortlens-|(?:authorization|cookie|host)\Z")
 _METADATA_NAME = re.compile(r"[a-z0-9_.-]+")

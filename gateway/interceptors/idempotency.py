@@ -207,7 +207,7 @@ class _Attempt:
         call, claim = self._call, found.claim
         await self._require_same_body(found.body)
         reread = self._step.reread_of(call)
-        if reread is computed_again:
+        if reread is runs_again:
             await self._first(claim, proceed)
             return
         before = len(call.response_headers)
@@ -229,8 +229,8 @@ class _Attempt:
             raise _reused()
 
 
-async def computed_again(request: Any, made: Mapping[str, Any], call: Call) -> Message:
-    """Stands for the answers of methods that only compute: there is nothing to read, they run again."""
+async def runs_again(request: Any, made: Mapping[str, Any], call: Call) -> Message:
+    """Stands for methods whose answer is not read: they run again, which has no second effect."""
     raise NotImplementedError
 
 

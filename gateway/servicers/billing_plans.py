@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC
+from typing import Any
 
 from cohortlens.billing.entitlements.catalogue import Catalogue
 from cohortlens.billing.entitlements.granting import Granting
@@ -60,6 +62,16 @@ class BillingPlansServicer:
             call.context, tenant_id, _override(request.granted, request.reason), request.reason
         )
         return pb.OverrideEntitlementResponse(entitlement=_entitlement(done), stored=_stored(done))
+
+    async def RereadOverrideEntitlement(
+        self, request: pb.OverrideEntitlementRequest, made: Mapping[str, Any], call: Call
+    ) -> pb.OverrideEntitlementResponse:
+        """The answer of an override, for a repeat of a call whose answer was lost."""
+        tenant_id = parse_uuid(request.tenant)
+        if tenant_id is None:
+            raise missing("tenant")
+        found = await self._granting.of_tenant(tenant_id)
+        return pb.OverrideEntitlementResponse(entitlement=_entitlement(found), stored=_stored(found))
 
 
 def _plan(plan: Plan) -> pb.Plan:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from cohortlens.core.errors import NotFound
 from gateway.interceptors.chain import Call
-from gateway.interceptors.idempotency import Reread, computed_again
+from gateway.interceptors.idempotency import Reread, runs_again
 from gateway.interceptors.keyed import takes_key
 from gateway.registry import MethodInfo, MethodTable
 
@@ -55,37 +55,53 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Computed:
-    """Only computed: it runs again."""
+class Own:
+    """Read by the servicer's own method ``Reread<name of the RPC>``."""
 
 
-Way = Got | Listed | Told | Computed
+@dataclass(frozen=True)
+class RunsAgain:
+    """Not read: the method runs again, which has no second effect.
+
+    It only computes; or it goes on where it was, and what it sends to others bears the claim's identifier.
+    """
+
+
+Way = Got | Listed | Told | Own | RunsAgain
 
 REREADS: dict[str, Way] = {
     "AddServiceAccountKey": Told(),
     "BeginTotp": Told(),
     "CancelBatchPrediction": Got("GetBatchPrediction"),
+    "CancelSubscription": RunsAgain(),
+    "ChangePlan": RunsAgain(),
     "ConfirmTotp": Told(),
     "CreateApiKey": Listed("ListApiKeys", "api_key"),
     "CreateAuditExport": Got("GetAuditExport"),
+    "CreateCheckoutSession": RunsAgain(),
     "CreateOAuthClient": Listed("ListOAuthClients", "oauth_client"),
+    "CreatePortalSession": RunsAgain(),
     "CreateServiceAccount": Listed("ListServiceAccounts", "service_account"),
     "DecideAuthorization": Told(),
     "DeleteTenant": Got("GetTenant"),
     "DeleteUser": Told(),
-    "Explain": Computed(),
+    "Explain": RunsAgain(),
     "ImportTransactions": Got("GetImport"),
     "InviteUser": Listed("ListInvitations", "invitation"),
+    "OverrideEntitlement": Own(),
     "Predict": Got("GetPrediction", each="predictions"),
     "PredictBatch": Got("GetBatchPrediction"),
     "PromoteModel": Got("GetModelVersion"),
+    "ReconcileSubscription": RunsAgain(),
+    "ReplayBillingEvent": RunsAgain(),
+    "ResumeSubscription": RunsAgain(),
     "ResumeTenant": Listed("ListTenants", "tenant"),
     "RevokeUserSessions": Told(),
     "RollbackModel": Got("GetModelVersion"),
     "RotateApiKey": Listed("ListApiKeys", "api_key"),
     "RotateOAuthClientSecret": Told(),
     "RotateSigningKey": Listed("ListSigningKeys", "kid"),
-    "Segment": Computed(),
+    "Segment": RunsAgain(),
     "SetChallenger": Got("GetChallenger"),
     "StartSegmentation": Got("GetSegmentationRun"),
     "StartTraining": Got("GetTrainingRun", each="runs"),
@@ -116,10 +132,13 @@ def _reread(table: MethodTable, method: MethodInfo, servicer: Any) -> Reread | N
     way = REREADS.get(method.name)
     if way is None:
         return _told(method) if not method.output_class.DESCRIPTOR.fields else None
-    if isinstance(way, Computed):
-        return computed_again
+    if isinstance(way, RunsAgain):
+        return runs_again
     if isinstance(way, Told):
         return _told(method)
+    if isinstance(way, Own):
+        own: Reread | None = getattr(servicer, f"Reread{method.name}", None)
+        return own
     reader = table.get(f"/{method.service}/{way.method}")
     if reader is None or servicer is None:
         return None
