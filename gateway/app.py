@@ -257,7 +257,8 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board.set_service(name, serving=scoring)
         await services.db.ping()
 
-    people = page_door(chain, derived_key(services.keyring, "form-token"), core.public_url)
+    form_key = derived_key(services.keyring, "form-token")
+    people = page_door(chain, form_key, core.public_url, core.stripe_api_base)
     http_app = build_http_app(
         chain,
         http_checks(core, services),
