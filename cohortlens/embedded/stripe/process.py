@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import h2corn
@@ -79,9 +78,11 @@ async def serve(config: StackConfig, stop: asyncio.Event) -> None:
     finally:
         working.cancel()
         server.shutdown()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(serving, working)
+        ends = await asyncio.gather(serving, working, return_exceptions=True)
         store.close()
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
 
 
 def main() -> int:
