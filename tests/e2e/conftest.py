@@ -69,7 +69,8 @@ class Stack:
         account = json.loads((self.data_dir / "credentials.json").read_text())["tenants"][0]
         return Client(self.grpc, Credentials(account["email"], account["password"]))
 
-    def new_tenant(self, email: str) -> Client:
+    def new_tenant(self, email: str, plan: str = "enterprise") -> Client:
+        """A registered tenant, granted a plan beside the subscription it does not have; ``basic`` for none."""
         client = Client(self.grpc, Credentials(email, PASSWORD))
         request = auth_pb2.RegisterTenantRequest(
             display_name=email, email=email, password=PASSWORD, accept_terms_version="2026-11"
@@ -77,7 +78,14 @@ class Stack:
         client.public(client.auth.RegisterTenant, request)
         verify = auth_login_pb2.VerifyEmailRequest(token=self.mailed_token(email))
         client.public(client.auth.VerifyEmail, verify)
+        if plan != "basic":
+            self.grant(client.call(client.auth.GetMe, auth_pb2.GetMeRequest()).tenant, plan)
         return client
+
+    def grant(self, tenant: str, plan: str) -> None:
+        """Grant a tenant a plan as the operator does."""
+        done = self.json("plan", "grant", tenant, plan, "--reason", "what a test needs")
+        assert done["ok"], done
 
     def mailed_token(self, email: str, bound_s: float = 30.0, path: str = "") -> str:
         """The token of the newest mailed link to somebody (to a page, if given), once the mail is there."""
