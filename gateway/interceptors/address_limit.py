@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     # The client of Redis takes a while to load, and the ports must answer meanwhile.
     from gateway.limits.limiter import Limiter, Named
 
-_FOLLOWED_S = 5.0
-
-
-class _Trial:
-    """A credential that is being verified; who presents it meanwhile shares the unit."""
-
-    __slots__ = ("begun", "check")
-
-    def __init__(self, check: asyncio.Task[Answer | None]) -> None:
-        self.check = check
-        self.begun = time.monotonic()
-
 
 class AddressLimitStep:
     """Refuses what comes too fast from an address or with an unverified credential.
@@ -45,7 +33,7 @@ class AddressLimitStep:
     def __init__(self, limiter: Limiter, is_known: Callable[[str], bool]) -> None:
         self._limiter = limiter
         self._is_known = is_known
-        self._trials: dict[str, _Trial] = {}
+        self._trials: dict[str, asyncio.Future[None]] = {}
 
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
         """Run the rest unless the address or the credential has used up its limit.
@@ -69,33 +57,42 @@ class AddressLimitStep:
         elif credential:
             await self._tried(call, credential, proceed)
         else:
-            await self._pass_pending(call, self._pending("", call.peer))
+            await self._pass_pending(call, "")
             await proceed(call)
 
     async def _tried(self, call: Call, credential: str, proceed: Proceed) -> None:
-        """Run a call whose credential is still to be verified; calls that share it share the unit."""
-        trial = self._trials.get(credential)
-        if trial is not None and time.monotonic() - trial.begun < _FOLLOWED_S:
-            await self._pass_pending(call, trial.check)
-            await proceed(call)
-            return
-        trial = self._trials[credential] = _Trial(self._pending(credential, call.peer))
+        """Run a call whose credential is still to be verified: one after the other, each for a unit.
+
+        A client that begins with a hundred calls at once waits for the first, and has used one unit.
+        """
+        while (trial := self._trials.get(credential)) is not None:
+            await asyncio.shield(trial)
+            if self._is_known(credential):
+                await proceed(call)
+                return
+        call.on_verified = self._begin(credential)
         try:
-            await self._pass_pending(call, trial.check)
+            await self._pass_pending(call, credential)
             await proceed(call)
         finally:
-            if self._trials.get(credential) is trial:
+            call.on_verified()
+
+    def _begin(self, credential: str) -> Callable[[], None]:
+        """Let others with this credential wait until the function that is returned is called."""
+        trial = self._trials[credential] = asyncio.get_running_loop().create_future()
+
+        def end() -> None:
+            if not trial.done():
                 del self._trials[credential]
+                trial.set_result(None)
 
-    def _pending(self, credential: str, address: str) -> asyncio.Task[Answer | None]:
-        pace = self._limiter.pending_pace(credential, address).pace
-        return asyncio.create_task(pace.wait(time.monotonic()))
+        return end
 
-    async def _pass_pending(self, call: Call, check: asyncio.Task[Answer | None]) -> None:
-        # One that gives up must not take the answer from the others.
-        refusal = await asyncio.shield(check)
+    async def _pass_pending(self, call: Call, credential: str) -> None:
+        named = self._limiter.pending_pace(credential, call.peer)
+        refusal = await named.pace.wait(time.monotonic())
         if refusal is not None:
-            refuse(self._limiter, self._limiter.pending_name, refusal, call)
+            refuse(self._limiter, named.name, refusal, call)
 
 
 async def pass_at(limiter: Limiter, named: Named, call: Call) -> None:

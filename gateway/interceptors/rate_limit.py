@@ -44,6 +44,8 @@ class RateLimitStep:
             ConcurrencyLimited: CONCURRENCY_LIMITED.
             Unavailable: OVERLOADED: a program has too many calls under way, or the process sheds this plan.
         """
+        if call.on_verified is not None:
+            call.on_verified()
         principal, rate_class = call.principal, call.method.policy.rate_class
         if principal is not None and rate_class in PLANNED:
             await self._paced(call, principal, rate_class)

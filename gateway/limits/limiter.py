@@ -102,7 +102,6 @@ class Limiter:
     Attributes:
         store: Where the buckets lie.
         webhooks: Incoming webhooks under way in this process.
-        pending_name: Name of the limit of credentials that nobody has verified.
     """
 
     def __init__(
@@ -122,7 +121,6 @@ class Limiter:
             RateClass.AUTH_SENSITIVE: (SENSITIVE, Limit.parse(settings.rate_auth_sensitive)),
             RateClass.AUTH_REFRESH: ("auth_refresh", Limit.parse(settings.rate_auth_refresh_address)),
         }
-        self.pending_name = PENDING
         self._pending = (
             Limit.parse(settings.rate_pending_auth),
             Limit.parse(settings.rate_pending_auth_address),
