@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 
 import httpx
 import pytest
 
+from cohortlens.core.config import Url
 from cohortlens.identity.accounts.passwords import PasswordHasher
+from gateway import app
+from gateway.config import GatewayConfig
+from gateway.grpc.server import Gateway
 from tests.fixtures.browser import Browser
 from tests.fixtures.tenants import register
+from tests.integration.gateway.conftest import core_config
 
 PASSWORD = "three blind mice ran 42"
 POSTS = ("/billing", "/billing/change", "/billing/cancel", "/billing/return", "/logout", "/login")
+
+
+@pytest.fixture
+async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
+    """A gateway that knows its own address, so that payment pages could send people back to it."""
+    config = GatewayConfig(grpc_port=0, http_port=0)
+    running = Gateway(config)
+    await running.start()
+    core = core_config(tmp_path, postgres_urls.runtime, redis_url)
+    core = dataclasses.replace(core, public_url=Url("http://127.0.0.1:8080"))
+    parts = await app.compose(core, config)
+    await running.open_doors(parts.chain, parts.http_app, parts.board)
+    yield running
+    await running.stop()
+    await parts.close()
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +205,7 @@ async def test_a_read_only_tenant_is_told_what_still_works(browser, superuser, p
 
 async def test_somebody_over_the_limit_is_told_by_how_much_and_until_when(browser, superuser, person):
     await superuser.execute(
-        "UPDATE tenant_usage SET customers = 1200000, over_limit_since = clock_timestamp() - interval '3 days'"
+        "UPDATE entitlements SET over_limit_since = clock_timestamp() - interval '3 days'"
         " WHERE tenant_id = $1",
         person.tenant_id,
     )

@@ -23,7 +23,7 @@ class Banner:
         kind: ``fault``, ``warn`` or ``info``.
         heading: What is the matter.
         text: Until when, and what to do.
-        act: What its button does: ``portal``, ``resume`` or empty for no button.
+        act: What its button does: ``portal``, or empty for no button.
         button: Text of the button.
     """
 
@@ -100,7 +100,7 @@ def _ending(seen: Replies) -> Iterator[Banner]:
             f"The plan ends on {minute(subscription.current_period_end)}. Until then everything works; "
             f"afterwards you have {seen.name_of('basic')}. Nothing you have stored is deleted."
         )
-        yield Banner("warn", "The plan is cancelled", text, "resume", "Keep the plan")
+        yield Banner("warn", "The plan is cancelled", text)
     elif subscription.status == pb.SUBSCRIPTION_STATUS_TRIALING and subscription.HasField("trial_end"):
         text = (
             f"It ends on {minute(subscription.trial_end)}. With a card on file the plan goes on and is "

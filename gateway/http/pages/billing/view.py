@@ -71,7 +71,7 @@ class Card:
         offers: Its prices.
         is_current: Whether the tenant pays for it.
         act: ``checkout``, ``change`` or empty for nothing that can be pressed.
-        verb: What changing to it is called.
+        verb: What taking it is called.
         note: What must be said about it.
     """
 
@@ -86,8 +86,8 @@ class Card:
 
     @property
     def is_higher(self) -> bool:
-        """Whether it gives more than the plan that is paid for."""
-        return self.verb.startswith("Upgrade")
+        """Whether it gives more than what the tenant has."""
+        return self.verb == "Upgrade"
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,9 @@ def gauges(seen: Replies) -> list[Gauge]:
 
 def cards(seen: Replies) -> list[Card]:
     """The plans on offer, the smallest first."""
-    living, paid = seen.subscription.status in LIVING, seen.subscription.plan
-    rank = next((one.rank for one in seen.plans or () if one.plan == paid), 0)
+    living = seen.subscription.status in LIVING
+    own = seen.subscription.plan if living else seen.entitlement.entitlement.plan
+    rank = next((one.rank for one in seen.plans or () if one.plan == own), 0)
     return [_card(seen, one, living, rank) for one in seen.plans or ()]
 
 
@@ -238,12 +239,10 @@ def _card(seen: Replies, plan: Any, living: bool, rank: int) -> Card:
         note = "Free. It is what you have without a subscription."
     elif seen.subscription.planned_plan == plan.plan:
         note = f"Planned from {minute(seen.subscription.planned_change_time)}."
-    if is_current:
-        verb = "Switch"
-    elif living and plan.rank < rank:
-        verb = "Change to"
-    else:
-        verb = "Upgrade to" if living else "Upgrade"
+    verb = "Upgrade"
+    if plan.rank <= rank:
+        # Who was granted a plan can still buy it; who pays for one can take a smaller one.
+        verb = ("Switch" if is_current else "Change") if living else "Subscribe"
     lines = wording.limits_in_words(plan.limits) + wording.features_in_words(plan.features)
     return Card(plan.plan, plan.display_name, lines, offers, is_current, act, verb, note)
 
