@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import stripe
 
 from cohortlens.adapters.circuit import Circuit
-from cohortlens.billing.payments.models import PaymentProviderUnavailable, PaymentRefused
+from cohortlens.billing.payments.models import (
+    PaymentProviderFailed,
+    PaymentProviderUnavailable,
+    PaymentRefused,
+)
 from cohortlens.core.errors import Internal
 from cohortlens.core.telemetry import get_logger
 
@@ -28,6 +32,7 @@ TIMEOUT_S = 10.0
 READ_RETRIES = 1
 WRITE_RETRIES = 2
 _RETRY_S = 5.0
+_AWAY = "the payment provider cannot be reached; nothing was changed, try again"
 _LOG = get_logger(__name__)
 
 stripe.enable_telemetry = False
@@ -133,7 +138,7 @@ class StripeCalls:
         except stripe.APIError as error:
             self._circuit.failed()
             _LOG.warning("stripe_unavailable", kind="APIError", stripe_request=error.request_id)
-            raise unavailable(_RETRY_S) from None
+            raise PaymentProviderFailed(_AWAY, retry_delay_s=_RETRY_S) from None
         except stripe.StripeError as error:
             self._circuit.worked()
             raise _refused(error) from None
@@ -146,10 +151,7 @@ def is_live(key: str) -> bool:
 
 def unavailable(retry_s: float) -> PaymentProviderUnavailable:
     """The provider cannot be reached for now."""
-    return PaymentProviderUnavailable(
-        "the payment provider cannot be reached; nothing was changed, try again",
-        retry_delay_s=max(retry_s, 1.0),
-    )
+    return PaymentProviderUnavailable(_AWAY, retry_delay_s=max(retry_s, 1.0))
 
 
 def _refused(error: stripe.StripeError) -> RequestRefused:

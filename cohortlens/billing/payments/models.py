@@ -414,6 +414,10 @@ class PaymentProviderUnavailable(Unavailable):
     reason = "STRIPE_UNAVAILABLE"
 
 
+class PaymentProviderFailed(PaymentProviderUnavailable):
+    """The provider answered with a fault of its own, which it repeats to the same key for a day."""
+
+
 class PaymentRefused(FailedPrecondition):
     """The provider refused for a reason that a person must mend, such as a declined card."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Any
 
 from cohortlens.billing.models import Interval, SubscriptionInactive
 from cohortlens.billing.payments.models import (
@@ -24,7 +25,7 @@ from cohortlens.billing.subscriptions.models import (
 )
 from cohortlens.billing.subscriptions.offers import Offer, Offers
 from cohortlens.billing.subscriptions.plan_warnings import plan_warnings
-from cohortlens.billing.subscriptions.provider_keys import provider_key, request_id
+from cohortlens.billing.subscriptions.provider_keys import is_repeat, written
 from cohortlens.billing.subscriptions.return_urls import ReturnUrls
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -92,7 +93,7 @@ class SubscriptionChanges:
             return PlanChange(await self._living.view(ctx, held.subscription), preview, warnings)
         if prorated_at is not None and effective is Effective.IMMEDIATE:
             await self._require_recent(held, offer, prorated_at)
-        view = await self._changed(ctx, held, offer, effective, prorated_at, request_id())
+        view = await self._changed(ctx, held, offer, effective, prorated_at)
         return PlanChange(view, None, warnings)
 
     async def cancel(self, ctx: RequestContext, *, at_period_end: bool = True) -> SubscriptionView:
@@ -104,14 +105,19 @@ class SubscriptionChanges:
         """
         # One that was just ended answers a repeated call as it answered the first.
         found = (await self._living.find(ctx, just_ended=not at_period_end)).subscription
-        if found.status is SubscriptionStatus.CANCELED or (at_period_end and found.cancel_at_period_end):
-            return await self._living.view(ctx, found)
-        rpc, request = "CancelSubscription", request_id()
-        await self._release(ctx, found, rpc, request)
-        key = provider_key(ctx.tenant_id, rpc, request, "cancel")
-        ended = await self._provider.cancel(found.id, at_period_end=at_period_end, key=key)
         action = "billing.subscription.cancel_planned" if at_period_end else "billing.subscription.canceled"
-        await self._living.noted(ctx, found.customer_id, action, {"at_period_end": at_period_end})
+        details = {"at_period_end": at_period_end}
+        if found.status is SubscriptionStatus.CANCELED or (at_period_end and found.cancel_at_period_end):
+            return await self._as_it_is(ctx, found, action, details)
+        rpc = "CancelSubscription"
+        await self._release(ctx, found, rpc)
+        ended = await written(
+            ctx.tenant_id,
+            rpc,
+            "cancel",
+            lambda key: self._provider.cancel(found.id, at_period_end=at_period_end, key=key),
+        )
+        await self._living.noted(ctx, found.customer_id, action, details)
         return await self._living.view(ctx, ended)
 
     async def resume(self, ctx: RequestContext) -> SubscriptionView:
@@ -122,11 +128,16 @@ class SubscriptionChanges:
             Unavailable: STRIPE_UNAVAILABLE.
         """
         found = (await self._living.find(ctx)).subscription
+        action = "billing.subscription.resumed"
         if found.status is not SubscriptionStatus.PAUSED and not found.cancel_at_period_end:
-            return await self._living.view(ctx, found)
-        key = provider_key(ctx.tenant_id, "ResumeSubscription", request_id(), "resume")
-        resumed = await self._provider.resume(found.id, key=key)
-        await self._living.noted(ctx, found.customer_id, "billing.subscription.resumed", {})
+            return await self._as_it_is(ctx, found, action, {})
+        resumed = await written(
+            ctx.tenant_id,
+            "ResumeSubscription",
+            "resume",
+            lambda key: self._provider.resume(found.id, key=key),
+        )
+        await self._living.noted(ctx, found.customer_id, action, {})
         return await self._living.view(ctx, resumed)
 
     async def open_portal(self, ctx: RequestContext, *, return_url: str = "") -> str:
@@ -139,8 +150,12 @@ class SubscriptionChanges:
         """
         back = self._urls.checked(return_url, "return_url")
         customer_id = await self._living.customer_id(ctx)
-        key = provider_key(ctx.tenant_id, "CreatePortalSession", request_id(), "portal")
-        url = await self._provider.create_portal(customer_id, back, key=key)
+        url = await written(
+            ctx.tenant_id,
+            "CreatePortalSession",
+            "portal",
+            lambda key: self._provider.create_portal(customer_id, back, key=key),
+        )
         await self._living.noted(ctx, customer_id, "billing.portal.opened", {})
         return url
 
@@ -186,7 +201,6 @@ class SubscriptionChanges:
         offer: Offer,
         effective: Effective,
         prorated_at: datetime | None,
-        request: UUID,
     ) -> SubscriptionView:
         rpc, found = "ChangePlan", held.subscription
         details = {
@@ -196,32 +210,52 @@ class SubscriptionChanges:
             "effective": effective.value,
         }
         if found.items[0].price_id == offer.price_id:
-            released = await self._release(ctx, found, rpc, request)
-            if released is not None:
-                action = "billing.subscription.plan_change_withdrawn"
-                await self._living.noted(ctx, found.customer_id, action, details)
+            released = await self._release(ctx, found, rpc)
+            if released is None:
+                return await self._as_it_is(ctx, found, "billing.subscription.plan_changed", details)
+            action = "billing.subscription.plan_change_withdrawn"
+            await self._living.noted(ctx, found.customer_id, action, details)
             return await self._living.view(ctx, found, released)
-        key = provider_key(ctx.tenant_id, rpc, request, "change")
         if effective is Effective.PERIOD_END:
-            schedule = await self._provider.schedule_price(found, offer.price_id, key=key)
+            schedule = await written(
+                ctx.tenant_id,
+                rpc,
+                "plan",
+                lambda key: self._provider.schedule_price(found, offer.price_id, key=key),
+            )
             action = "billing.subscription.plan_change_planned"
             await self._living.noted(ctx, found.customer_id, action, details)
             return await self._living.view(ctx, found, schedule)
-        await self._release(ctx, found, rpc, request)
-        changed = await self._provider.change_price(
-            found, offer.price_id, proration=Proration.INVOICE_NOW, prorated_at=prorated_at, key=key
+        await self._release(ctx, found, rpc)
+        changed = await written(
+            ctx.tenant_id,
+            rpc,
+            "change",
+            lambda key: self._provider.change_price(
+                found, offer.price_id, proration=Proration.INVOICE_NOW, prorated_at=prorated_at, key=key
+            ),
         )
         await self._living.noted(ctx, found.customer_id, "billing.subscription.plan_changed", details)
         return await self._living.view(ctx, changed)
 
-    async def _release(
-        self, ctx: RequestContext, found: Subscription, rpc: str, request: UUID
-    ) -> Schedule | None:
+    async def _as_it_is(
+        self, ctx: RequestContext, found: Subscription, action: str, details: Mapping[str, Any]
+    ) -> SubscriptionView:
+        """What is asked for is so already; noted if an attempt that broke off has done it."""
+        if is_repeat():
+            await self._living.noted(ctx, found.customer_id, action, details)
+        return await self._living.view(ctx, found)
+
+    async def _release(self, ctx: RequestContext, found: Subscription, rpc: str) -> Schedule | None:
         """Drop a planned change: the provider takes no other one beside it."""
         if not found.schedule_id:
             return None
-        key = provider_key(ctx.tenant_id, rpc, request, "release")
-        return await self._provider.release_schedule(found.schedule_id, key=key)
+        return await written(
+            ctx.tenant_id,
+            rpc,
+            "release",
+            lambda key: self._provider.release_schedule(found.schedule_id, key=key),
+        )
 
 
 def _require_changeable(found: Subscription, effective: Effective) -> None:

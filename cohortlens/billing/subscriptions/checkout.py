@@ -22,7 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.billing.models import Interval
-from cohortlens.billing.payments.models import CheckoutSession, Subscription, SubscriptionStatus
+from cohortlens.billing.payments.models import (
+    CheckoutSession,
+    PaymentProviderFailed,
+    Subscription,
+    SubscriptionStatus,
+)
 from cohortlens.billing.payments.ports import PaymentProvider
 from cohortlens.billing.subscriptions.intent_rows import IntentRows, tidy
 from cohortlens.billing.subscriptions.models import AlreadySubscribed, Intent, IntentState
@@ -128,6 +133,11 @@ class Checkout:
                     await self._end(ctx, intent, worker)
                 else:
                     await self._open(ctx, intent, worker)
+            except PaymentProviderFailed:
+                # The keys of this checkout give that answer for a day. Nobody knows the address of a page
+                # that may have been made, so a new checkout takes its place.
+                await self._give_up(ctx.tenant_id, intent, worker)
+                raise
             except BaseException:
                 # The next call need not wait for the end of our turn.
                 with suppress(CohortLensError):
@@ -220,7 +230,8 @@ class Checkout:
             session_id = (await self._session(ctx.tenant_id, customer_id, intent)).id
         state = IntentState.EXPIRED
         if session_id:
-            key = provider_key(ctx.tenant_id, RPC, intent.intent_id, "expire")
+            # Closing a closed page changes nothing: a key of its own, so that no failed answer is repeated.
+            key = provider_key(ctx.tenant_id, RPC, intent.intent_id, f"expire:{uuid7()}")
             session = await self._provider.expire_checkout(session_id, key=key)
             if session.status == "complete":
                 state = IntentState.COMPLETED
@@ -288,6 +299,14 @@ class Checkout:
             # None of them is the whole effect of the call; a repeat goes on where this one stopped.
             no_effect(tx)
             yield tx
+
+    async def _give_up(self, tenant_id: TenantId, intent: Intent, worker: UUID) -> None:
+        async with self._transaction(tenant_id) as tx:
+            rows = IntentRows(tx, tenant_id)
+            if intent.session_id:
+                await rows.let_go(intent.intent_id, worker)
+            else:
+                await rows.close(intent.intent_id, IntentState.EXPIRED)
 
     async def _let_go(self, tenant_id: TenantId, intent_id: UUID, worker: UUID) -> None:
         async with self._transaction(tenant_id) as tx:
