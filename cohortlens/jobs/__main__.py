@@ -14,6 +14,7 @@ from cohortlens.bootstrap import Services
 from cohortlens.core.config import SettingsInvalid, read
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, FailedPrecondition
+from cohortlens.core.failpoints import arm
 from cohortlens.core.ids import uuid7
 from cohortlens.core.ops import OpsListener, OpsPortInUseError
 from cohortlens.core.settings import CoreConfig
@@ -42,6 +43,7 @@ async def _serve(config: CoreConfig) -> None:
 
 
 async def _work(config: CoreConfig, stop: asyncio.Event, ops: OpsListener) -> None:
+    arm(config.failpoint, config.environment)
     services = await Services.open(config)
 
     async def missing() -> list[str]:

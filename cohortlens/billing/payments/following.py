@@ -20,6 +20,7 @@ from cohortlens.billing.payments.projecting import Projected, Projection
 from cohortlens.billing.payments.telling import Telling
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
+from cohortlens.core.failpoints import failpoint
 from cohortlens.core.ids import TenantId
 from cohortlens.core.mail import MailSealer
 from cohortlens.core.telemetry import bound, get_logger
@@ -78,9 +79,12 @@ class Following:
     async def claim(self) -> Claim | None:
         """Take the events of one customer; None when nothing is due."""
         async with self._db.transaction() as tx:
-            return await InboxRows(tx).claim(
+            claim = await InboxRows(tx).claim(
                 self._worker, livemode=self._provider.livemode, lease_s=self._rules.lease_s
             )
+        if claim is not None:
+            failpoint("billing.claimed")
+        return claim
 
     async def work(self, claim: Claim) -> None:
         """Follow what was claimed; a failure is stored with the events, to be tried again later."""
@@ -109,6 +113,7 @@ class Following:
         if claim.tenant_id is None:
             raise CustomerUnknown("no tenant pays as this customer")
         fetched = await fetch(self._provider, claim.customer_id, claim.events)
+        failpoint("billing.fetched")
         if fetched.customer is None:
             raise CustomerUnknown(
                 "the payment provider does not know this customer; is the key of its account?"
@@ -137,6 +142,8 @@ class Following:
             await inbox.done(good)
             await inbox.dead(forged, "the tenant written on it is not the one that pays as this customer")
             await inbox.free(claim, is_done=True)
+            failpoint("billing.applying")
+        failpoint("billing.applied")
         for event in forged:
             alarm("metadata_mismatch", event_id=event.id, tenant_id=str(tenant_id))
         _count(good, forged, projected)
