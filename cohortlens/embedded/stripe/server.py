@@ -14,7 +14,7 @@ import orjson
 
 from cohortlens.core.telemetry import get_logger
 from cohortlens.embedded.stripe import clocks, pay_pages, portal_pages
-from cohortlens.embedded.stripe.answering import Answer, Api, Request
+from cohortlens.embedded.stripe.answering import Answer, Api, ConnectionCut, Request
 from cohortlens.embedded.stripe.blanks import Object
 from cohortlens.embedded.stripe.control import Control
 from cohortlens.embedded.stripe.deliveries import Deliveries
@@ -69,6 +69,9 @@ class StripeServer:
             answer = await self._answered(request) if _is_local(request) else _json(403, {"error": "host"})
         except _TooLarge:
             answer = _json(413, {"error": {"message": "The body is larger than 1 MiB."}})
+        except ConnectionCut:
+            await _cut(send)
+            return
         headers = {**_GUARDS, **answer.headers, "content-length": str(len(answer.body))}
         await send(
             {
@@ -158,6 +161,13 @@ async def _read(scope: MutableMapping[str, Any], receive: Any) -> Request:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     query = scope["query_string"].decode("latin-1")
     return Request(scope["method"], scope["path"], query, headers, bytes(body))
+
+
+async def _cut(send: Any) -> None:
+    """Begin an answer and never end it: the server closes such a connection."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
 
 def _json(status: int, body: Object) -> Answer:
