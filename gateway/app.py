@@ -177,9 +177,9 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.http.app import build_http_app
     from gateway.http.checks import SCORING, http_checks, migrated
     from gateway.http.cors import guarded
+    from gateway.http.limited import AddressGate
     from gateway.http.pages.addresses import page_door
     from gateway.http.webhooks import webhook_door
-    from gateway.limits.limiter import Limiter
     from gateway.microbatch.batcher import MicroBatcher
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.audit import AuditServicer
@@ -236,8 +236,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board,
         ),
     }
-    processes = max(core.quota_processes, config.process_count())
-    limiter = Limiter.open(core.redis_url, services.billing.entitlements, config, processes)
+    limiter = _limiter(core, config, services)
     chain = make_chain(
         table,
         servicers,
@@ -264,7 +263,8 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         http_checks(core, services),
         lambda: not board.draining,
         people,
-        webhook_door(services.billing.receiving),
+        webhook_door(services.billing.receiving, config.rate_webhook_in),
+        AddressGate(limiter, TrustedProxies(config.trusted_proxies)),
     )
     is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
     entrance = guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has)
@@ -285,6 +285,16 @@ def _authenticators(services: Services) -> Authenticators:
         Standing(services.identity.core.revocations, services.verifier.standing),
         lambda text: programs.key_verifier.knows(text) or services.verifier.knows(text),
     )
+
+
+def _limiter(core: CoreConfig, config: GatewayConfig, services: Services) -> Limiter:
+    from gateway.limits.limiter import Limiter
+
+    # Also processes of other hosts share the limits: what QUOTA_PROCESSES says, where it says more.
+    processes = max(core.quota_processes, config.process_count())
+    limiter = Limiter.open(core.redis_url, services.billing.entitlements, config, processes)
+    services.identity.core.sessions.paced_by(limiter.refresh)
+    return limiter
 
 
 def _import_slices() -> None:

@@ -9,6 +9,7 @@ from gateway.http import docs
 from gateway.http.body import Receive
 from gateway.http.comments import Comments
 from gateway.http.health import Check, HealthMonitor, healthz_page
+from gateway.http.limited import AddressGate
 from gateway.http.oauth import OAuthDoor, is_oauth
 from gateway.http.oip import OipDoor, is_oip
 from gateway.http.openapi import build_document, render_document
@@ -64,6 +65,7 @@ def build_http_app(
     serving: Callable[[], bool],
     people: PageDoor | None = None,
     webhook: WebhookDoor | None = None,
+    gate: AddressGate | None = None,
 ) -> HttpDoors:
     """The ASGI application of the HTTP listener; takes ``http`` scopes only.
 
@@ -73,6 +75,7 @@ def build_http_app(
         serving: Whether the process takes calls: started, not draining.
         people: The pages for people; None for none.
         webhook: Takes the payment provider's notifications; None for none.
+        gate: Limits what is answered beside the RPCs, but for the probes; None for no limit (tests).
 
     Raises:
         TemplateInvalid: An HTTP rule of the protos is wrong; names file, RPC and rule.
@@ -81,12 +84,10 @@ def build_http_app(
     routes = build_routes(chain.table)
     monitor = HealthMonitor(checks, serving, version)
     document = render_document(build_document(routes.routes, version, Comments.load()))
-    pages: dict[str, Handler] = {
-        "/livez": monitor.livez,
-        "/readyz": monitor.readyz,
-        "/api/v1/health": monitor.report,
-        **docs.pages(document),
-    }
+    pages: dict[str, Handler] = {"/api/v1/health": monitor.report, **docs.pages(document)}
+    if gate is not None:
+        pages = {path: gate.around(handler) for path, handler in pages.items()}
+    pages |= {"/livez": monitor.livez, "/readyz": monitor.readyz}
     healthz = healthz_page(chain)
     if healthz is not None:
         pages["/healthz"] = healthz

@@ -97,14 +97,14 @@ class WebhookDoor:
             self._free += 1
 
 
-def webhook_door(receiving: Receiving | None) -> WebhookDoor | None:
-    """The endpoint; None, so that there is none, where no secret is configured."""
+def webhook_door(receiving: Receiving | None, at_once: int = AT_ONCE) -> WebhookDoor | None:
+    """The endpoint, for so many requests at once; None, so that there is none, where no secret is set."""
     if receiving is None:
         _LOG.warning(
             "webhook_off", detail="COHORTLENS_STRIPE_WEBHOOK_SECRETS is not set: payments are not heard of"
         )
         return None
-    return WebhookDoor(receiving)
+    return WebhookDoor(receiving, at_once)
 
 
 async def _body(receive: Receive) -> bytes:

@@ -125,26 +125,3 @@ class InFlight:
         async with asyncio.timeout(self._timeout_s):
             with translated():
                 await self._redis.zrem(lease.key, lease.name)
-
-
-class Gate:
-    """Calls under way at once in this process, for what has no caller to count by.
-
-    Args:
-        most: Calls that may be under way at once.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._under_way = 0
-
-    def enter(self) -> bool:
-        """Count one more call; False when as many as allowed are under way."""
-        if self._under_way >= self._most:
-            return False
-        self._under_way += 1
-        return True
-
-    def leave(self) -> None:
-        """A call is over."""
-        self._under_way -= 1

@@ -23,7 +23,7 @@ from cohortlens.core.telemetry import REGISTRY
 from cohortlens.identity.networks import network_of
 from gateway.limits.buckets import PLANNED, Answer, Bucket
 from gateway.limits.faults import SENSITIVE, too_fast
-from gateway.limits.in_flight import Gate, InFlight, Lease
+from gateway.limits.in_flight import InFlight, Lease
 from gateway.limits.pace import Pace
 from gateway.limits.store import BucketStore
 from gateway.rate_settings import Limit, RateSettings
@@ -101,7 +101,6 @@ class Limiter:
 
     Attributes:
         store: Where the buckets lie.
-        webhooks: Incoming webhooks under way in this process.
     """
 
     def __init__(
@@ -110,7 +109,6 @@ class Limiter:
         timeout_s = float(settings.rate_redis_timeout)
         self._redis = redis
         self.store = BucketStore(redis, processes, timeout_s)
-        self.webhooks = Gate(settings.rate_webhook_in)
         self._in_flight = InFlight(redis, self.store, processes, timeout_s)
         self._entitlements = entitlements
         self._settings = settings
@@ -180,6 +178,17 @@ class Limiter:
         """The pace at which a session is refreshed."""
         subject = str(session_id)
         return Named("auth_refresh", self._single("session", subject, ((subject, self._session, "session"),)))
+
+    async def refresh(self, session_id: UUID) -> None:
+        """Let a session be refreshed whose refresh token was proven.
+
+        Raises:
+            RateLimited: It was too often.
+        """
+        named = self.session_pace(session_id)
+        refusal = await named.pace.wait(time.monotonic())
+        if refusal is not None and (fault := self.refusal(named.name, refusal)) is not None:
+            raise fault
 
     def staff_pace(self, principal: Principal) -> Named:
         """The pace of a person of the platform's staff."""

@@ -39,6 +39,8 @@ _DEVICE_CHARACTERS = 100
 _USER_AGENT_CHARACTERS = 256
 Within = Callable[[AsyncConnection, SessionId], Awaitable[None]]
 """What else happens in the transaction that stores a session."""
+Pace = Callable[[SessionId], Awaitable[None]]
+"""Raises ResourceExhausted when a session is renewed too often."""
 
 _LOG = get_logger(__name__)
 
@@ -61,6 +63,11 @@ class SessionKeeper:
         self._mail_sealer = Sealer(kek, MAIL_PURPOSE)
         self._revocations = revocations
         self._tokens = tokens
+        self._pace: Pace | None = None
+
+    def paced_by(self, pace: Pace) -> None:
+        """Ask ``pace`` before each renewal; called once, by a process that limits its callers."""
+        self._pace = pace
 
     async def open(
         self,
@@ -147,6 +154,7 @@ class SessionKeeper:
             TokenRevoked: The session was ended.
             TokenExpired: Not used for 14 days, or the session is 30 days old.
             RefreshReused: The token was exchanged before; the session is ended now.
+            ResourceExhausted: RATE_LIMITED: the session is renewed too often; the token stays good.
             Aborted: SERIALIZATION_RETRY.
         """
         token = RefreshToken.parse(text)
@@ -159,6 +167,9 @@ class SessionKeeper:
             raise refresh_invalid()
         _require_live(state)
         _require_granted(state, narrowed)
+        if self._pace is not None:
+            # Only of a proven token: nobody can use up the refreshes of a session whose identifier they know.
+            await self._pace(token.session_id)
         before = state
         who = Actor("user", str(state.user_id), request_id=request_id, address=address)
         outcome = await retried(lambda: self._rotate(token, before, who))
