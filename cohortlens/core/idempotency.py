@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cohortlens.core.deferred import DeferredCalls, bind_tenant, deferred
 from cohortlens.core.errors import Aborted
 
-TAKEN_OVER_STATE = "CL001"
+TAKEN_OVER_STATE = "IK001"
 """SQLSTATE of a COMMIT whose key a later attempt holds."""
 
 

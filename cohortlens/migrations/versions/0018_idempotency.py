@@ -59,7 +59,7 @@ BEGIN
      AND key = given ->> 'key' AND id = (given ->> 'id')::uuid AND attempt = (given ->> 'attempt')::integer
      AND state <> 'DONE';
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'the key of this request is held by a later attempt' USING ERRCODE = 'CL001';
+    RAISE EXCEPTION 'the key of this request is held by a later attempt' USING ERRCODE = 'IK001';
   END IF;
 END $$;
 COMMENT ON FUNCTION app.idempotency_commit(bytea) IS
