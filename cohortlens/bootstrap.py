@@ -54,7 +54,7 @@ from cohortlens.core.paging import PageTokens
 from cohortlens.core.payment_settings import webhook_secrets
 from cohortlens.core.redis import RedisClient, redis_client
 from cohortlens.core.sealing import Keyring, Sealer
-from cohortlens.core.selling_settings import listed_origins, trial_days
+from cohortlens.core.selling_settings import exported_meters, listed_origins, trial_days
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.frozen import FeatureFreezer
@@ -339,7 +339,7 @@ def _receiving(db: Database, config: CoreConfig) -> Receiving | None:
 def _subscriptions(db: Database, provider: PaymentProvider, config: CoreConfig) -> Subscriptions:
     terms = Terms(config.billing_currency, trial_days(config.trial_days))
     urls = ReturnUrls(config.public_url, listed_origins(config.allowed_origins))
-    return Subscriptions.over(db, provider, terms, urls)
+    return Subscriptions.over(db, provider, terms, urls, exported_meters(config.stripe_meters))
 
 
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:

@@ -22,6 +22,7 @@ from cohortlens.core.mail_delivery import MailDelivery
 from cohortlens.core.outbox import Event
 from cohortlens.core.redis import RedisClient
 from cohortlens.core.sealing import Keyring, SealBroken
+from cohortlens.core.settings import CoreConfig
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
@@ -30,6 +31,10 @@ from cohortlens.identity.sessions.keeper import SESSION_REVOKED
 
 class Services(Protocol):
     """What handlers and upkeep use of ``cohortlens.bootstrap.Services``."""
+
+    @property
+    def config(self) -> CoreConfig:
+        """The settings."""
 
     @property
     def db(self) -> Database:

@@ -177,7 +177,25 @@ async def _check_counts(services: Services) -> int:
     return await services.billing.following.check_counts()
 
 
+async def _tidy_checkouts(services: Services) -> int:
+    return await services.billing.subscriptions.checkout.tidy()
+
+
+async def _sync_catalogue(services: Services) -> int:
+    # The stand-in of a development stack may have been emptied; at Stripe itself the operator decides when.
+    if not services.config.stripe_api_base:
+        return 0
+    return len([one for one in await services.billing.subscriptions.catalogue.run() if one.done != "kept"])
+
+
+async def _export_usage(services: Services) -> int:
+    return await services.billing.subscriptions.export.run()
+
+
 TASKS = (
+    Task("sync_catalogue", 600.0, _sync_catalogue),
+    Task("tidy_checkouts", 3_600.0, _tidy_checkouts),
+    Task("export_usage", 900.0, _export_usage),
     Task("settle_entitlements", 30.0, _settle_entitlements),
     Task("check_customer_counts", 86_400.0, _check_counts),
     Task("fold_usage", 1.0, _fold_usage, is_quiet=True),
