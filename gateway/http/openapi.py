@@ -18,6 +18,7 @@ from gateway.http.routes import Route
 from gateway.http.schemas import Schema, Schemas
 from gateway.http.uploads import FILE_TYPES, MULTIPART
 from gateway.interceptors.errors import HTTP_STATUS
+from gateway.interceptors.keyed import takes_key
 
 REASONS: Final[dict[str, Code]] = {
     "API_KEY_ENDED": Code.FAILED_PRECONDITION,
@@ -228,6 +229,8 @@ class _Builder:
                 for field in descriptor.fields
                 if field.name not in bound
             ]
+        if takes_key(route.method):
+            found.append(_KEY_HEADER)
         return found
 
     def _parameter(self, field: FieldDescriptor, where: str, example: dict[str, Any]) -> dict[str, Any]:
@@ -282,6 +285,14 @@ class _Builder:
         return {**responses, **_failures(route)}
 
 
+_KEY_HEADER: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Key of the request, as `requestId`: a repeat with the same key gets the same answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+
+
 def _failures(route: Route) -> dict[str, Any]:
     found = {
         str(status): _failure(f"Reasons: {', '.join(reasons)}.", status)
@@ -299,6 +310,9 @@ def _reasons(route: Route) -> dict[int, list[str]]:
             named[403] = ["SCOPE_MISSING"]
     if route.upload is not None:
         named[HTTP_ONLY["BODY_TOO_LARGE"]] = ["BODY_TOO_LARGE"]
+    if takes_key(route.method):
+        named[400].append("IDEMPOTENCY_KEY_REUSED")
+        named[409] = ["IDEMPOTENCY_IN_PROGRESS"]
     for reason in policy.errors:
         status = HTTP_STATUS[REASONS[reason]]
         named.setdefault(status, [])
