@@ -88,6 +88,18 @@ def jobs_url(config: StackConfig) -> str:
     return config.jobs_database_url or _embedded(config, "JOBS_DATABASE_URL").jobs
 
 
+def payments(config: StackConfig) -> tuple[str, str]:
+    """Key and address of the payment provider of this machine's stack; both empty without one.
+
+    The address is empty for Stripe itself.
+    """
+    port = stack.status(config).ports.get("stripe")
+    if config.embeds_stripe and port and secrets.exists(config.folder):
+        made = secrets.load_or_create(config.folder)
+        return made.stripe_key.reveal(), f"http://127.0.0.1:{port}"
+    return config.stripe_api_key.reveal(), config.stripe_api_base
+
+
 def _parsed(current: str, previous: str) -> Keyring:
     try:
         return Keyring.parse(current, previous)

@@ -34,6 +34,11 @@ COMMANDS = {
     "explain": ("cohortlens.cli.analytics", "explain", "Show why a prediction is what it is."),
     "train": ("cohortlens.cli.analytics", "train", "Train models on the tenant's data."),
     "tenant": ("cohortlens.cli.tenants", "tenant", "Make and list the tenants of this installation."),
+    "billing": (
+        "cohortlens.cli.billing",
+        "billing",
+        "Tell the payment provider the plans; show how payments stand.",
+    ),
     "platform": ("cohortlens.cli.tenants", "platform", "Name the staff who suspend and resume tenants."),
     "plan": ("cohortlens.cli.plans", "plan", "Show the plans; grant tenants something beside theirs."),
     "mail": ("cohortlens.cli.mail", "mail", "Show the mails that the development stack kept."),
