@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from uuid import UUID
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.models import Actor
@@ -14,7 +15,7 @@ from cohortlens.billing.models import CUSTOMER_QUOTA_EXCEEDED
 from cohortlens.core import clock
 from cohortlens.core.db import Database, retried
 from cohortlens.core.disk import disk_faults
-from cohortlens.core.errors import InvalidArgument, ResourceExhausted
+from cohortlens.core.errors import Aborted, InvalidArgument, ResourceExhausted
 from cohortlens.core.ids import TenantId
 from cohortlens.core.outbox import Outbox
 from cohortlens.customers import features, loading
@@ -26,6 +27,7 @@ from cohortlens.customers.spool import Spool
 
 _IMPORTER = Actor("job", "import")
 _READING_SHARE = 0.5
+_CUSTOMER_GONE_STATE = "23503"  # a foreign key found no customer any more
 _PROGRESS_S = 0.5
 _FULL = "no space is left for uploads; free space in the data folder and the import goes on by itself"
 
@@ -59,7 +61,7 @@ class ImportWork:
         reading = Reading()
         try:
             await self._read(tenant_id, stored, state[0] if state else "", reading)
-            await retried(lambda: self._write(tenant_id, stored, reading))
+            await retried(lambda: self._written(tenant_id, stored, reading))
         except InvalidArgument as fault:
             await self.end_failed(tenant_id, import_id, fault.reason, fault.message, reading)
         except ResourceExhausted as full:
@@ -142,6 +144,14 @@ class ImportWork:
             if not task.done():
                 with contextlib.suppress(Exception):
                     await asyncio.shield(task)
+
+    async def _written(self, tenant_id: TenantId, stored: Import, reading: Reading) -> None:
+        try:
+            await self._write(tenant_id, stored, reading)
+        except IntegrityError as error:
+            if getattr(error.orig, "sqlstate", "") != _CUSTOMER_GONE_STATE:
+                raise
+            raise Aborted("a customer was deleted during the import; it begins again") from error
 
     async def _write(self, tenant_id: TenantId, stored: Import, reading: Reading) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:

@@ -172,7 +172,7 @@ GRANT EXECUTE ON FUNCTION app.billing_period(timestamptz, timestamptz) TO cl_app
 """
 
 _SETTLING = """
-CREATE FUNCTION app.entitlement_settle(p_tenant uuid) RETURNS bigint
+CREATE FUNCTION app.entitlement_settle(p_tenant uuid, p_tell boolean DEFAULT true) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
   e public.entitlements; was public.entitlements; base public.plans; granted public.plans; limits jsonb;
@@ -219,6 +219,10 @@ BEGIN
     inference_per_second = e.inference_per_second, bulk_in_flight = e.bulk_in_flight,
     over_limit_since = e.over_limit_since, version = e.version, xid = e.xid, changed_at = e.changed_at
    WHERE tenant_id = p_tenant;
+  IF NOT p_tell AND e.access = was.access
+     AND e.over_limit_since IS NOT DISTINCT FROM was.over_limit_since THEN
+    RETURN e.version;
+  END IF;
   INSERT INTO public.outbox (tenant_id, id, topic, key, payload) VALUES (
     p_tenant, app.uuid7(), 'entitlement.changed', 'entitlement', jsonb_build_object(
       'version', e.version, 'plan', e.plan_id, 'was_plan', was.plan_id, 'access', e.access,
@@ -226,7 +230,7 @@ BEGIN
       'is_over', e.over_limit_since IS NOT NULL AND was.over_limit_since IS NULL));
   RETURN e.version;
 END $$;
-COMMENT ON FUNCTION app.entitlement_settle(uuid) IS
+COMMENT ON FUNCTION app.entitlement_settle(uuid, boolean) IS
   'Work out anew what a tenant may do, without what has lapsed; answers the version. Safe at any time.';
 
 CREATE FUNCTION app.entitlement_project(p_tenant uuid, p_plan text, p_version integer, p_access text,
@@ -261,7 +265,8 @@ BEGIN
             WHERE id = p_override ->> 'plan' HAVING max(version) IS NOT NULL), '{}'),
          override_expires_at = p_expires_at, xid = pg_current_xact_id()
    WHERE tenant_id = p_tenant;
-  RETURN app.entitlement_settle(p_tenant);
+  -- Whoever grants tells the owners; jobs have to follow only what the grant changes beyond itself.
+  RETURN app.entitlement_settle(p_tenant, false);
 END $$;
 COMMENT ON FUNCTION app.entitlement_override(uuid, jsonb, timestamptz) IS
   'Replace what is granted to a tenant beside its subscription; NULL takes it back.';
@@ -388,7 +393,7 @@ UPDATE public.entitlements e SET override = jsonb_build_object(
            ORDER BY u.customers > c.max_customers OR coalesce(u.users > c.max_users, false), c.rank LIMIT 1) p
        ) AS fitting
  WHERE fitting.tenant_id = e.tenant_id AND fitting.id <> e.base_plan;
-SELECT app.entitlement_settle(tenant_id) FROM public.entitlements WHERE override IS NOT NULL;
+SELECT app.entitlement_settle(tenant_id, false) FROM public.entitlements WHERE override IS NOT NULL;
 RESET ROLE;
 SELECT app.allow_reading();
 """
