@@ -19,6 +19,7 @@ from cohortlens.billing.payments.models import (
     Subscription,
     SubscriptionStatus,
 )
+from cohortlens.core.clock import now
 
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)
 END = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -63,6 +64,17 @@ def subscription(
         anchor=START,
     )
     return replace(made, **changes)
+
+
+def unpaid_since(ago: timedelta, price: str = PRO) -> Subscription:
+    """A subscription whose last bill, ``in_9``, has been open for a while."""
+    return unpaid_from(now() - ago, price)
+
+
+def unpaid_from(billed: datetime, price: str = PRO) -> Subscription:
+    """The same, by the time of the bill."""
+    latest = invoice("in_9", "open", created_at=billed, finalized_at=billed)
+    return subscription(SubscriptionStatus.PAST_DUE, price, latest_invoice=latest)
 
 
 def schedule(price: str, at: datetime = END) -> Schedule:
