@@ -24,6 +24,7 @@ from gateway.interceptors.keyed import (
     REPLAYED,
     answer_of,
     canonical,
+    has_none,
     is_final,
     key_of,
     key_path,
@@ -85,10 +86,11 @@ class IdempotencyStep:
             await proceed(call)
         elif call.method.client_streaming:
             await self._upload(call, path, self._keys, proceed)
-        elif key := key_of(call, path, call.request):
-            await _Attempt(self, self._keys, call, key).run(canonical(call.request, path), proceed)
-        else:
+        elif has_none(call):
             await proceed(call)
+        else:
+            key = key_of(call, path, call.request)
+            await _Attempt(self, self._keys, call, key).run(canonical(call.request, path), proceed)
 
     async def _upload(self, call: Call, path: tuple[str, ...], keys: Keys, proceed: Proceed) -> None:
         messages = call.requests

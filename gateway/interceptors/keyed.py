@@ -47,6 +47,13 @@ def key_path(method: MethodInfo) -> tuple[str, ...]:
     return ("options", FIELD) if kind is not None and FIELD in kind.fields_by_name else ()
 
 
+def has_none(call: Call) -> bool:
+    """Whether a unary call brings no key, as most do."""
+    request: Any = call.request
+    message = request.message if type(request) is VectorRequest else request
+    return not message.request_id and call.metadata.first(HEADER) is None
+
+
 def key_of(call: Call, path: tuple[str, ...], request: Any) -> str:
     """The key of a request; empty when it has none.
 
