@@ -257,7 +257,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         await services.db.ping()
 
     form_key = derived_key(services.keyring, "form-token")
-    people = page_door(chain, form_key, core.public_url, core.stripe_api_base)
+    people = page_door(chain, form_key, core.public_url, core.stripe_api_base, core.billing_currency)
     http_app = build_http_app(
         chain,
         http_checks(core, services),

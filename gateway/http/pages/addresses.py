@@ -11,7 +11,7 @@ from gateway.http.pages.forms import FormGuard
 from gateway.interceptors.chain import Chain
 
 
-def page_door(chain: Chain, form_key: bytes, public_url: str, payment_base: str = "") -> PageDoor:
+def page_door(chain: Chain, form_key: bytes, public_url: str, payment_base: str, currency: str) -> PageDoor:
     """The door of all pages.
 
     Args:
@@ -19,8 +19,9 @@ def page_door(chain: Chain, form_key: bytes, public_url: str, payment_base: str 
         form_key: Key of the form tokens, 32 bytes, the same in every process.
         public_url: Address under which browsers reach this server.
         payment_base: Address of the payment provider's API; empty for Stripe itself.
+        currency: Currency in which plans are sold.
     """
-    pages = _pages(Rpcs(chain), PaymentPages(payment_base))
+    pages = _pages(Rpcs(chain), PaymentPages(payment_base, currency))
     return PageDoor(pages, FormGuard(form_key, public_url))
 
 

@@ -94,7 +94,7 @@ async def _replies(person: Person) -> view.Replies:
     for one in found[: len(core)]:
         if isinstance(one, BaseException):
             raise one
-    seen = view.Replies(found[0], found[1].subscription)
+    seen = view.Replies(found[0], found[1].subscription, currency=person.payment.currency)
     for part, reply in zip(_PARTS, found[len(core) :], strict=True):
         if isinstance(reply, CallFailed):
             seen.faults[part] = [_unseen(part, reply.error, reply.request_id)]

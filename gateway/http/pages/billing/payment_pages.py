@@ -1,4 +1,4 @@
-"""The pages of the payment provider that ours lead to."""
+"""How this installation sells: the pages of the payment provider that ours lead to, and the currency."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ class PaymentPages:
 
     Args:
         api_base: Address of the payment provider's API; empty for Stripe itself.
+        currency: Currency in which plans are sold.
     """
 
-    def __init__(self, api_base: str) -> None:
+    def __init__(self, api_base: str, currency: str = "eur") -> None:
+        self.currency = currency
         self.origins = (_origin(api_base),) if api_base else _STRIPE
 
     def has(self, address: str) -> bool:

@@ -122,6 +122,7 @@ class Replies:
         plans: Plans of ListPlans.
         meters: Meters of GetUsage.
         invoices: Reply of ListInvoices.
+        currency: Currency in which this installation sells.
         faults: Sentences by part of the page that cannot be shown.
     """
 
@@ -130,7 +131,14 @@ class Replies:
     plans: Sequence[Any] | None = None
     meters: Sequence[Any] | None = None
     invoices: Any = None
+    currency: str = "eur"
     faults: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def paid_in(self) -> str:
+        """The currency that a change is paid in: the one of the last invoice, else the installation's."""
+        billed = self.invoices.invoices[0].currency if self.invoices and self.invoices.invoices else ""
+        return (billed or self.currency).upper()
 
     def name_of(self, plan: str) -> str:
         """The name of a plan for people."""
@@ -232,7 +240,9 @@ def _card(seen: Replies, plan: Any, living: bool, rank: int) -> Card:
             is_current and price.interval == seen.subscription.interval,
         )
         for price in plan.prices
-        if price.amount_minor > 0 and price.interval in wording.INTERVALS
+        if price.amount_minor > 0
+        and price.currency.upper() == seen.paid_in
+        and price.interval in wording.INTERVALS
     ]
     act, note = ("change" if living else "checkout") if offers else "", ""
     if not offers:
