@@ -13,6 +13,9 @@ from cohortlens.adapters.stripe_webhooks import StripeWebhooks
 from cohortlens.billing.payments import receiving as receiving_module
 from cohortlens.billing.payments.receiving import Receiving
 from cohortlens.core.errors import Unavailable
+from gateway.http.app import HttpDoors
+from gateway.http.routes import RouteTable
+from gateway.http.transcoding import HttpDoor
 from gateway.http.webhooks import AT_ONCE, MAX_BYTES, PATH, WebhookDoor, webhook_door
 
 SECRET, OLD_SECRET, FOREIGN = "whsec_of_this_endpoint", "whsec_of_last_month", "whsec_of_somebody_else"
@@ -234,8 +237,18 @@ async def test_other_verbs_are_refused(door, inbox, verb):
     assert inbox.rows == {}
 
 
-def test_without_a_secret_there_is_no_endpoint():
+async def test_without_a_secret_the_path_is_as_unknown_as_any_other():
     assert webhook_door(None) is None
+    reached = []
+
+    async def ours(scope, receive, send):
+        reached.append(scope["path"])
+
+    doors = HttpDoors(ours, None, None, None, None, None)
+    await doors({"path": PATH}, None, None)
+    assert reached == [PATH]
+    absent = await post(HttpDoor(None, RouteTable(), {}), GOOD, signed(GOOD))
+    assert absent == (404, "ROUTE_NOT_FOUND")
 
 
 async def test_no_log_holds_a_secret_or_a_signature(door, inbox, capsys, caplog):
