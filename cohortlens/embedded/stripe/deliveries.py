@@ -66,12 +66,11 @@ class Deliveries:
         """Plan one delivery."""
         signing = {name: rule[name] for name in ("wrong_secret", "time_offset", "tampered") if name in rule}
         self._store.db.execute(
-            "INSERT INTO deliveries (event, endpoint, url, body, signing, due_at, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO deliveries (event, endpoint, body, signing, due_at, state)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             (
                 event,
                 endpoint["id"],
-                endpoint["url"],
                 body,
                 orjson.dumps(signing).decode(),
                 self._clock() + rule.get("delay", 0),
@@ -148,19 +147,23 @@ class Deliveries:
 
     async def _send_next(self) -> bool:
         row = self._store.db.execute(
-            "SELECT id, event, endpoint, url, body, signing, tries FROM deliveries"
+            "SELECT id, event, endpoint, body, signing, tries FROM deliveries"
             " WHERE state = 'pending' AND due_at <= ? ORDER BY due_at, id LIMIT 1",
             (self._clock(),),
         ).fetchone()
         if row is None:
             return False
-        identifier, event, endpoint, url, body, signing, tries = row
-        secret = self._store.hidden(endpoint).get("secret")
-        if secret is None:
+        identifier, event, endpoint, body, signing, tries = row
+        # Its address may have changed since.
+        taker, secret = (
+            self._store.get("webhook_endpoint", endpoint),
+            self._store.hidden(endpoint).get("secret"),
+        )
+        if taker is None or secret is None:
             self._settle(identifier, "failed", "the endpoint is gone", tries)
             return True
         header, sent = signed(body, secret, orjson.loads(signing), self._clock())
-        status, answer = await asyncio.to_thread(_post, url, sent, header)
+        status, answer = await asyncio.to_thread(_post, taker["url"], sent, header)
         is_done = 200 <= status < 300
         _LOG.info("webhook_sent", event_id=event, status=status, tries=tries + 1)
         if is_done:

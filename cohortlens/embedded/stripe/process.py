@@ -18,7 +18,7 @@ from cohortlens.embedded.stripe.server import StripeServer
 from cohortlens.embedded.stripe.store import Store
 
 STACK_ENDPOINT = "we_stack"
-WEBHOOK_PATH = "/api/v1/billing/stripe/webhook"
+WEBHOOK_PATH = "/billing/stripe/webhook"
 _DRAIN_S = 2.0
 _LOG = get_logger(__name__)
 

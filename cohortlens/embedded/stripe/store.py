@@ -17,6 +17,7 @@ import orjson
 from cohortlens.core.private import make_private
 
 Object = dict[str, Any]
+_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,7 +41,6 @@ CREATE TABLE IF NOT EXISTS deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   event TEXT NOT NULL,
   endpoint TEXT NOT NULL,
-  url TEXT NOT NULL,
   body BLOB NOT NULL,
   signing TEXT NOT NULL,
   due_at REAL NOT NULL,
@@ -99,6 +99,10 @@ class Store:
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")
+        if self.db.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+            # Only what is under way has another form than before; nothing of the account is lost.
+            self.db.execute("DROP TABLE IF EXISTS deliveries")
+            self.db.execute(f"PRAGMA user_version = {_VERSION}")
         self.db.executescript(_SCHEMA)
 
     def close(self) -> None:
