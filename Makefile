@@ -229,6 +229,14 @@ soak-outbox: setup-dev ## EVENTS=10000 events through the outbox while producers
 soak-refresh: setup-dev ## 200 refreshes of one token at once over four processes, ROUNDS=50 times, and a reuse each time
 	$(MAIN)/python -m load.bench.refresh_race $(or $(ROUNDS),50)
 
+.PHONY: bench-limits
+bench-limits: setup-dev ## What quota, rate limit and entitlement cost a call; units granted and usage events stored a second
+	$(MAIN)/python -m load.bench.limits
+
+.PHONY: soak-quota
+soak-quota: setup-dev ## 64 workers in four processes race for 1,000 units, one process killed, ROUNDS=100 times
+	$(MAIN)/python -m load.bench.quota_soak $(or $(ROUNDS),100)
+
 .PHONY: soak-replica
 soak-replica: setup-dev ## A replica's memory over 200,000 requests and 200 model switches
 	$(MAIN)/python -m load.bench.soak

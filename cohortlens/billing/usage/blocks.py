@@ -44,6 +44,7 @@ class Lease:
     Attributes:
         left: Units not spent.
         returned: Units that are to be back in the database.
+        is_listed: Whether it is among the leases that calls spend.
         is_closed: Whether it is spent no more; what comes back goes to the database.
         sought_until: Monotonic time until which the database is asked again when it does not know the lease.
     """
@@ -52,6 +53,7 @@ class Lease:
         "expires_at",
         "id",
         "is_closed",
+        "is_listed",
         "left",
         "period_start",
         "pool",
@@ -68,7 +70,7 @@ class Lease:
         self.returned = 0
         self.version = grant.version if grant is not None else 0
         self.period_start = grant.period_start if grant is not None else None
-        self.is_closed = False
+        self.is_listed = self.is_closed = False
         self.sought_until = 0.0
 
     def close(self) -> None:
@@ -85,9 +87,11 @@ class Lease:
         if self.is_closed:
             self.returned += units
             self.pool.owe(self)
-        else:
-            self.left += units
-            self.pool.left += units
+            return
+        if not self.is_listed:
+            self.pool.enlist(self)
+        self.left += units
+        self.pool.left += units
 
 
 class Debt(Lease):
@@ -186,13 +190,18 @@ class Pool:
         self.closed[lease.id] = lease
         self.owing.add(self)
 
+    def enlist(self, lease: Lease) -> None:
+        """Let calls spend a lease."""
+        lease.is_listed = True
+        self.leases.append(lease)
+
     def add(self, grant: Grant, expires_at: float, processes: int) -> None:
         """Take a grant in."""
         self.state = grant
         self.block = block_size(grant.limit, grant.limit - grant.reserved, processes)
         self.low = self.block // 4
         if grant.lease_id is not None:
-            self.leases.append(Lease(self, grant.lease_id, grant, expires_at))
+            self.enlist(Lease(self, grant.lease_id, grant, expires_at))
             self.left += grant.granted
             self._advance()
 
@@ -224,6 +233,7 @@ class Pool:
         ended = [one for one in self.leases if now >= one.expires_at or one.version < version]
         for lease in ended:
             self.leases.remove(lease)
+            lease.is_listed = False
             lease.close()
         if ended:
             self._advance()
@@ -242,8 +252,11 @@ class Pool:
                 self.owe(lease)
 
     def _advance(self) -> None:
-        """Close what is spent at the front, and point to what is to be spent next."""
+        """Set aside what is spent at the front, and point to what is to be spent next."""
         while self.leases and not self.leases[0].left:
-            self.leases.popleft().close()
+            lease = self.leases.popleft()
+            lease.is_listed = False
+            # Told of now, so that no janitor takes it for a dead process's; units may yet come back to it.
+            self.owe(lease)
         if self.leases:
             self.head = self.leases[0]

@@ -69,6 +69,7 @@ class UsageEvents:
         self._queue: deque[UsageEvent] = deque()
         self._queue_max = queue_max
         self._wake = asyncio.Event()
+        self._written = asyncio.Event()
         self._spool: Spool | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -76,6 +77,7 @@ class UsageEvents:
         """Begin to store, and take over what processes that are gone left behind."""
         self._spool = Spool.create(self._folder)
         self._tasks = [
+            asyncio.create_task(self._write_forever(), name="usage-spool"),
             asyncio.create_task(self._store_forever(), name="usage-events"),
             asyncio.create_task(self._replay_forever(), name="usage-replay"),
         ]
@@ -106,20 +108,27 @@ class UsageEvents:
         await asyncio.to_thread(self._spool.close)
         self._spool = None
 
-    async def _store_forever(self) -> None:
-        assert self._spool is not None
-        retry_at = 0.0
-        loop = asyncio.get_running_loop()
+    async def _write_forever(self) -> None:
         while True:
             if len(self._queue) < BATCH_WAKES:
                 await self._woken()
             try:
                 await self._write()
-                if loop.time() >= retry_at:
-                    await _drain(self._db, self._spool)
+            except OSError as error:
+                _LOG.error("usage_events_wait", events=len(self._queue), error=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _store_forever(self) -> None:
+        assert self._spool is not None
+        while True:
+            await self._written.wait()
+            self._written.clear()
+            try:
+                await _drain(self._db, self._spool)
             except (CohortLensError, OSError, TimeoutError) as error:
-                retry_at = loop.time() + _RETRY_S
-                _LOG.warning("usage_events_wait", error=str(error))
+                _LOG.warning("usage_events_wait", spool=str(self._spool.id), error=str(error))
+                self._written.set()
+                await asyncio.sleep(_RETRY_S)
 
     async def _woken(self) -> None:
         self._wake.clear()
@@ -142,6 +151,7 @@ class UsageEvents:
                 _LOG.error("usage_events_lost", events=len(events), cause="the spool is full")
             for _ in events:
                 queue.popleft()
+            self._written.set()
 
     async def _replay_forever(self) -> None:
         while True:

@@ -332,7 +332,7 @@ class MonthlyQuota:
         async with self._db.tenant_transaction(pool.tenant_id) as tx:
             rows = LeaseRows(tx, self.meter, self._process_id)
             known = await rows.give_back(
-                [GiveBack(one.id, one.returned, one.is_closed) for one in closed.values()]
+                [GiveBack(one.id, one.returned, not one.is_listed) for one in closed.values()]
             )
             if debt:
                 await rows.charge(debt_id, debt, beyond=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ SPOOL_BYTES = 256 << 20
 _SUFFIX = ".usage"
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{8}) ")
 _HEAD = 18
+_FRESH_MOST = 8
 _LOG = get_logger(__name__)
 
 
@@ -69,6 +71,9 @@ class Spool:
         self._seq = 0
         self._written = 0
         self._read = 0
+        self._lock = threading.Lock()
+        # What was just written need not be read again, unless the database is so late that it piles up.
+        self._fresh: dict[int, tuple[Batch, int]] = {}
         self.id = UUID(path.name.removesuffix(_SUFFIX))
 
     @classmethod
@@ -109,32 +114,39 @@ class Spool:
             SpoolFull: The spool may not grow any more.
             OSError: The disk took it not, or not whole; nothing of it is kept.
         """
-        line = _line(self._seq + 1, uuid7(), events)
-        if self._written + len(line) > self._most_bytes:
-            raise SpoolFull
-        try:
-            if os.pwrite(self._file, line, self._written) != len(line):
-                raise OSError("the disk took a part of the batch")
-            os.fdatasync(self._file)
-        except OSError:
-            os.ftruncate(self._file, self._written)
-            raise
-        self._seq += 1
-        self._written += len(line)
+        batch = Batch(self.id, self._seq + 1, uuid7(), tuple(events))
+        line = _line(batch)
+        with self._lock:
+            if self._written + len(line) > self._most_bytes:
+                raise SpoolFull
+            try:
+                if os.pwrite(self._file, line, self._written) != len(line):
+                    raise OSError("the disk took a part of the batch")
+                os.fdatasync(self._file)
+            except OSError:
+                os.ftruncate(self._file, self._written)
+                raise
+            self._seq += 1
+            if len(self._fresh) < _FRESH_MOST:
+                self._fresh[self._written] = (batch, self._written + len(line))
+            self._written += len(line)
 
     def next(self) -> tuple[Batch, int] | None:
         """The first batch that was not forgotten and the place behind it; None when there is none."""
-        line = self._line_at(self._read)
-        if line is None:
-            return None
-        return _batch(self.id, line), self._read + len(line)
+        with self._lock:
+            if (fresh := self._fresh.get(self._read)) is not None:
+                return fresh
+            line = self._line_at(self._read)
+            return None if line is None else (_batch(self.id, line), self._read + len(line))
 
     def forget(self, place: int) -> None:
         """What lies before ``place`` is in the database."""
-        self._read = place
-        if self._read >= self._written:
-            os.ftruncate(self._file, 0)
-            self._read = self._written = 0
+        with self._lock:
+            self._fresh.pop(self._read, None)
+            self._read = place
+            if self._read >= self._written:
+                os.ftruncate(self._file, 0)
+                self._read = self._written = 0
 
     def recover(self) -> None:
         """Find what a process that is gone has written; a last line that is not whole was never promised."""
@@ -166,11 +178,9 @@ class Spool:
         return head + body
 
 
-def _line(seq: int, batch_id: UUID, events: list[UsageEvent]) -> bytes:
-    rows = [
-        (one.tenant_id, one.meter, int(one.period_start.timestamp() * 1_000_000), *one[3:]) for one in events
-    ]
-    body = orjson.dumps((seq, batch_id, rows)) + b"\n"
+def _line(batch: Batch) -> bytes:
+    rows = [(one[0], one[1], int(one[2].timestamp() * 1_000_000), *one[3:]) for one in batch.events]
+    body = orjson.dumps((batch.seq, batch.batch_id, rows)) + b"\n"
     return b"%08x %08x " % (len(body), zlib.crc32(body)) + body
 
 
