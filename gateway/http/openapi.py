@@ -17,6 +17,7 @@ from gateway.http.headers import JSON, NDJSON, PROBLEM
 from gateway.http.routes import Route
 from gateway.http.schemas import Schema, Schemas
 from gateway.http.uploads import FILE_TYPES, MULTIPART
+from gateway.interceptors.entitlement import plan_reasons
 from gateway.interceptors.errors import HTTP_STATUS
 from gateway.interceptors.keyed import takes_key
 
@@ -93,6 +94,8 @@ REASONS: Final[dict[str, Code]] = {
     "LAST_OWNER": Code.FAILED_PRECONDITION,
     "TENANT_NOT_ACTIVE": Code.FAILED_PRECONDITION,
     "TENANT_NOT_DELETED": Code.FAILED_PRECONDITION,
+    "PLAN_FEATURE_REQUIRED": Code.PERMISSION_DENIED,
+    "USER_QUOTA_EXCEEDED": Code.RESOURCE_EXHAUSTED,
 }
 """Code of each reason that ``policy.errors`` names."""
 
@@ -313,7 +316,7 @@ def _reasons(route: Route) -> dict[int, list[str]]:
     if takes_key(route.method):
         named[400].append("IDEMPOTENCY_KEY_REUSED")
         named[409] = ["IDEMPOTENCY_IN_PROGRESS"]
-    for reason in policy.errors:
+    for reason in (*policy.errors, *plan_reasons(policy)):
         status = HTTP_STATUS[REASONS[reason]]
         named.setdefault(status, [])
         if reason not in named[status]:

@@ -68,6 +68,16 @@ class EntitlementStep:
         await proceed(call)
 
 
+def plan_reasons(policy: Policy) -> list[str]:
+    """Reasons by which the plan of a tenant can refuse a method, for the reference."""
+    found = [PlanFeatureRequired.reason] if policy.feature else []
+    if policy.meter:
+        found.append(TenantSuspended.reason)
+        if policy.rate_class in _CHANGING and not policy.open_read_only:
+            found.append(SubscriptionInactive.reason)
+    return found
+
+
 def _contains(entitlement: Entitlement, policy: Policy) -> bool:
     return not policy.feature or policy.feature in entitlement.features
 

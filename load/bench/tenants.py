@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 
 from cohortlens.analytics.runs import TrainingRunsRepository
+from cohortlens.billing.entitlements.rows import EntitlementRows
+from cohortlens.billing.models import Override
 from cohortlens.bootstrap import Services
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import IntervalCalibration, ModelManifest
 from cohortlens.core.clock import now
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.ids import SessionId, TenantId, UserId, uuid7
+from cohortlens.core.ids import PLATFORM_TENANT_ID, SessionId, TenantId, UserId, uuid7
 from cohortlens.identity.models import ROLE_SCOPES
 from cohortlens.identity.repository import Accounts
 
@@ -19,7 +21,7 @@ _TARGETS = ("purchases", "spend")
 
 
 async def registered(db: Database) -> Principal:
-    """The owner of a new tenant, who cannot log in: no password matches."""
+    """The owner of a new tenant of the largest plan, who cannot log in: no password matches."""
     tenant_id, user_id = TenantId(uuid7()), UserId(uuid7())
     async with db.transaction() as tx:
         await Accounts(tx).register(
@@ -30,6 +32,8 @@ async def registered(db: Database) -> Principal:
             password_hash="none",
             terms="2026-11",
         )
+    async with db.tenant_transaction(PLATFORM_TENANT_ID) as tx:
+        await EntitlementRows(tx).override(tenant_id, Override("a measurement", "enterprise"))
     return Principal(tenant_id, user_id, SessionId(uuid7()), "owner", ROLE_SCOPES["owner"])
 
 
