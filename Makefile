@@ -229,6 +229,10 @@ soak-outbox: setup-dev ## EVENTS=10000 events through the outbox while producers
 soak-refresh: setup-dev ## 200 refreshes of one token at once over four processes, ROUNDS=50 times, and a reuse each time
 	$(MAIN)/python -m load.bench.refresh_race $(or $(ROUNDS),50)
 
+.PHONY: soak-limiter
+soak-limiter: setup-dev ## The rate limits flooded from four processes, SECONDS=10 a row; what was admitted, and the envelope
+	$(MAIN)/python -m load.bench.limiter $(or $(SECONDS),10)
+
 .PHONY: bench-limits
 bench-limits: setup-dev ## What quota, rate limit and entitlement cost a call; units granted and usage events stored a second
 	$(MAIN)/python -m load.bench.limits

@@ -90,7 +90,6 @@ class Pace:
         """Take a unit, asking for it when none is leased; the refusal, or None when it was given."""
         if self.spend(now):
             return None
-        self._spent += 1
         refusal = self._refused(now)
         if refusal is not None:
             return refusal
@@ -98,17 +97,23 @@ class Pace:
         self._waiting.append(turn)
         if self._lease is None:
             self._begin_lease(now)
-        return None if await turn else self._refused(time.monotonic()) or self._refusal
+        if await turn:
+            self._spent += 1
+            return None
+        return self._refused(time.monotonic()) or self._refusal
 
     async def take(self, units: int, now: float) -> Answer | None:
         """Take several units, all or none; the refusal, or None when they were given."""
-        self._spent += units
         if now < self._until and self._left >= units:
             self._left -= units
+            self._spent += units
             return None
         answer = await self._store.take(self._buckets, units, units)
         self._show(answer)
-        return None if answer.granted else answer
+        if not answer.granted:
+            return answer
+        self._spent += units
+        return None
 
     def left_header(self) -> tuple[str, str]:
         """The header ``ratelimit``: units left, and seconds until all of them are there again."""
@@ -150,7 +155,7 @@ class Pace:
             self._lease = None
 
     def _block(self, now: float) -> int:
-        """Units to lease: what a tenth of a second takes at the recent rate, at least 1."""
+        """Units to lease: what a tenth of a second took lately, at least 1; what was refused took nothing."""
         elapsed = max(now - self._asked_at, _AHEAD_S)
         block = int(self._spent / elapsed * _AHEAD_S)
         if now - self._asked_at >= _AHEAD_S:
