@@ -17,9 +17,9 @@ from cohortlens.billing.payments.models import (
     Invoice,
     Price,
     Product,
-    ProviderEvent,
     Subscription,
 )
+from cohortlens.billing.payments.notifications import ProviderEvent
 
 FoundT = TypeVar("FoundT")
 Read = Callable[..., Awaitable[Any]]

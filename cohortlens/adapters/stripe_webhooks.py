@@ -12,7 +12,7 @@ from typing import Any
 import stripe
 
 from cohortlens.adapters.stripe_shapes import Shape, id_of, inside, sure_moment
-from cohortlens.billing.payments.models import (
+from cohortlens.billing.payments.notifications import (
     ProviderEvent,
     WebhookEnvironmentMismatch,
     WebhookSignatureInvalid,

@@ -7,10 +7,10 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from cohortlens.v1 import analytics_pb2, auth_pb2, common_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import analytics_pb2, auth_pb2, billing_pb2, common_pb2, customers_pb2, models_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = (auth_pb2, customers_pb2, analytics_pb2, models_pb2)
+FILES = (auth_pb2, billing_pb2, customers_pb2, analytics_pb2, models_pb2)
 METHODS = [m for f in FILES for s in f.DESCRIPTOR.services_by_name.values() for m in s.methods]
 
 
@@ -48,6 +48,7 @@ def test_no_request_names_a_tenant_but_a_choice_among_own_ones_and_calls_of_the_
         for request in (
             "CreateSession",
             "DecideAuthorization",
+            "OverrideEntitlement",
             "ReconcileSubscription",
             "ResumeTenant",
             "SuspendTenant",

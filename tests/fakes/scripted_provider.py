@@ -14,11 +14,11 @@ from cohortlens.billing.payments.models import (
     Invoice,
     Item,
     PaymentProviderUnavailable,
-    ProviderEvent,
     Schedule,
     Subscription,
     SubscriptionStatus,
 )
+from cohortlens.billing.payments.notifications import ProviderEvent
 from cohortlens.core.clock import now
 
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.billing.payments.models import ProviderEvent
+from cohortlens.billing.payments.notifications import ProviderEvent
 from cohortlens.core.ids import TenantId, plain_uuid
 
 LEASE_S = 60.0

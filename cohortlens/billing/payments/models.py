@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Unavailable
+from cohortlens.core.errors import FailedPrecondition, Unavailable
 
 
 class SubscriptionStatus(StrEnum):
@@ -380,34 +380,6 @@ class MeterEvent:
     at: datetime
 
 
-@dataclass(frozen=True)
-class ProviderEvent:
-    """Something that happened at the provider; what it means is asked there, never read from it.
-
-    Attributes:
-        id: Identifier; the same in every delivery.
-        type: Such as ``invoice.paid``.
-        livemode: Whether it is about real money.
-        api_version: In which shape it came; empty for a thin one.
-        created_at: When it happened.
-        customer_id: Whom it is about; empty when it does not say.
-        object_id: What it is about.
-        refs: Identifiers that lead further: ``charge``, ``subscription``, ``client_reference``, ``tenant``
-            (of the metadata: compared, never used). No personal data.
-        is_thin: Whether it only points at what happened.
-    """
-
-    id: str
-    type: str
-    livemode: bool
-    api_version: str
-    created_at: datetime
-    customer_id: str
-    object_id: str
-    refs: Mapping[str, str] = field(default_factory=dict)
-    is_thin: bool = False
-
-
 class PaymentProviderUnavailable(Unavailable):
     """The provider cannot be reached, or payments are not set up; its message says which."""
 
@@ -422,15 +394,3 @@ class PaymentRefused(FailedPrecondition):
     """The provider refused for a reason that a person must mend, such as a declined card."""
 
     reason = "PAYMENT_REFUSED"
-
-
-class WebhookSignatureInvalid(InvalidArgument):
-    """Not signed by the provider, or not now."""
-
-    reason = "WEBHOOK_SIGNATURE_INVALID"
-
-
-class WebhookEnvironmentMismatch(InvalidArgument):
-    """Genuine, but of another account or about another kind of money."""
-
-    reason = "WEBHOOK_ENVIRONMENT_MISMATCH"

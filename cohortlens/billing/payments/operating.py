@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.billing.payments.event_types import RECONCILE
 from cohortlens.billing.payments.inbox_rows import InboxRows
-from cohortlens.billing.payments.models import ProviderEvent
+from cohortlens.billing.payments.notifications import ProviderEvent
 from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for

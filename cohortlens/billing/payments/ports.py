@@ -24,10 +24,10 @@ from cohortlens.billing.payments.models import (
     Price,
     Product,
     Proration,
-    ProviderEvent,
     Schedule,
     Subscription,
 )
+from cohortlens.billing.payments.notifications import ProviderEvent
 from cohortlens.core.ids import TenantId
 
 

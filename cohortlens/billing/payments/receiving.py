@@ -5,7 +5,7 @@ from __future__ import annotations
 from cohortlens.billing.payments.alarms import EVENTS, alarm
 from cohortlens.billing.payments.event_types import EVENT_TYPES
 from cohortlens.billing.payments.inbox_rows import InboxRows
-from cohortlens.billing.payments.models import ProviderEvent, WebhookEnvironmentMismatch
+from cohortlens.billing.payments.notifications import ProviderEvent, WebhookEnvironmentMismatch
 from cohortlens.billing.payments.ports import WebhookVerifier
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, Unavailable

@@ -12,7 +12,7 @@ from cohortlens.billing.models import Access
 from cohortlens.billing.payments.alarms import DEAD, EVENTS, OLDEST, WAITING
 from cohortlens.billing.payments.event_types import PROVIDER_TYPES
 from cohortlens.billing.payments.inbox_rows import InboxRows
-from cohortlens.billing.payments.models import ProviderEvent
+from cohortlens.billing.payments.notifications import ProviderEvent
 from cohortlens.billing.payments.ports import ProviderReads
 from cohortlens.billing.payments.projecting import WHO
 from cohortlens.billing.payments.rows import PaymentRows, overdue

@@ -11,11 +11,8 @@ from cohortlens.adapters.stripe_calls import StripeCalls
 from cohortlens.adapters.stripe_provider import StripeProvider
 from cohortlens.adapters.stripe_webhooks import StripeWebhooks
 from cohortlens.billing.payments.following import Following
-from cohortlens.billing.payments.models import (
-    PaymentProviderUnavailable,
-    SubscriptionStatus,
-    WebhookSignatureInvalid,
-)
+from cohortlens.billing.payments.models import PaymentProviderUnavailable, SubscriptionStatus
+from cohortlens.billing.payments.notifications import WebhookSignatureInvalid
 from cohortlens.billing.payments.receiving import Receiving
 from cohortlens.billing.payments.reconciling import Reconciling
 from tests.fixtures.fake_stripe import DAY, endpoint, fake_stripe  # noqa: F401 - fixtures
