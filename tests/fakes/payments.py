@@ -69,6 +69,9 @@ class FakePayments:
         found = [one for one in self.subscriptions.values() if one.customer_id == customer_id]
         return sorted(found, key=lambda one: one.created_at, reverse=True)
 
+    async def checkout_session(self, session_id):
+        return self.sessions.get(session_id)
+
     async def products(self):
         return list(self.products_made.values())
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 RECONCILE = "cohortlens.reconcile"
 """Our own event: look at a customer although nothing was told."""
+WRITTEN = "written-"
+"""How its identifier begins when we wrote at the provider ourselves, so that a difference is no surprise."""
 
 
 class Subject(StrEnum):

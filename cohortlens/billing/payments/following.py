@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cohortlens.billing.payments.alarms import DIFFERENCES, EVENTS, alarm
-from cohortlens.billing.payments.event_types import RECONCILE, Subject
+from cohortlens.billing.payments.event_types import RECONCILE, WRITTEN, Subject
 from cohortlens.billing.payments.fetching import Fetched, customer_of, fetch, subject_of
 from cohortlens.billing.payments.inbox_rows import LEASE_S, MAX_ATTEMPTS, Claim, InboxEvent, InboxRows
 from cohortlens.billing.payments.models import PaymentProviderUnavailable
@@ -224,10 +224,15 @@ def _turned_read_only(projected: Projected) -> bool:
     return projected.is_changed and projected.after.access == "READ_ONLY" != was
 
 
+def _is_unasked(event: InboxEvent) -> bool:
+    """Whether an event looks for what the provider should have told."""
+    return event.type == RECONCILE and not event.id.startswith(WRITTEN)
+
+
 def _count(good: list[InboxEvent], forged: list[InboxEvent], projected: Projected) -> None:
     EVENTS.labels("done").inc(len(good))
     EVENTS.labels("dead").inc(len(forged))
-    if projected.is_changed and good and all(one.type == RECONCILE for one in good):
+    if projected.is_changed and good and all(_is_unasked(one) for one in good):
         DIFFERENCES.labels().inc()
         _LOG.warning(
             "billing_reconcile_difference", status=projected.after.status, plan=projected.after.plan_id

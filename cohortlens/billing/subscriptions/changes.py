@@ -181,9 +181,10 @@ class SubscriptionChanges:
             line = PreviewLine(f"{offer.plan}, each {offer.interval.value}", amount, is_proration=False)
             return ChangePreview(amount, offer.currency, (line,), ends)
         found = await self._provider.preview(subscription, offer.price_id, proration=Proration.INVOICE_NOW)
-        return ChangePreview(
-            found.amount_due_minor, found.currency, found.lines, found.prorated_at, found.prorated_at
-        )
+        total = sum(line.amount_minor for line in found.lines)
+        # The provider asks for nothing when it owes; what it owes counts for the bills that come.
+        amount = min(total, 0) or found.amount_due_minor
+        return ChangePreview(amount, found.currency, found.lines, found.prorated_at, found.prorated_at)
 
     async def _require_recent(self, held: Living, offer: Offer, prorated_at: datetime) -> None:
         """Refuse a moment that would make the rest of the period cost what the tenant chooses."""

@@ -52,6 +52,7 @@ _TIDIED_AT_ONCE = 1_000
 _LEASE_S = 15.0
 _LOOK_EVERY_S = 0.1
 _WAIT_S = 20.0
+_PAID = "a plan was paid for a moment ago and is being confirmed"
 
 
 class _Turn(Enum):
@@ -124,7 +125,9 @@ class Checkout:
         while time.monotonic() < until:
             intent, turn = await self._turn(ctx, wanted, worker)
             if turn is _Turn.READY:
-                return intent
+                if await self._is_open(ctx, intent):
+                    return intent
+                continue
             if turn is _Turn.WAIT:
                 await asyncio.sleep(_LOOK_EVERY_S)
                 continue
@@ -202,6 +205,25 @@ class Checkout:
                 return intent, _Turn.WAIT
             return intent, _Turn.OPEN if is_useful else _Turn.END
 
+    async def _is_open(self, ctx: RequestContext, intent: Intent) -> bool:
+        """Whether one can pay on the page; closes the checkout of a page that is over.
+
+        Raises:
+            FailedPrecondition: ALREADY_SUBSCRIBED: it was paid.
+        """
+        session = await self._provider.checkout_session(intent.session_id)
+        if session is not None and session.status == "open":
+            return True
+        is_paid = session is not None and session.status == "complete"
+        async with self._transaction(ctx.tenant_id) as tx:
+            state = IntentState.COMPLETED if is_paid else IntentState.EXPIRED
+            await IntentRows(tx, ctx.tenant_id).close(intent.intent_id, state)
+            if is_paid:
+                await self._ask_refresh(tx, ctx.tenant_id)
+        if is_paid:
+            raise _already(_PAID)
+        return False
+
     async def _open(self, ctx: RequestContext, intent: Intent, worker: UUID) -> None:
         """Make customer and page, and store both."""
         customer_id = await self._customer(ctx, intent)
@@ -248,7 +270,7 @@ class Checkout:
             if state is IntentState.COMPLETED:
                 await self._ask_refresh(tx, ctx.tenant_id)
         if state is IntentState.COMPLETED:
-            raise _already("a plan was paid for a moment ago and is being confirmed")
+            raise _already(_PAID)
 
     async def _customer(self, ctx: RequestContext, intent: Intent) -> str:
         """The tenant's customer at the provider; made and stored when there is none."""

@@ -9,10 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.billing.payments.event_types import RECONCILE, WRITTEN
 from cohortlens.core.ids import TenantId, uuid7
-
-RECONCILE = "cohortlens.reconcile"
-"""Type of the inbox's own events: fetch the customer and take over what the provider says."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class PayerRows:
                 " clock_timestamp(), false)"
             ),
             {
-                "event": f"asked:{uuid7()}",
+                "event": f"{WRITTEN}{uuid7()}",
                 "type": RECONCILE,
                 "livemode": livemode,
                 "customer": customer_id,

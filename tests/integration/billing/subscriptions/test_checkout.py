@@ -107,6 +107,19 @@ async def test_clicks_on_two_plans_at_once_leave_one_page_open(opened, provider,
     assert [state for _, state in await states()].count("OPEN") == 1
 
 
+async def test_a_page_that_is_paid_or_over_is_not_handed_out_again(opened, provider, states, superuser):
+    first = await opened()
+    provider.sessions[first.session_id] = replace(provider.sessions[first.session_id], status="expired")
+    second = await opened()
+    assert second.session_id != first.session_id
+
+    provider.sessions[second.session_id] = replace(provider.sessions[second.session_id], status="complete")
+    with pytest.raises(AlreadySubscribed, match="being confirmed"):
+        await opened()
+    assert await states() == [("professional", "EXPIRED"), ("professional", "COMPLETED")]
+    assert await superuser.fetchval("SELECT count(*) FROM stripe_events") == 1
+
+
 @pytest.mark.parametrize("step", ["create_customer", "create_checkout"])
 @pytest.mark.parametrize("moment", ["fails_before", "fails_after"])
 async def test_a_call_that_broke_off_is_ended_by_the_next_one(opened, provider, states, step, moment):
@@ -288,6 +301,7 @@ async def test_the_end_of_a_page_frees_the_tenant_for_the_next(checkout, opened,
     for status, state in (("expired", "EXPIRED"), ("complete", "COMPLETED")):
         intent = await opened()
         ended = replace(provider.sessions[intent.session_id], status=status)
+        provider.sessions[intent.session_id] = ended
         for _ in range(2):
             async with database.tenant_transaction(tenants[0].tenant_id) as tx:
                 await checkout.settled(tx, tenants[0].tenant_id, ended)
