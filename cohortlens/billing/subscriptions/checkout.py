@@ -8,10 +8,8 @@ the same page. One process at a time speaks with the provider about a checkout; 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -29,20 +27,19 @@ from cohortlens.billing.payments.models import (
     SubscriptionStatus,
 )
 from cohortlens.billing.payments.ports import PaymentProvider
+from cohortlens.billing.subscriptions.checkout_pages import RPC, CheckoutPages, part_of_a_checkout
 from cohortlens.billing.subscriptions.intent_rows import IntentRows, tidy
 from cohortlens.billing.subscriptions.models import AlreadySubscribed, Intent, IntentState
 from cohortlens.billing.subscriptions.offers import Offers
-from cohortlens.billing.subscriptions.payer_rows import Payer, PayerRows
+from cohortlens.billing.subscriptions.payer_rows import PayerRows
 from cohortlens.billing.subscriptions.provider_keys import provider_key
 from cohortlens.billing.subscriptions.return_urls import RETURN_PATH, ReturnUrls
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import Aborted, CohortLensError
-from cohortlens.core.idempotency import no_effect
 from cohortlens.core.ids import TenantId, uuid7
 
-RPC = "CreateCheckoutSession"
 PAGE_LIFE = timedelta(hours=23)
 """A page ends within the provider's day of idempotency keys, so the key of an open checkout always holds."""
 OPEN_HOURS = 24
@@ -98,6 +95,7 @@ class Checkout:
         self._offers = offers
         self._urls = urls
         self._clock = clock
+        self._pages = CheckoutPages(db, provider)
 
     async def create(
         self,
@@ -171,7 +169,7 @@ class Checkout:
 
     async def _turn(self, ctx: RequestContext, wanted: _Wanted, worker: UUID) -> tuple[Intent, _Turn]:
         """Find or store the open checkout, and what is to be done about it."""
-        async with self._transaction(ctx.tenant_id) as tx:
+        async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
             payers, rows = PayerRows(tx, ctx.tenant_id), IntentRows(tx, ctx.tenant_id)
             if await payers.has_living_subscription(livemode=self._provider.livemode):
                 raise _already()
@@ -215,7 +213,7 @@ class Checkout:
         if session is not None and session.status == "open":
             return True
         is_paid = session is not None and session.status == "complete"
-        async with self._transaction(ctx.tenant_id) as tx:
+        async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
             state = IntentState.COMPLETED if is_paid else IntentState.EXPIRED
             await IntentRows(tx, ctx.tenant_id).close(intent.intent_id, state)
             if is_paid:
@@ -226,15 +224,15 @@ class Checkout:
 
     async def _open(self, ctx: RequestContext, intent: Intent, worker: UUID) -> None:
         """Make customer and page, and store both."""
-        customer_id = await self._customer(ctx, intent)
+        customer_id = await self._pages.customer(ctx, intent)
         if any(blocks(one) for one in await self._provider.subscriptions_of(customer_id)):
             # The provider knows a subscription that we have not heard of yet.
-            async with self._transaction(ctx.tenant_id) as tx:
+            async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
                 await IntentRows(tx, ctx.tenant_id).close(intent.intent_id, IntentState.EXPIRED)
                 await self._ask_refresh(tx, ctx.tenant_id)
             raise _already()
-        session = await self._session(ctx.tenant_id, customer_id, intent)
-        async with self._transaction(ctx.tenant_id) as tx:
+        session = await self._pages.session(ctx.tenant_id, customer_id, intent)
+        async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
             if await IntentRows(tx, ctx.tenant_id).store(intent.intent_id, worker, session):
                 await AuditTrail(tx).append(
                     ctx,
@@ -248,8 +246,8 @@ class Checkout:
         session_id = intent.session_id
         if not session_id and intent.expires_at > self._clock():
             # A process may have died between page and row: the same key gives that page, or one to close.
-            customer_id = await self._customer(ctx, intent)
-            session_id = (await self._session(ctx.tenant_id, customer_id, intent)).id
+            customer_id = await self._pages.customer(ctx, intent)
+            session_id = (await self._pages.session(ctx.tenant_id, customer_id, intent)).id
         state = IntentState.EXPIRED
         if session_id:
             # Closing a closed page changes nothing: a key of its own, so that no failed answer is repeated.
@@ -257,7 +255,7 @@ class Checkout:
             session = await self._provider.expire_checkout(session_id, key=key)
             if session.status == "complete":
                 state = IntentState.COMPLETED
-        async with self._transaction(ctx.tenant_id) as tx:
+        async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
             rows = IntentRows(tx, ctx.tenant_id)
             if await rows.take(intent.intent_id, worker, _LEASE_S):
                 await rows.close(intent.intent_id, state)
@@ -272,58 +270,13 @@ class Checkout:
         if state is IntentState.COMPLETED:
             raise _already(_PAID)
 
-    async def _customer(self, ctx: RequestContext, intent: Intent) -> str:
-        """The tenant's customer at the provider; made and stored when there is none."""
-        async with self._transaction(ctx.tenant_id) as tx:
-            rows = PayerRows(tx, ctx.tenant_id)
-            known = await rows.customer_id(livemode=self._provider.livemode)
-            payer = await rows.payer(ctx.caller.user_id)
-        if known and await self._exists(known):
-            return known
-        key = provider_key(ctx.tenant_id, RPC, intent.intent_id, f"customer:{_told(payer, known)}")
-        made = await self._provider.create_customer(ctx.tenant_id, payer.name, payer.email, key=key)
-        async with self._transaction(ctx.tenant_id) as tx:
-            stored = await PayerRows(tx, ctx.tenant_id).store_customer(
-                made.id, livemode=self._provider.livemode, email=payer.email, instead_of=known
-            )
-            if stored == made.id:
-                await AuditTrail(tx).append(
-                    ctx, "billing.customer.created", resource="subscription", details={"customer": made.id}
-                )
-        return stored
-
-    async def _exists(self, customer_id: str) -> bool:
-        customer = await self._provider.customer(customer_id)
-        return customer is not None and not customer.deleted
-
-    async def _session(self, tenant_id: TenantId, customer_id: str, intent: Intent) -> CheckoutSession:
-        return await self._provider.create_checkout(
-            tenant_id,
-            customer_id,
-            intent.price_id,
-            intent.plan,
-            success_url=intent.success_url,
-            cancel_url=intent.cancel_url,
-            trial_days=intent.trial_days,
-            expires_at=intent.expires_at,
-            # Another customer is another page: one that was deleted cannot pay.
-            key=provider_key(tenant_id, RPC, intent.intent_id, f"session:{customer_id}"),
-        )
-
     async def _ask_refresh(self, tx: AsyncConnection, tenant_id: TenantId) -> None:
         payers, livemode = PayerRows(tx, tenant_id), self._provider.livemode
         if customer_id := await payers.customer_id(livemode=livemode):
             await payers.ask_refresh(customer_id, livemode=livemode)
 
-    @asynccontextmanager
-    async def _transaction(self, tenant_id: TenantId) -> AsyncIterator[AsyncConnection]:
-        async with self._db.tenant_transaction(tenant_id) as tx:
-            # None of them is the whole effect of the call; a repeat goes on where this one stopped.
-            no_effect(tx)
-            yield tx
-
     async def _give_up(self, tenant_id: TenantId, intent: Intent, worker: UUID) -> None:
-        async with self._transaction(tenant_id) as tx:
+        async with part_of_a_checkout(self._db, tenant_id) as tx:
             rows = IntentRows(tx, tenant_id)
             if intent.session_id:
                 await rows.let_go(intent.intent_id, worker)
@@ -331,19 +284,13 @@ class Checkout:
                 await rows.close(intent.intent_id, IntentState.EXPIRED)
 
     async def _let_go(self, tenant_id: TenantId, intent_id: UUID, worker: UUID) -> None:
-        async with self._transaction(tenant_id) as tx:
+        async with part_of_a_checkout(self._db, tenant_id) as tx:
             await IntentRows(tx, tenant_id).let_go(intent_id, worker)
 
 
 def blocks(subscription: Subscription) -> bool:
     """Whether a tenant with this subscription must not buy another one."""
     return subscription.status.is_live or subscription.status is SubscriptionStatus.INCOMPLETE
-
-
-def _told(payer: Payer, known: str) -> str:
-    """A digest of what the customer is made of: a key may not come with other values."""
-    text = "\n".join((payer.name, payer.email, known))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _already(why: str = "the tenant has a subscription") -> AlreadySubscribed:
