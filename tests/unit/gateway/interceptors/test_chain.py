@@ -37,7 +37,7 @@ async def failure_of(run):
 async def test_the_steps_run_in_the_order_of_the_design():
     assert (
         *("request_id", "observe", "errors", "access", "shed", "address_limit", "authn", "rate_limit"),
-        *("share", "validate", "idempotency"),
+        *("entitlement", "share", "validate", "idempotency", "quota"),
     ) == ORDER
     notes, table = [], echo_table()
     real = steps(table)["validate"]
@@ -55,7 +55,7 @@ async def test_the_steps_run_in_the_order_of_the_design():
 def test_a_missing_or_unknown_step_refuses_the_start():
     table = echo_table()
     without = {name: step for name, step in steps(table).items() if name != "authn"}
-    for wrong in (without, steps(table) | {"quota": object()}):
+    for wrong in (without, steps(table) | {"surprise": object()}):
         with pytest.raises(ValueError, match="exactly the steps"):
             Chain(table, {"tests.echo.Echo": EchoServicer()}, wrong)
 
