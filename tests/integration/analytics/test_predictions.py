@@ -11,7 +11,10 @@ import pytest
 from cohortlens.analytics.models import HorizonUnsupported, ResourceMissing, Subjects, SubjectsInvalid, Task
 from cohortlens.contracts.features import SCHEMA, snapshot_id
 from cohortlens.core.errors import InvalidArgument, NotFound, Unavailable
+from cohortlens.core.idempotency import KeyScope, KeyTakenOver, effects_of
+from cohortlens.core.idempotency_keys import IdempotencyKeys
 from cohortlens.core.ids import uuid7
+from cohortlens.core.tenant_keys import TenantKeys
 from tests.fakes.inference import scores_of, workers_away
 from tests.fakes.models import install, open_shop, prediction_manifest
 from tests.fixtures.waiting import eventually
@@ -251,3 +254,28 @@ async def test_features_read_together_go_to_whoever_asked_and_a_bad_name_spoils_
         "CustomerNotFound",
     ]
     assert {fault.violations[0].field for fault in answers[20:]} == {"customers[0]"}
+
+
+async def test_keyed_predictions_share_a_transaction_that_marks_each_key_and_an_overtaken_one_fails_alone(
+    world, superuser
+):
+    keys = IdempotencyKeys(world.db, TenantKeys(bytes(range(32))))
+    ctx = world.north.context()
+    claims = [
+        (await keys.take(KeyScope(ctx.tenant_id, "user:1", "/Predict", key), b"", 30)).claim
+        for key in ("first", "second", "overtaken")
+    ]
+    await superuser.execute("UPDATE idempotency_keys SET attempt = 2 WHERE key = 'overtaken'")
+
+    async def predict(number, claim):
+        with effects_of(claim):
+            return await world.predictions.predict(ctx, Task.SPEND, named(f"external:c{number}"))
+
+    made = await asyncio.gather(*map(predict, range(3), claims), return_exceptions=True)
+    assert isinstance(made[2], KeyTakenOver)
+    rows = await superuser.fetch("SELECT key, state, made ->> 'predictions' AS made FROM idempotency_keys")
+    states = {row["key"]: (row["state"], row["made"]) for row in rows}
+    for key, (one,) in zip(("first", "second"), made[:2], strict=True):
+        assert states[key] == ("COMMITTED", f'["{one.prediction_id}"]')
+    assert states["overtaken"] == ("IN_PROGRESS", None)
+    assert await superuser.fetchval("SELECT count(*) FROM predictions") == 2
