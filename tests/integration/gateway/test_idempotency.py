@@ -155,6 +155,18 @@ async def test_a_final_refusal_is_repeated_as_it_was_and_a_bad_request_is_forgot
     assert await superuser.fetchval("SELECT count(*) FROM idempotency_keys") == 2
 
 
+async def test_a_key_stands_in_the_query_of_a_request_without_a_body(http, superuser):
+    made = (await http.post(KEYS, json=BODY)).json()["apiKey"]["apiKey"]
+    once, again = [await http.delete(f"{KEYS}/{made}", params={"requestId": str(uuid4())}) for _ in range(2)]
+    assert "idempotent-replayed" not in again.headers
+    params = {"requestId": str(uuid4())}
+    first, second = [await http.delete(f"{KEYS}/{made}", params=params) for _ in range(2)]
+    assert (first.text, second.headers["idempotent-replayed"]) == (second.text, "true")
+    assert once.status_code == 200
+    rows = "SELECT count(*) FROM audit_log WHERE action = 'identity.api_key.revoked'"
+    assert await superuser.fetchval(rows) == 1
+
+
 async def test_another_tenant_s_key_is_an_unknown_one(http, database, redis_client, tenants, superuser):
     key = {"idempotency-key": "the same"}
     theirs = await token_of(database, redis_client, tenants[1])
