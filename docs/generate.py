@@ -112,7 +112,7 @@ def errors_page() -> str:
         "",
         "Every error is a `google.rpc.Status`; its `ErrorInfo` (domain `cohortlens`) has a stable `reason`.",
         "Common to all methods: `FIELD_INVALID`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`,",
-        "`SCOPE_MISSING`, `DEADLINE_EXCEEDED`, `DATABASE_UNAVAILABLE`, `INTERNAL`.",
+        "`SCOPE_MISSING`, `RATE_LIMITED`, `DEADLINE_EXCEEDED`, `DATABASE_UNAVAILABLE`, `INTERNAL`.",
         "To calls with a key (`request_id`): `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.",
         "",
         "| reason | answered by |",

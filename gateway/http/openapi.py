@@ -12,14 +12,16 @@ from cohortlens.core.errors import Code
 from gateway.http.binding import HTTP_BODY
 from gateway.http.codec import is_map, is_repeated, message_type
 from gateway.http.comments import Comments
+from gateway.http.failures import failed_response
 from gateway.http.faults import HTTP_ONLY
-from gateway.http.headers import JSON, NDJSON, PROBLEM
+from gateway.http.headers import JSON, NDJSON
 from gateway.http.routes import Route
 from gateway.http.schemas import Schema, Schemas
 from gateway.http.uploads import FILE_TYPES, MULTIPART
 from gateway.interceptors.entitlement import plan_reasons
 from gateway.interceptors.errors import HTTP_STATUS
 from gateway.interceptors.keyed import takes_key
+from gateway.registry import RateClass
 
 REASONS: Final[dict[str, Code]] = {
     "API_KEY_ENDED": Code.FAILED_PRECONDITION,
@@ -296,12 +298,19 @@ _KEY_HEADER: Final = {
 }
 
 
+# What refuses a call of a class that is not limited by how fast it comes.
+_LIMITED: Final = {
+    RateClass.AUTH_SENSITIVE: "LOGIN_RATE_LIMITED",
+    RateClass.BULK: "CONCURRENCY_LIMITED",
+}
+
+
 def _failures(route: Route) -> dict[str, Any]:
     found = {
-        str(status): _failure(f"Reasons: {', '.join(reasons)}.", status)
+        str(status): failed_response(f"Reasons: {', '.join(reasons)}.", status)
         for status, reasons in sorted(_reasons(route).items())
     }
-    return found | {"default": _failure("Any other failure.", 0)}
+    return found | {"default": failed_response("Any other failure.", 0)}
 
 
 def _reasons(route: Route) -> dict[int, list[str]]:
@@ -316,29 +325,14 @@ def _reasons(route: Route) -> dict[int, list[str]]:
     if takes_key(route.method):
         named[400].append("IDEMPOTENCY_KEY_REUSED")
         named[409] = ["IDEMPOTENCY_IN_PROGRESS"]
+    if not policy.quiet:
+        named[429] = [_LIMITED.get(policy.rate_class, "RATE_LIMITED")]
     for reason in (*policy.errors, *plan_reasons(policy)):
         status = HTTP_STATUS[REASONS[reason]]
         named.setdefault(status, [])
         if reason not in named[status]:
             named[status].append(reason)
     return named
-
-
-def _failure(description: str, status: int) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Status"}
-    answer: dict[str, Any] = {
-        "description": description,
-        "content": {JSON: {"schema": schema}, PROBLEM: {"schema": {"type": "object"}}},
-        "headers": {
-            "X-Request-Id": {"description": "Identifier of the request.", "schema": {"type": "string"}}
-        },
-    }
-    if status in {429, 503}:
-        answer["headers"]["Retry-After"] = {
-            "description": "Seconds after which a retry can help.",
-            "schema": {"type": "integer"},
-        }
-    return answer
 
 
 def _file_body() -> dict[str, Any]:
