@@ -17,7 +17,8 @@ class KnownCard(NamedTuple):
     Attributes:
         number: Its number.
         brand: Such as ``visa``.
-        at_once: What happens when its holder pays: ``pays``, ``declined`` or ``authenticates``.
+        at_once: What happens when its holder pays: ``pays``, ``declined``, ``authenticates``
+            or ``settles``, which leaves it open for now.
         later: What happens when it is charged without its holder.
         alias: Name of a payment method that stands for it in the API.
     """
@@ -36,6 +37,8 @@ TEST_CARDS = (
     KnownCard("4000002500003155", "visa", "authenticates", "pays", "pm_card_authenticationRequiredOnSetup"),
     KnownCard("4000002760003184", "visa", "authenticates", "authenticates", "pm_card_authenticationRequired"),
     KnownCard("4000000000000341", "visa", "pays", "declined", "pm_card_chargeCustomerFail"),
+    # Our own: the money comes or fails later, as with a bank debit.
+    KnownCard("6000000000000007", "visa", "settles", "pays", "pm_card_settlesLater"),
 )
 _BY_NUMBER = {card.number: card for card in TEST_CARDS}
 _BY_ALIAS = {card.alias: card for card in TEST_CARDS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cohortlens.embedded.stripe import cards, forms, listing, subscribing
+from cohortlens.embedded.stripe import cards, collecting, forms, listing, subscribing
 from cohortlens.embedded.stripe.blanks import ADDRESS, Object
 from cohortlens.embedded.stripe.cards import KnownCard
 from cohortlens.embedded.stripe.faults import Refusal, required
@@ -148,11 +148,13 @@ def complete(
         is_authenticated=is_authenticated,
     )
     is_free = session["amount_total"] == 0
+    invoice = provider.get("invoice", subscription["latest_invoice"])
+    status = "paid" if invoice["status"] == "paid" else "unpaid"
     session |= {
         "customer": customer["id"],
         "customer_details": _details(customer, session["customer_email"], holder),
         "invoice": subscription["latest_invoice"],
-        "payment_status": "no_payment_required" if is_free else "paid",
+        "payment_status": "no_payment_required" if is_free else status,
         "status": "complete",
         "subscription": subscription["id"],
         "url": None,
@@ -160,6 +162,17 @@ def complete(
     provider.store.unplan(session["id"])
     provider.store.put(session)
     provider.emit("checkout.session.completed", session)
+    return session
+
+
+def settle(provider: Provider, session: Object, *, is_paid: bool) -> Object:
+    """Let the money of a completed session come, or fail, that was under way."""
+    collecting.settle(provider, provider.get("invoice", session["invoice"] or ""), is_paid=is_paid)
+    if is_paid:
+        session["payment_status"] = "paid"
+    provider.store.put(session)
+    end = "succeeded" if is_paid else "failed"
+    provider.emit(f"checkout.session.async_payment_{end}", session)
     return session
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from cohortlens.embedded.stripe import cards, ending, invoicing, payments
 from cohortlens.embedded.stripe.blanks import Object
+from cohortlens.embedded.stripe.faults import Refusal
 from cohortlens.embedded.stripe.payments import Outcome
 from cohortlens.embedded.stripe.periods import DAY
 from cohortlens.embedded.stripe.provider import Provider
@@ -45,21 +46,45 @@ def collect(
         outcome = payments.charge(
             provider, intent, card, is_holder_there=is_holder_there, is_authenticated=is_authenticated
         )
+    if outcome == "pending":
+        # It counts as paid until the bank says otherwise.
+        provider.change(
+            invoice, "invoice.updated", attempted=True, attempt_count=invoice["attempt_count"] + 1
+        )
+        if subscription is not None and subscription["status"] == "incomplete":
+            provider.store.unplan(subscription["id"], "expire_incomplete")
+            provider.change(subscription, "customer.subscription.updated", status="active")
+        return outcome
     if outcome == "authenticates" and is_holder_there:
         # Their answer comes from the next page.
         return outcome
     invoice |= {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
+    _concluded(provider, invoice, outcome)
+    return outcome
+
+
+def settle(provider: Provider, invoice: Object, *, is_paid: bool) -> None:
+    """Let the money of an invoice come, or fail, that was under way."""
+    intent = payments.intent_of(provider, invoice)
+    if intent is None or intent["status"] != "processing":
+        raise Refusal("No money is under way for this.")
+    outcome = payments.conclude(provider, intent, intent["payment_method"], is_paid=is_paid)
+    _concluded(provider, invoice, outcome)
+
+
+def _concluded(provider: Provider, invoice: Object, outcome: Outcome) -> None:
+    """What the end of an attempt does to invoice and subscription."""
     if outcome == "paid":
         invoicing.paid(provider, invoice)
         after_payment(provider, invoice)
-        return outcome
+        return
+    subscription = subscription_of(provider, invoice)
     _after_failure(provider, invoice, subscription)
     if outcome == "authenticates":
         provider.emit("invoice.payment_action_required", invoice)
     provider.emit("invoice.payment_failed", invoice)
     if subscription is not None:
         _consequence(provider, invoice)
-    return outcome
 
 
 def after_payment(provider: Provider, invoice: Object) -> None:
@@ -88,7 +113,7 @@ def dunning(provider: Provider) -> dict[str, Any]:
 def _after_failure(provider: Provider, invoice: Object, subscription: Object | None) -> None:
     """Plan the next attempt, if there is to be one."""
     days, count = dunning(provider)["days"], invoice["attempt_count"]
-    is_first = invoice["billing_reason"] == "subscription_create"
+    is_first = subscription is not None and subscription["status"] == "incomplete"
     retries = invoice["auto_advance"] and not is_first and count <= len(days)
     is_update = subscription is not None and subscription["pending_update"] is not None
     at = provider.now(invoice["customer"]) + days[count - 1] * DAY if retries and not is_update else None

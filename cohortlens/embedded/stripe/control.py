@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cohortlens.embedded.stripe import clocks, refunds
+from cohortlens.embedded.stripe import checkout, clocks, refunds
 from cohortlens.embedded.stripe.blanks import Object
 from cohortlens.embedded.stripe.collecting import DUNNING, dunning
 from cohortlens.embedded.stripe.deliveries import RETRY, Deliveries
@@ -125,6 +125,12 @@ def _dispute(control: Control, body: Object) -> Object:
     return refunds.open_dispute(provider, charge, body.get("reason", "fraudulent"))
 
 
+def _settle(control: Control, body: Object) -> Object:
+    """Let the money of a session come, or fail, that settles later."""
+    session = control.provider.get("checkout.session", _needed(body, "session"), "session")
+    return checkout.settle(control.provider, session, is_paid=bool(body.get("paid", True)))
+
+
 def _fraud(control: Control, body: Object) -> Object:
     charge = control.provider.get("charge", _needed(body, "charge"), "charge")
     return refunds.warn_of_fraud(control.provider, charge)
@@ -174,6 +180,7 @@ _DEEDS: dict[tuple[str, str], Deed] = {
     ("POST", "clock"): _clock,
     ("POST", "disputes"): _dispute,
     ("POST", "fraud_warnings"): _fraud,
+    ("POST", "settlements"): _settle,
     ("POST", "dunning"): _set_dunning,
     ("POST", "retry"): _set_retry,
     ("GET", "deliveries"): _deliveries,

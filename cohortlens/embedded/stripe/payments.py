@@ -10,7 +10,7 @@ from cohortlens.embedded.stripe.faults import DECLINED
 from cohortlens.embedded.stripe.provider import Provider, random_text
 from cohortlens.embedded.stripe.routing import Call, Route, route
 
-Outcome = Literal["paid", "declined", "authenticates"]
+Outcome = Literal["paid", "declined", "authenticates", "pending"]
 
 
 def request_payment(provider: Provider, invoice: Object) -> Object:
@@ -60,8 +60,23 @@ def charge(
             next_action={"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}},
         )
         return "authenticates"
-    made = _charge(provider, intent, card, is_paid=does != "declined")
-    if does == "declined":
+    if does == "settles":
+        processing = {"type": "card", "card": {"customer_notification": None}}
+        provider.change(
+            intent,
+            "payment_intent.processing",
+            status="processing",
+            payment_method=card,
+            processing=processing,
+        )
+        return "pending"
+    return conclude(provider, intent, card, is_paid=does != "declined")
+
+
+def conclude(provider: Provider, intent: Object, card: str, *, is_paid: bool) -> Outcome:
+    """Charge a card with a known end."""
+    made = _charge(provider, intent, card, is_paid=is_paid)
+    if not is_paid:
         error = {
             "charge": made["id"],
             "code": "card_declined",
@@ -77,6 +92,7 @@ def charge(
             latest_charge=made["id"],
             next_action=None,
             payment_method=None,
+            processing=None,
         )
         return "declined"
     provider.change(
@@ -88,6 +104,7 @@ def charge(
         last_payment_error=None,
         next_action=None,
         payment_method=card,
+        processing=None,
     )
     return "paid"
 

@@ -200,5 +200,5 @@ def _first_invoice(
     outcome = collecting.collect(
         provider, invoice, is_holder_there=is_holder_there, is_authenticated=is_authenticated
     )
-    if wanted == "error_if_incomplete" and outcome != "paid":
+    if wanted == "error_if_incomplete" and outcome not in {"paid", "pending"}:
         raise declined() if outcome == "declined" else needs_authentication()

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from tests.fixtures.fake_stripe import AUTHENTICATES_EACH_TIME, BROWSER, DAY, DECLINED, PAYS, PAYS_ONCE
+from tests.fixtures.fake_stripe import (
+    AUTHENTICATES_EACH_TIME,
+    BROWSER,
+    DAY,
+    DECLINED,
+    PAYS,
+    PAYS_ONCE,
+    SETTLES_LATER,
+)
 
 HOUR = 3600
 LAST_OF_JANUARY = 1_801_353_600
@@ -346,6 +354,19 @@ def test_a_deleted_customer_takes_its_subscriptions_along(fake_stripe):
     with pytest.raises(stripe.InvalidRequestError) as caught:
         fake_stripe.v1.subscriptions.list(params={"customer": subscription.customer})
     assert caught.value.code == "resource_missing"
+
+
+@pytest.mark.parametrize(("paid", "status"), [(True, "active"), (False, "past_due")])
+def test_money_that_settles_later_is_told_of_when_it_comes_or_fails(fake_stripe, paid, status):
+    subscription = _with_card(fake_stripe, SETTLES_LATER)
+    [session] = fake_stripe.v1.checkout.sessions.list(params={"customer": subscription.customer}).data
+    assert (session.status, session.payment_status, subscription.status) == ("complete", "unpaid", "active")
+    assert _read(fake_stripe, subscription).latest_invoice.status == "open"
+    fake_stripe.knob("settlements", session=session.id, paid=paid)
+    after = _read(fake_stripe, subscription)
+    assert (after.status, after.latest_invoice.status) == (status, "paid" if paid else "open")
+    told = "checkout.session.async_payment_" + ("succeeded" if paid else "failed")
+    assert fake_stripe.events(subscription.customer)[-1] == told
 
 
 def test_refunds_and_disputes_follow_a_charge(fake_stripe):
