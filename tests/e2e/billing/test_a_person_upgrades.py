@@ -1,0 +1,151 @@
+"""In a browser: the demo tenant's owner signs in, upgrades, pays on the hosted page, and cancels again.
+
+Chromium runs without scripts: whatever works here works for everybody.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.billing.conftest import as_tenant
+from tests.fixtures.chromium import chromium, person, picture
+from tests.fixtures.fake_stripe import PAYS
+from tests.fixtures.waiting import eventually_blocking
+
+BOUND_S = 2.0
+"""Within which new limits hold once the notification of the payment is there."""
+
+
+@pytest.fixture
+def demo_tenant(stack, provider, demo):
+    account = json.loads((stack.data_dir / "credentials.json").read_text())["tenants"][0]
+    yield from as_tenant(stack, provider, demo, account["email"])
+
+
+@pytest.fixture
+def account(stack):
+    return json.loads((stack.data_dir / "credentials.json").read_text())["tenants"][0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def page(stack, account, browser):
+    """The owner's browser at the page of plan and usage, signed in."""
+    context = person(browser, scripts=False)
+    page = context.new_page()
+    page.goto(f"{stack.http}/billing")
+    page.get_by_label("E-mail address").fill(account["email"])
+    page.get_by_label("Password").fill(account["password"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector("[data-ready=billing]")
+    yield page
+    assert context.complaints == []
+    context.close()
+
+
+def pays(page, card: str) -> None:
+    page.get_by_label("Name on card").fill("Ada Lovelace")
+    page.get_by_label("Test card number").fill(card)
+    page.get_by_label("Expiry (MM / YY)").fill("12 / 34")
+    page.get_by_label("CVC").fill("123")
+    page.locator("button[value=pay]").click()
+
+
+def test_an_owner_upgrades_pays_and_has_the_new_limits_within_two_seconds_of_the_notification(
+    page, demo_tenant, provider, stack, tmp_path
+):
+    assert demo_tenant.entitlement["plan"] == "professional"
+    picture(page, tmp_path, "before")
+    provider.knob("webhooks", match="*", hold=True)
+    try:
+        page.get_by_role("button", name="Upgrade to Enterprise, paid by the month").click()
+        assert page.url.startswith(provider.url)
+        pays(page, PAYS)
+        page.wait_for_selector("[data-ready=confirming]")
+        assert page.url == f"{stack.http}/billing/return"
+        picture(page, tmp_path, "confirming")
+        # Coming back from the payment page grants nothing; the notification does.
+        assert demo_tenant.entitlement["plan"] == "professional"
+        provider.knob("clear")
+        notified = time.monotonic()
+        provider.knob("release")
+        eventually_blocking(lambda: demo_tenant.entitlement["plan"] == "enterprise", BOUND_S)
+        assert "q=" in held_to(demo_tenant)
+        assert time.monotonic() - notified < BOUND_S
+    finally:
+        provider.knob("clear")
+        provider.knob("release")
+    page.wait_for_selector("[data-ready=confirmed]")
+    assert "1,000,000 customers" in page.inner_text("main")
+    picture(page, tmp_path, "confirmed")
+    page.get_by_role("link", name="Plan and usage").click()
+    page.wait_for_selector("[data-ready=billing]")
+    assert "Enterprise" in page.inner_text(".plan-name")
+    assert "of 10,000,000" in page.inner_text("main")
+    picture(page, tmp_path, "after")
+    cancelled_at_once(page, demo_tenant, tmp_path)
+
+
+def cancelled_at_once(page, tenant, folder: Path) -> None:
+    """Back to where the demo began, through the page."""
+    page.get_by_role("link", name="Cancel the plan").click()
+    page.wait_for_selector("[data-ready=cancel]")
+    picture(page, folder, "cancel")
+    page.get_by_role("button", name="Cancel at once").click()
+    page.wait_for_selector("[data-ready=billing]")
+    tenant.until(plan="professional", access="FULL", status="CANCELED")
+    page.reload()
+    assert "Professional" in page.inner_text(".plan-name")
+
+
+def held_to(tenant) -> str:
+    """The rate that the gateway says it holds the tenant to."""
+    answer: httpx.Response = tenant.http.get("/customers?pageSize=1")
+    assert answer.status_code == 200, answer.text
+    return answer.headers["ratelimit-policy"]
+
+
+def test_nothing_scrolls_sideways_and_the_keyboard_reaches_every_button(stack, account, browser):
+    context = person(browser, dark=True)
+    page = context.new_page()
+    page.goto(f"{stack.http}/billing")
+    page.wait_for_selector("#email:focus")
+    page.keyboard.type(account["email"])
+    page.keyboard.press("Tab")
+    page.keyboard.type(account["password"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-ready=billing]")
+    for width in (320, 360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert {"Skip to the content", "Sign out", "Upgrade to Enterprise, paid by the year"} <= reached(page)
+    assert page.evaluate(UNNAMED) == 0
+    assert context.complaints == []
+    context.close()
+
+
+UNNAMED = """
+[...document.querySelectorAll('button, a, input:not([type=hidden]), progress')].filter(one =>
+  !(one.innerText || one.getAttribute('aria-label') || one.getAttribute('aria-labelledby')
+    || (one.labels && one.labels.length))).length
+"""
+NAME = "document.activeElement.getAttribute('aria-label') || document.activeElement.innerText"
+
+
+def reached(page) -> set[str]:
+    """What the Tab key comes by."""
+    names = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        names.add(page.evaluate(NAME))
+    return names
