@@ -1,0 +1,90 @@
+"""The use cases over PostgreSQL and the real SDK, on the stand-in for Stripe: one life of a subscription."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from cohortlens.adapters.stripe_calls import StripeCalls
+from cohortlens.adapters.stripe_provider import StripeProvider
+from cohortlens.billing.models import Interval
+from cohortlens.billing.payments.models import PaymentProviderUnavailable
+from cohortlens.billing.subscriptions.catalogue_sync import CatalogueSync
+from cohortlens.billing.subscriptions.models import AlreadySubscribed, Effective
+from cohortlens.billing.subscriptions.offers import Terms
+from cohortlens.billing.subscriptions.return_urls import ReturnUrls
+from cohortlens.billing.subscriptions.service import Subscriptions
+from tests.fixtures.fake_stripe import run_stand_in
+
+
+@pytest.fixture
+def stripe(tmp_path):
+    """A stand-in of its own for each test."""
+    yield from run_stand_in(tmp_path / "data")
+
+
+@pytest.fixture
+async def subscriptions(stripe, database, runtime):
+    provider = StripeProvider(StripeCalls(stripe.key, stripe.url))
+    await CatalogueSync(database, provider).run()
+    yield Subscriptions.over(runtime, provider, Terms("eur"), ReturnUrls("https://app.shop.example"))
+    await provider.close()
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE plan_prices SET stripe_price_id = NULL"))
+
+
+async def test_a_subscription_from_the_first_click_to_its_end(subscriptions, stripe, owner):
+    checkout, changes = subscriptions.checkout, subscriptions.changes
+
+    def click(plan="professional"):
+        return checkout.create(owner(), plan=plan, interval=Interval.MONTH)
+
+    pages = await asyncio.gather(*(click() for _ in range(6)))
+    assert len({page.url for page in pages}) == 1
+    assert len(stripe.v1.checkout.sessions.list().data) == len(stripe.v1.customers.list().data) == 1
+
+    other = await click("enterprise")
+    assert {one.status for one in stripe.v1.checkout.sessions.list().data} == {"expired", "open"}
+    stripe.pay(other.url)
+    with pytest.raises(AlreadySubscribed):
+        await click("professional")
+    assert len(stripe.v1.checkout.sessions.list().data) == 2
+
+    planned = await changes.change_plan(owner(), plan="professional", effective=Effective.PERIOD_END)
+    assert (planned.subscription.plan, planned.subscription.planned_plan) == ("enterprise", "professional")
+    assert (await changes.change_plan(owner(), plan="enterprise")).subscription.planned_plan == ""
+
+    weighed = await changes.change_plan(owner(), plan="professional", validate_only=True)
+    assert weighed.preview.amount_due_minor == 4900 - 49900
+    changed = await changes.change_plan(owner(), plan="professional", prorated_at=weighed.preview.prorated_at)
+    assert changed.subscription.plan == "professional"
+
+    assert (await changes.cancel(owner())).cancel_at_period_end
+    assert not (await changes.resume(owner())).cancel_at_period_end
+    assert (await changes.open_portal(owner())).startswith(stripe.url)
+    assert (await changes.cancel(owner(), at_period_end=False)).status == "CANCELED"
+    assert (await click("professional")).url != other.url
+
+
+@pytest.mark.parametrize(
+    ("route", "fault"),
+    [
+        ("/v1/customers", {"status": 500}),
+        ("/v1/customers", {"cut": True, "after": True, "times": 3}),
+        ("/v1/checkout/sessions", {"status": 500}),
+        ("/v1/checkout/sessions", {"cut": True, "after": True, "times": 3}),
+    ],
+    ids=str,
+)
+async def test_whatever_happens_on_the_way_a_repeat_ends_in_one_open_page(
+    subscriptions, stripe, owner, route, fault
+):
+    stripe.knob("requests", **({"match": route, "method": "POST", "times": 1} | fault))
+    with pytest.raises(PaymentProviderUnavailable):
+        await subscriptions.checkout.create(owner(), plan="professional", interval=Interval.MONTH)
+    page = await subscriptions.checkout.create(owner(), plan="professional", interval=Interval.MONTH)
+
+    sessions = stripe.v1.checkout.sessions.list().data
+    assert [one.url for one in sessions if one.status == "open"] == [page.url]
