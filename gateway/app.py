@@ -270,10 +270,17 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     entrance = guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has)
 
     async def close() -> None:
+        await _keys_given_back(chain)
         await limiter.close()
         await services.close()
 
     return Parts(chain, entrance, board, check, close, http_app.missing)
+
+
+async def _keys_given_back(chain: Chain) -> None:
+    step = chain.steps["idempotency"]
+    if isinstance(step, IdempotencyStep):
+        await step.close()
 
 
 def _authenticators(services: Services) -> Authenticators:
