@@ -93,7 +93,27 @@ def test_an_owner_upgrades_pays_and_has_the_new_limits_within_two_seconds_of_the
     assert "Enterprise" in page.inner_text(".plan-name")
     assert "of 10,000,000" in page.inner_text("main")
     picture(page, tmp_path, "after")
+    looked_at_another_plan(page, tmp_path)
+    went_to_the_portal_and_back(page, provider)
     cancelled_at_once(page, demo_tenant, tmp_path)
+
+
+def looked_at_another_plan(page, folder: Path) -> None:
+    """What a change would cost, and back without it."""
+    page.get_by_role("link", name="Change to Professional, paid by the year").click()
+    page.wait_for_selector("[data-ready=change]")
+    assert "Change at once" in page.inner_text("main")
+    assert "€490.00 a year" in page.inner_text("main")
+    picture(page, folder, "change")
+    page.get_by_role("link", name="Keep what you have").click()
+    page.wait_for_selector("[data-ready=billing]")
+
+
+def went_to_the_portal_and_back(page, provider) -> None:
+    page.get_by_role("button", name="Payment and invoices").click()
+    page.wait_for_url(f"{provider.url}/**")
+    page.go_back()
+    page.wait_for_selector("[data-ready=billing]")
 
 
 def cancelled_at_once(page, tenant, folder: Path) -> None:

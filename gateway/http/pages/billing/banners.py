@@ -66,7 +66,7 @@ def _read_only(seen: Replies) -> Banner:
     if status in {pb.SUBSCRIPTION_STATUS_PAST_DUE, pb.SUBSCRIPTION_STATUS_UNPAID}:
         return Banner("fault", "Read-only: a payment is overdue", _OPEN, _PORTAL, _PAY)
     if status == pb.SUBSCRIPTION_STATUS_PAUSED:
-        text = f"The trial ended without a card on file. {_OPEN}"
+        text = f"Add a card, then keep the plan. {_OPEN}"
         return Banner("fault", "Read-only: the subscription is paused", text, _PORTAL, "Add a card")
     if stored.HasField("over_limit_since"):
         since = minute(stored.over_limit_since)
@@ -104,7 +104,7 @@ def _ending(seen: Replies) -> Iterator[Banner]:
     elif subscription.status == pb.SUBSCRIPTION_STATUS_TRIALING and subscription.HasField("trial_end"):
         text = (
             f"It ends on {minute(subscription.trial_end)}. With a card on file the plan goes on and is "
-            "charged; without one you can only read from then on."
+            "charged; without one that payment fails, and you can only read once the time of grace is over."
         )
         yield Banner("info", "This is a trial", text, _PORTAL, "Check the card on file")
 

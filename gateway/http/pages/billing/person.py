@@ -92,6 +92,8 @@ class Person:
         """Go on to a page of the payment provider."""
         if self.payment.has(address):
             return redirect(address)
+        if not address.startswith("https://"):
+            raise RuntimeError("the payment provider gave an address that is no page of its")
         return self.show("leave.html", "leave", address=address)
 
     def _told(self, error: CohortLensError) -> str:
