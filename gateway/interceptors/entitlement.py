@@ -16,6 +16,7 @@ from cohortlens.billing.models import (
     SubscriptionInactive,
     TenantSuspended,
 )
+from cohortlens.billing.usage.models import QuotaBackendUnavailable, QuotaExceeded
 from cohortlens.core.ids import TenantId
 from gateway.interceptors.chain import Call, Proceed
 from gateway.registry import Policy, RateClass
@@ -72,7 +73,7 @@ def plan_reasons(policy: Policy) -> list[str]:
     """Reasons by which the plan of a tenant can refuse a method, for the reference."""
     found = [PlanFeatureRequired.reason] if policy.feature else []
     if policy.meter:
-        found.append(TenantSuspended.reason)
+        found += [TenantSuspended.reason, QuotaExceeded.reason, QuotaBackendUnavailable.reason]
         if policy.rate_class in _CHANGING and not policy.open_read_only:
             found.append(SubscriptionInactive.reason)
     return found
