@@ -18,6 +18,7 @@ from cohortlens.core.config import ConfigT, SettingsInvalid, read
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.telemetry import configure_logging
 from gateway import app
+from gateway.composition import Compose, compose, public_table
 from gateway.config import GatewayConfig
 from gateway.fleet.link import Link
 from gateway.fleet.run import run_fleet
@@ -42,10 +43,10 @@ def main(arguments: list[str]) -> int:
     if faults or core is None or config is None:
         sys.stderr.write("".join(f"SETTING_INVALID: {fault}\n" for fault in faults))
         return app.EXIT_SETTINGS
-    return serve(core, config, app.compose, [sys.executable, "-m", "gateway"])
+    return serve(core, config, compose, [sys.executable, "-m", "gateway"])
 
 
-def serve(core: CoreConfig, config: GatewayConfig, compose: app.Compose, command: Sequence[str]) -> int:
+def serve(core: CoreConfig, config: GatewayConfig, compose: Compose, command: Sequence[str]) -> int:
     """Serve with one process or with several; returns the exit code.
 
     Args:
@@ -74,7 +75,7 @@ def _print_routes(*, as_json: bool) -> None:
     from gateway.http.oip import build_oip_routes  # noqa: PLC0415 - only this command needs the HTTP door
     from gateway.http.routes import build_routes  # noqa: PLC0415
 
-    rows, methods = [], app.public_table(with_reflection=False)
+    rows, methods = [], public_table(with_reflection=False)
     for route in [*build_routes(methods).routes, *build_oip_routes(methods).routes]:
         policy = route.method.policy
         rows.append(

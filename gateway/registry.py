@@ -1,7 +1,7 @@
 """The table of methods: everything the chain and the doors know about an RPC, read from its descriptor.
 
-Built once at start by ``gateway/app.py``. A method of the public API without a policy or without an HTTP rule
-refuses the start, so that no call can ever reach a servicer whose access nobody has stated.
+Built once at start by ``gateway/composition.py``. A method of the public API without a policy or without an
+HTTP rule refuses the start, so that no call can ever reach a servicer whose access nobody has stated.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.embedded.redis import EmbeddedRedis
 from cohortlens.migrations import runner
 from cohortlens.v1 import analytics_pb2 as pb
-from gateway.app import public_table
+from gateway.composition import public_table
 from gateway.config import GatewayConfig
 from gateway.interceptors.chain import Call, Proceed, Step
 from gateway.interceptors.entitlement import EntitlementStep

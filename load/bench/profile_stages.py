@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from cohortlens.v1 import analytics_pb2 as pb
-from gateway import app
+from gateway import composition
 from gateway.grpc.asgi import GrpcDoor
 from gateway.grpc.server import AsgiApp
 from gateway.http.app import build_http_app
@@ -161,7 +161,7 @@ class Stages:
 
     def _chain(self, servicer: AnalyticsServicer, steps: Mapping[str, Any] | None = None) -> Chain:
         verify = self._setup.direct.verifier.verify
-        chain = app.make_chain(self._table, {SERVICE: servicer}, verify, self._board)
+        chain = composition.make_chain(self._table, {SERVICE: servicer}, verify, self._board)
         return chain if steps is None else Chain(self._table, {SERVICE: servicer}, steps)
 
 

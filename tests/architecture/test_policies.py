@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import public_table
+from gateway.composition import public_table
 from gateway.registry import RateClass
 
 FOLDER = Path(__file__).parent

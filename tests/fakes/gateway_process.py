@@ -15,7 +15,7 @@ import sys
 from cohortlens.core.config import read
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.settings import CoreConfig
-from gateway import app
+from gateway import composition
 from gateway.__main__ import serve
 from gateway.config import GatewayConfig
 from gateway.grpc import server
@@ -41,7 +41,7 @@ def compose_for(mode):
         board = HealthBoard(table.services())
         servicer = EchoServicer()
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, servicer.release.set)
-        chain = app.make_chain(table, {"tests.echo.Echo": servicer}, authenticate, board)
+        chain = composition.make_chain(table, {"tests.echo.Echo": servicer}, authenticate, board)
 
         async def http(scope, receive, send):
             path = scope["path"]
@@ -58,7 +58,7 @@ def compose_for(mode):
             sys.stdout.write("closed\n")
             sys.stdout.flush()
 
-        return app.Parts(chain, http, board, check, close)
+        return composition.Parts(chain, http, board, check, close)
 
     return compose
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cohortlens.core.config import read
 from cohortlens.core.settings import CoreConfig
-from gateway import app
+from gateway import composition
 from gateway.__main__ import serve
 from gateway.config import GatewayConfig
 
@@ -26,6 +26,6 @@ class Nothing:
 
 
 if __name__ == "__main__":
-    app.ObserveStep = app.ShedStep = app.ShareStep = Nothing  # type: ignore[misc, assignment]
+    composition.ObserveStep = composition.ShedStep = composition.ShareStep = Nothing  # type: ignore[misc, assignment]
     core, config = read(CoreConfig, os.environ), read(GatewayConfig, os.environ)
-    sys.exit(serve(core, config, app.compose, [sys.executable, *sys.argv]))
+    sys.exit(serve(core, config, composition.compose, [sys.executable, *sys.argv]))

@@ -10,7 +10,7 @@ import pytest
 
 from cohortlens.core.config import Secret, Url
 from cohortlens.core.settings import CoreConfig
-from gateway import app
+from gateway import composition
 from gateway.config import GatewayConfig
 from gateway.grpc.server import Gateway
 from tests.fixtures.mailbox import Mailbox
@@ -33,7 +33,7 @@ async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
     running = Gateway(config)
     await running.start()
     core = core_config(tmp_path, postgres_urls.runtime, redis_url)
-    parts = await app.compose(core, config)
+    parts = await composition.compose(core, config)
     await running.open_doors(parts.chain, parts.http_app, parts.board)
     yield running
     await running.stop()

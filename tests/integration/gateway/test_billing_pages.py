@@ -11,7 +11,7 @@ import pytest
 
 from cohortlens.core.config import Url
 from cohortlens.identity.accounts.passwords import PasswordHasher
-from gateway import app
+from gateway import composition
 from gateway.config import GatewayConfig
 from gateway.grpc.server import Gateway
 from tests.fixtures.browser import Browser
@@ -30,7 +30,7 @@ async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
     await running.start()
     core = core_config(tmp_path, postgres_urls.runtime, redis_url)
     core = dataclasses.replace(core, public_url=Url("http://127.0.0.1:8080"))
-    parts = await app.compose(core, config)
+    parts = await composition.compose(core, config)
     await running.open_doors(parts.chain, parts.http_app, parts.board)
     yield running
     await running.stop()

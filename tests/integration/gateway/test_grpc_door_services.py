@@ -14,7 +14,7 @@ from cohortlens.core.errors import Unavailable
 from cohortlens.identity.access import jws
 from cohortlens.identity.access.signing_keys import SigningKeys
 from cohortlens.v1 import analytics_pb2, analytics_pb2_grpc, auth_login_pb2, auth_pb2, auth_pb2_grpc
-from gateway import app
+from gateway import composition
 from gateway.config import GatewayConfig
 from tests.integration.gateway.conftest import core_config
 
@@ -128,7 +128,7 @@ async def test_an_expired_token_is_refused_as_such_at_both_doors(gateway, channe
 async def test_an_unreachable_database_is_waited_for_by_name(tmp_path):
     core = core_config(tmp_path, "postgresql://nobody:secret@127.0.0.1:1/none", "redis://127.0.0.1:1")
     with pytest.raises(Unavailable) as caught:
-        await app.compose(core, GatewayConfig())
+        await composition.compose(core, GatewayConfig())
     assert caught.value.reason == "DATABASE_UNAVAILABLE"
     assert "secret" not in caught.value.message
 
@@ -138,6 +138,6 @@ async def test_a_database_without_its_schema_is_waited_for_by_name(tmp_path, pos
     await superuser.execute("CREATE DATABASE gateway_empty")
     empty = postgres_urls.runtime.rpartition("/")[0] + "/gateway_empty"
     with pytest.raises(Unavailable) as caught:
-        await app.compose(core_config(tmp_path, empty, "redis://127.0.0.1:1"), GatewayConfig())
+        await composition.compose(core_config(tmp_path, empty, "redis://127.0.0.1:1"), GatewayConfig())
     assert caught.value.reason == "DATABASE_NOT_MIGRATED"
     assert "cohortlens migrate" in caught.value.message

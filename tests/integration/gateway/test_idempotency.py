@@ -10,7 +10,7 @@ import pytest
 from cohortlens.core.config import read
 from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_keys_pb2, auth_pb2_grpc
-from gateway import app
+from gateway import composition
 from gateway.config import GatewayConfig
 from gateway.grpc.server import Gateway
 from load.bench.raised import RAISED
@@ -27,7 +27,7 @@ async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
     config = read(GatewayConfig, RAISED | {"COHORTLENS_GRPC_PORT": "0", "COHORTLENS_HTTP_PORT": "0"})
     running = Gateway(config)
     await running.start()
-    parts = await app.compose(core_config(tmp_path, postgres_urls.runtime, redis_url), config)
+    parts = await composition.compose(core_config(tmp_path, postgres_urls.runtime, redis_url), config)
     await running.open_doors(parts.chain, parts.http_app, parts.board)
     yield running
     await running.stop()

@@ -2,7 +2,7 @@
 
 import json
 
-from gateway import app
+from gateway import composition
 from gateway.__main__ import main
 
 
@@ -18,7 +18,7 @@ def test_routes_are_listed_with_verb_template_rpc_and_policy(capsys):
         "scopes": ["analytics.run"],
         "class": "inference",
     }
-    served = {method.full_name.lstrip("/") for method in app.public_table(with_reflection=False)}
+    served = {method.full_name.lstrip("/") for method in composition.public_table(with_reflection=False)}
     by_http = {name for name in served if name.startswith(("cohortlens.", "inference."))}
     # The one stream both ways of the Open Inference Protocol has no form in HTTP.
     assert {row["rpc"] for row in rows} == by_http - {"inference.GRPCInferenceService/ModelStreamInfer"}

@@ -18,7 +18,7 @@ from cohortlens.core.errors import (
 from cohortlens.core.idempotency import Claim
 from cohortlens.core.idempotency_keys import Busy, Held, Other, Stored
 from cohortlens.v1 import analytics_pb2, auth_keys_pb2
-from gateway.app import public_table
+from gateway.composition import public_table
 from gateway.interceptors.chain import Call
 from gateway.interceptors.idempotency import GRACE_S, IdempotencyStep
 from gateway.interceptors.keyed import canonical

@@ -8,7 +8,7 @@ from cohortlens.core.context import Principal
 from cohortlens.core.errors import PermissionDenied
 from cohortlens.core.ids import PLATFORM_TENANT_ID, uuid7
 from cohortlens.identity.models import ROLE_SCOPES
-from gateway.app import public_table
+from gateway.composition import public_table
 from gateway.interceptors.authn import AuthnStep
 from gateway.interceptors.chain import Call
 

@@ -6,7 +6,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from cohortlens.core.errors import NotFound, ResourceExhausted
-from gateway import app
+from gateway import app, composition
 from gateway.servicers.health import HealthBoard, HealthServicer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -109,7 +109,7 @@ async def test_readiness_is_lost_when_the_database_stays_away_and_comes_back_wit
         if not answers:
             raise RuntimeError("a fault nobody thought of")
 
-    watching = asyncio.create_task(app._watch(app.Parts(None, None, board, check, None)))
+    watching = asyncio.create_task(app._watch(composition.Parts(None, None, board, check, None)))
 
     async def until(ready):
         async with asyncio.timeout(5):

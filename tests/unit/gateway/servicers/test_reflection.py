@@ -5,12 +5,12 @@ from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from cohortlens.internal.v1 import inference_pb2
-from gateway import app
+from gateway import composition
 from gateway.interceptors.chain import Call
 from gateway.servicers.reflection import SERVICES, ReflectionServicer
 
 Request = reflection_pb2.ServerReflectionRequest
-TABLE = app.public_table(with_reflection=True)
+TABLE = composition.public_table(with_reflection=True)
 
 
 async def ask(service, **question):
@@ -92,4 +92,6 @@ async def test_a_question_that_asks_nothing_is_invalid():
 
 
 async def test_reflection_can_be_left_out():
-    assert not any("reflection" in name for name in app.public_table(with_reflection=False).services())
+    assert not any(
+        "reflection" in name for name in composition.public_table(with_reflection=False).services()
+    )

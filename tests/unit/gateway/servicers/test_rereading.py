@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cohortlens.core.errors import NotFound
 from cohortlens.v1 import analytics_pb2, auth_keys_pb2, auth_users_pb2, models_pb2
-from gateway.app import public_table
+from gateway.composition import public_table
 from gateway.interceptors.keyed import takes_key
 from gateway.servicers.rereading import REREADS, rereads
 
