@@ -17,7 +17,7 @@ VIOLATIONS = [
     ("cohortlens/customers/planted.py", "import grpc\n", "no transport and no vendor"),
     ("workers/planted.py", "import cohortlens.core.db\n", "Workers see the contracts only"),
     ("workers/runtime/planted.py", "import torch\n", "Only training knows torch"),
-    ("gateway/interceptors/planted.py", "import gateway.app\n", "Gateway layers"),
+    ("gateway/interceptors/planted.py", "import gateway.composition\n", "Gateway layers"),
     ("gateway/planted.py", "import cohortlens.internal.v1.inference_pb2\n", "internal stubs"),
     ("cohortlens/newslice/__init__.py", "", "imports point downwards"),
 ]
