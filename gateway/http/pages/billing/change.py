@@ -11,6 +11,7 @@ from gateway.http.pages.billing.figures import minute, money
 from gateway.http.pages.billing.overview import interval_of
 from gateway.http.pages.billing.person import Person, SignedInPage
 from gateway.http.pages.billing.view import LIVING
+from gateway.http.pages.billing.wording import features_in_words
 from gateway.http.pages.door import redirect
 from gateway.http.pages.forms import Fields
 from gateway.http.pages.login import HOME
@@ -50,7 +51,7 @@ class ChangePage(SignedInPage):
             else "",
             due_later=_amount(later.preview.amount_due_minor, later.preview.currency),
             later=minute(later.preview.effective_time),
-            warnings=[one.message for one in now.warnings],
+            warnings=[_warning(one) for one in now.warnings],
         )
 
     async def act(self, person: Person) -> Response:
@@ -103,6 +104,13 @@ class CancelPage(SignedInPage):
         request = {"at_period_end": form.one("act") == "at_end", "request_id": form.one("request_id")}
         await person.session.call("CancelSubscription", request)
         return redirect(HOME)
+
+
+def _warning(warning: Any) -> str:
+    if warning.features:
+        return f"Not in this plan: {', '.join(features_in_words(warning.features))}."
+    text: str = warning.message
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _amount(amount_minor: int, currency: str) -> str:
