@@ -1,4 +1,4 @@
-"""Step 4: calls that read about customers, and calls that are refused, leave an entry in the access log.
+"""Leaves an entry in the access log of calls that read about customers, and of calls that are refused.
 
 What a request names is found by the fields of its message, once per method at start. A call that need not be
 noted pays for one look at its policy.

@@ -1,4 +1,4 @@
-"""Step 6: a token, an API key or a client certificate becomes a principal; its rights are required of it.
+"""Makes a principal of a token, an API key or a client certificate, and requires the rights of a call of it.
 
 Works on the resolved method, never on a raw path. Public methods need no credential and read none. What a
 proxy or a caller writes about itself (``x-internal-*``, ``x-forwarded-client-cert``) is read nowhere: a

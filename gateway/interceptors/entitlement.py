@@ -1,4 +1,4 @@
-"""Step 9: a call is refused that the plan of its tenant does not contain, or that a tenant may not make now.
+"""Refuses a call that the plan of its tenant does not contain, or that the tenant may not make now.
 
 The entitlement is in memory, under 2 s old, so the common call passes without waiting for anything.
 """

@@ -1,4 +1,4 @@
-"""Step 3: the only place that makes a failure of an exception, and that ends a call at its deadline.
+"""The only place that makes a failure of an exception, and that ends a call at its deadline.
 
 Faults of the domain reach the caller with code, reason and details. Anything else becomes INTERNAL with the
 request id and nothing of its text; the stack goes to the log.

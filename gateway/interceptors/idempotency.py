@@ -1,4 +1,4 @@
-"""The step of keys: a request that was sent before gets its answer and does nothing more.
+"""Answers a request that was sent before as it was answered then, and does nothing more.
 
 A key is held by one attempt at a time; ``core.idempotency`` has what the business transaction does about it.
 A call without a key pays for two look-ups.

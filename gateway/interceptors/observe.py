@@ -1,4 +1,4 @@
-"""Step 2: one log line and the metrics of each call; sees the final code of everything inside."""
+"""Writes one log line and the metrics of each call; sees the final code of everything inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The innermost step: takes what a call weighs of its tenant's month, and notes who used it.
+"""Takes what a call weighs of its tenant's month, and notes who used it.
 
 Most calls pay for a look-up and a decrement. What a fault of ours made worthless is given back.
 """

@@ -1,4 +1,4 @@
-"""Step 1: who this call is in logs and traces, where it comes from, and until when it may run.
+"""Says who a call is in logs and traces, where it comes from, and until when it may run.
 
 A bad request id or traceparent is replaced, never refused; a bad timeout is kept as a fault and raised by
 the ``errors`` step, so that it is logged and answered like any other.

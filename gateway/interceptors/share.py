@@ -1,4 +1,4 @@
-"""Step 7: tenants share the process fairly; runs the calls of classes inference and bulk in turn.
+"""Shares a process fairly among tenants; runs the calls of classes inference and bulk in turn.
 
 A bounded amount of such work runs at once, enough to fill batches. What comes beyond it waits in its tenant's
 line; ``fairness`` says who goes next.

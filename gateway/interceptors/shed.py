@@ -1,4 +1,4 @@
-"""Step 5: an overloaded process refuses some calls at once, so that the others are answered in time.
+"""An overloaded process refuses some calls at once, so that the others are answered in time.
 
 Overload is told by two things: unary calls under way, and how late the event loop is. Calls that wait for
 their turn in ``share`` do not count: they cost next to nothing, and are bounded per tenant there.

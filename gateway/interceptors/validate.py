@@ -1,4 +1,4 @@
-"""Step 8, the last before the servicer: bytes become a message that keeps the rules of its fields."""
+"""Makes a message of the bytes of a call, and holds it to the rules of its fields."""
 
 from __future__ import annotations
 
