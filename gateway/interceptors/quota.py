@@ -220,10 +220,22 @@ def rows_of(method: MethodInfo) -> Rows | None:
 def is_ours(call: Call, error: BaseException) -> bool:
     """Whether a call failed by a fault of ours, an unforeseen one and a deadline that passed included."""
     if isinstance(error, CohortLensError):
-        return error.code in _OURS
+        return error.code in _OURS and (error.code is not Code.DEADLINE_EXCEEDED or _is_late(call))
     if isinstance(error, asyncio.CancelledError):
-        return time.monotonic() >= call.deadline
+        return time.monotonic() >= call.deadline and _is_late(call)
     return isinstance(error, Exception)
+
+
+def _is_late(call: Call) -> bool:
+    """Whether it is our fault that a deadline passed: the caller only waited, and as long as is usual.
+
+    Who leaves less, or keeps a stream open, could else have the work, its effect and the answers of a stream
+    for nothing.
+    """
+    method = call.method
+    if method.client_streaming or method.server_streaming:
+        return False
+    return call.timeout_s is None or call.timeout_s >= method.default_deadline_s
 
 
 def _outcome(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import pytest
 from cohortlens.billing.usage.blocks import Lease, Pool
 from cohortlens.billing.usage.models import Grant, QuotaExceeded
 from cohortlens.core.context import Principal
-from cohortlens.core.errors import Internal, InvalidArgument, Unavailable
+from cohortlens.core.errors import DeadlineExceeded, Internal, InvalidArgument, Unavailable
 from cohortlens.core.ids import SessionId, TenantId
 from cohortlens.oip import inference_pb2
 from cohortlens.v1 import analytics_pb2
@@ -144,16 +144,44 @@ async def test_only_faults_of_ours_give_the_unit_back(fault, kept):
     assert [one.units for one in world.events] == [kept]
 
 
-async def test_a_deadline_that_passed_gives_the_unit_back():
+async def cut(call):
+    raise asyncio.CancelledError
+
+
+async def late(call):
+    raise DeadlineExceeded("the deadline passed before the answer was ready")
+
+
+@pytest.mark.parametrize("servicer", [cut, late])
+@pytest.mark.parametrize(("timeout_s", "kept"), [(None, 0), (1e6, 0), (0.001, 1)])
+async def test_a_deadline_gives_the_unit_back_only_when_the_caller_left_the_time_that_is_usual(
+    servicer, timeout_s, kept
+):
+    """Else whoever asks for a millisecond gets the effect of the call for nothing."""
     world = World()
-    call = world.call(deadline=time.monotonic() - 1)
+    call = world.call(deadline=time.monotonic() - 1, timeout_s=timeout_s)
+    with pytest.raises((asyncio.CancelledError, DeadlineExceeded)):
+        await world.step(call, servicer)
+    assert world.quota.left == 1000 - kept
+    assert [one.units for one in world.events] == [kept]
 
-    async def cut(call):
-        raise asyncio.CancelledError
 
-    with pytest.raises(asyncio.CancelledError):
-        await world.step(call, cut)
-    assert world.quota.left == 1000
+@pytest.mark.parametrize("fault", [asyncio.CancelledError(), DeadlineExceeded("the body did not arrive")])
+async def test_a_stream_that_its_caller_lets_lapse_keeps_every_unit(fault):
+    """The answers to what was sent are out, and how long a stream is open is the caller's choice."""
+    world = World()
+    call = world.call(
+        "/inference.GRPCInferenceService/ModelStreamInfer", payloads=stream([]), requests=stream(chunks(60))
+    )
+    call.deadline = time.monotonic() - 1
+
+    async def answers_until_the_deadline(call):
+        raise fault
+
+    with pytest.raises(type(fault)):
+        await world.step(call, answers_until_the_deadline)
+    assert world.quota.left == 999
+    assert [one.units for one in world.events] == [1]
 
 
 async def test_without_units_the_servicer_is_not_reached_and_nothing_is_noted():
