@@ -34,9 +34,9 @@ from cohortlens.audit.exports import AuditExports
 from cohortlens.audit.service import AuditService
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import Catalogue
-from cohortlens.billing.entitlements.following import Following
-from cohortlens.billing.entitlements.granting import Granting
 from cohortlens.billing.entitlements.mails import add_plan_mails
+from cohortlens.billing.entitlements.overrides import Overrides
+from cohortlens.billing.entitlements.upkeep import EntitlementUpkeep
 from cohortlens.billing.payments.mails import add_billing_mails
 from cohortlens.billing.payments.operating import BillingOperations
 from cohortlens.billing.payments.ports import PaymentProvider
@@ -119,8 +119,8 @@ class Billing:
 
     entitlements: Entitlements
     catalogue: Catalogue
-    granting: Granting
-    following: Following
+    overrides: Overrides
+    upkeep: EntitlementUpkeep
     usage: Usage
     provider: PaymentProvider
     subscriptions: Subscriptions
@@ -317,8 +317,8 @@ def _billing(
     return Billing(
         entitlements=entitlements,
         catalogue=Catalogue(db),
-        granting=Granting(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
-        following=Following(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
+        overrides=Overrides(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
+        upkeep=EntitlementUpkeep(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
         usage=usage,
         provider=provider,
         subscriptions=_subscriptions(db, provider, config),

@@ -13,7 +13,7 @@ from uuid import UUID
 import click
 
 from cohortlens.billing.entitlements.catalogue import Catalogue
-from cohortlens.billing.entitlements.granting import OPERATOR, Granting
+from cohortlens.billing.entitlements.overrides import OPERATOR, Overrides
 from cohortlens.billing.models import Override, Plan, Price, Standing
 from cohortlens.cli import local
 from cohortlens.cli.output import Output, table
@@ -56,7 +56,7 @@ def show(out: Output, tenant: UUID) -> None:
 
     For example: cohortlens plan show 0193b0a0-0000-7000-8000-000000000002
     """
-    _report(out, tenant, _asked(lambda _, granting: granting.of_tenant(tenant)))
+    _report(out, tenant, _asked(lambda _, overrides: overrides.of_tenant(tenant)))
 
 
 @plan.command("grant")
@@ -128,11 +128,11 @@ def clear(out: Output, tenant: UUID, reason: str) -> None:
 def grant_demo_plan(tenant_id: UUID, name: str, reason: str) -> bool:
     """Grant a tenant a plan unless it has a subscription or a grant already; answers whether it was."""
 
-    async def ask(_: Database, granting: Granting) -> bool:
-        now = await granting.of_tenant(tenant_id)
+    async def ask(_: Database, overrides: Overrides) -> bool:
+        now = await overrides.of_tenant(tenant_id)
         if now.override is not None or now.entitlement.anchor is not None:
             return False
-        await granting.grant(OPERATOR, tenant_id, Override(reason, name), reason)
+        await overrides.grant(OPERATOR, tenant_id, Override(reason, name), reason)
         return True
 
     return _asked(ask)
@@ -156,17 +156,17 @@ def _kept(now: Override | None, reason: str, until: datetime | None) -> Override
 
 
 def _change(out: Output, tenant: UUID, changed: Changed, reason: str) -> None:
-    done = _asked(lambda _, granting: granting.change(OPERATOR, tenant, changed, reason))
+    done = _asked(lambda _, overrides: overrides.change(OPERATOR, tenant, changed, reason))
     _report(out, tenant, done)
 
 
-def _asked(ask: Callable[[Database, Granting], Awaitable[ResultT]]) -> ResultT:
+def _asked(ask: Callable[[Database, Overrides], Awaitable[ResultT]]) -> ResultT:
     async def run() -> ResultT:
         config = local.config()
         sealer = Sealer(local.keyring(config), MAIL_PURPOSE)
         db = Database(local.jobs_url(config), 1, pooled=config.database_pooled)
         try:
-            return await ask(db, Granting(db, None, sealer))
+            return await ask(db, Overrides(db, None, sealer))
         finally:
             await db.close()
 

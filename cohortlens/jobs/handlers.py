@@ -156,12 +156,12 @@ async def publish_revocation(services: Services, event: Event) -> None:
 
 async def follow_entitlement(services: Services, event: Event) -> None:
     """Let every process hear of what a tenant may do now, and its owners of a limit that was passed."""
-    await services.billing.following.changed(event.tenant_id, event.payload)
+    await services.billing.upkeep.changed(event.tenant_id, event.payload)
 
 
 async def follow_counts(services: Services, event: Event) -> None:
     """Look at the limits of a tenant whose counts came near one, or back below it."""
-    await services.billing.following.used(event.tenant_id)
+    await services.billing.upkeep.used(event.tenant_id)
 
 
 async def send_mail(services: Services, event: Event) -> None:

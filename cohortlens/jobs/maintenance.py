@@ -170,11 +170,11 @@ async def _tidy_usage(services: Services) -> int:
 
 
 async def _settle_entitlements(services: Services) -> int:
-    return await services.billing.following.settle_due()
+    return await services.billing.upkeep.settle_due()
 
 
 async def _check_counts(services: Services) -> int:
-    return await services.billing.following.check_counts()
+    return await services.billing.upkeep.check_counts()
 
 
 async def _tidy_checkouts(services: Services) -> int:

@@ -21,7 +21,7 @@ def billing_servicer(billing: Billing, tokens: PageTokens) -> SimpleNamespace:
         tokens: Seals the tokens of lists.
     """
     return joined(
-        BillingPlansServicer(billing.catalogue, billing.granting),
+        BillingPlansServicer(billing.catalogue, billing.overrides),
         BillingPlatformServicer(billing.operations, tokens),
         BillingSubscriptionServicer(billing.subscriptions, tokens),
         BillingUsageServicer(billing.usage.reading, tokens),

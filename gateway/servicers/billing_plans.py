@@ -9,7 +9,7 @@ from datetime import UTC
 from typing import Any
 
 from cohortlens.billing.entitlements.catalogue import Catalogue
-from cohortlens.billing.entitlements.granting import Granting
+from cohortlens.billing.entitlements.overrides import Overrides
 from cohortlens.billing.models import Entitlement, Limits, Override, Plan, Rates, Standing
 from cohortlens.core.ids import parse_uuid
 from cohortlens.identity.tenancy.roles import missing
@@ -33,12 +33,12 @@ class BillingPlansServicer:
 
     Args:
         catalogue: The plans on offer.
-        granting: What tenants may do, and what is granted to them.
+        overrides: What tenants may do, and what is granted to them.
     """
 
-    def __init__(self, catalogue: Catalogue, granting: Granting) -> None:
+    def __init__(self, catalogue: Catalogue, overrides: Overrides) -> None:
         self._catalogue = catalogue
-        self._granting = granting
+        self._overrides = overrides
 
     async def ListPlans(self, request: pb.ListPlansRequest, call: Call) -> pb.ListPlansResponse:
         """The plans on offer."""
@@ -48,7 +48,7 @@ class BillingPlansServicer:
         self, request: pb.GetEntitlementRequest, call: Call
     ) -> pb.GetEntitlementResponse:
         """What the caller's tenant may do."""
-        found = await self._granting.standing(call.context)
+        found = await self._overrides.standing(call.context)
         return pb.GetEntitlementResponse(entitlement=_entitlement(found), stored=_stored(found))
 
     async def OverrideEntitlement(
@@ -58,7 +58,7 @@ class BillingPlansServicer:
         tenant_id = parse_uuid(request.tenant)
         if tenant_id is None:
             raise missing("tenant")
-        done = await self._granting.grant(
+        done = await self._overrides.grant(
             call.context, tenant_id, _override(request.granted, request.reason), request.reason
         )
         return pb.OverrideEntitlementResponse(entitlement=_entitlement(done), stored=_stored(done))
@@ -70,7 +70,7 @@ class BillingPlansServicer:
         tenant_id = parse_uuid(request.tenant)
         if tenant_id is None:
             raise missing("tenant")
-        found = await self._granting.of_tenant(tenant_id)
+        found = await self._overrides.of_tenant(tenant_id)
         return pb.OverrideEntitlementResponse(entitlement=_entitlement(found), stored=_stored(found))
 
 

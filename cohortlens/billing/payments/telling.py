@@ -11,6 +11,7 @@ from babel.numbers import format_currency, get_currency_precision
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.billing.notices import tell
 from cohortlens.billing.payments.alarms import alarm
 from cohortlens.billing.payments.event_types import EVENT_TYPES, PAYMENT_FAILED, TRIAL_ENDS
 from cohortlens.billing.payments.fetching import Fetched
@@ -24,7 +25,6 @@ from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId
 from cohortlens.core.mail import MailQueue, MailSealer
 from cohortlens.identity.tenancy.members import Members
 from cohortlens.identity.tenancy.platform import suspend_in
-from cohortlens.identity.tenancy.tenant_rows import TenantRows
 
 _TOLD_MAX = 100
 _LOST = "lost"
@@ -44,7 +44,7 @@ class Telling:
         self, tx: AsyncConnection, tenant_id: TenantId, sealer: MailSealer, grace: timedelta
     ) -> None:
         self._tx, self._tenant_id, self._grace = tx, tenant_id, grace
-        self._mails = MailQueue(tx, sealer)
+        self._sealer = sealer
         self._rows = PaymentRows(tx, tenant_id)
 
     async def follow(self, event: InboxEvent, fetched: Fetched, record: SubscriptionRecord) -> bool:
@@ -86,10 +86,7 @@ class Telling:
         return values
 
     async def _to_owners(self, template: str, values: Mapping[str, str]) -> None:
-        tenant = await TenantRows(self._tx, self._tenant_id).get()
-        named = {**values, "name": tenant.display_name if tenant is not None else ""}
-        for owner in await Members(self._tx, self._tenant_id).page("owner", None, _TOLD_MAX):
-            await self._mails.put(owner.email, template, named)
+        await tell(self._tx, self._tenant_id, self._sealer, template, values)
 
     async def _money(self, event: InboxEvent, fetched: Fetched) -> bool:
         """Note a refund, a dispute or a warning; a lost dispute suspends, the first time it is heard of."""
@@ -129,8 +126,9 @@ class Telling:
         alarm("money_back", tenant_id=str(self._tenant_id), what=what, **facts)
         await go_on_for(self._tx, PLATFORM_TENANT_ID)
         values = {**facts, "what": what, "tenant": str(self._tenant_id)}
+        mails = MailQueue(self._tx, self._sealer)
         for member in await Members(self._tx, PLATFORM_TENANT_ID).page("", None, _TOLD_MAX):
-            await self._mails.put(member.email, STAFF, values)
+            await mails.put(member.email, STAFF, values)
         await go_on_for(self._tx, UUID(int=self._tenant_id.int))
 
 

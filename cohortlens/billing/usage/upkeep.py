@@ -6,23 +6,22 @@ from typing import Any
 
 from sqlalchemy import text
 
+from cohortlens.billing.notices import tell
 from cohortlens.billing.usage.leases import LeaseRows
 from cohortlens.billing.usage.mails import QUOTA_NEAR, QUOTA_REACHED
 from cohortlens.billing.usage.models import API_CALLS
 from cohortlens.core.counting import Counter, Gauge
 from cohortlens.core.db import Database
 from cohortlens.core.ids import TenantId, plain_uuid
-from cohortlens.core.mail import MailQueue, MailSealer
+from cohortlens.core.mail import MailSealer
 from cohortlens.core.telemetry import REGISTRY, get_logger
 from cohortlens.identity.models import ROLE_SCOPES
-from cohortlens.identity.tenancy.members import Members
 
 FORFEIT_AFTER_S = 300.0
 KEEP_DAYS = 90
 """Days for which the leases of a period that ended, and the numbers of spools, are kept."""
 _FOLDED_AT_ONCE = 2_000
 _NOTICES_AT_ONCE = 200
-_TOLD_MOST = 1_000
 _ALL = 100
 _TOLD_ROLES = tuple(role for role, scopes in ROLE_SCOPES.items() if "billing.write" in scopes)
 _DRIFT = Gauge(
@@ -114,14 +113,11 @@ class UsageUpkeep:
             now = await LeaseRows(tx, API_CALLS, "").current()
             if now.period_start != due.period_start:
                 return 0
-            queue, members = MailQueue(tx, self._sealer), Members(tx, tenant_id)
             told = {
                 "reserved": f"{now.reserved:,}",
                 "limit": f"{now.limit:,}",
                 "resets_at": f"{now.period_end:%Y-%m-%d %H:%M}",
             }
             template = QUOTA_REACHED if due.level == _ALL else QUOTA_NEAR
-            for role in _TOLD_ROLES:
-                for member in await members.page(role, None, _TOLD_MOST):
-                    await queue.put(member.email, template, told)
+            await tell(tx, tenant_id, self._sealer, template, told, _TOLD_ROLES)
         return 1

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import Catalogue
-from cohortlens.billing.entitlements.following import Following
-from cohortlens.billing.entitlements.granting import OPERATOR, Granting
+from cohortlens.billing.entitlements.overrides import OPERATOR, Overrides
 from cohortlens.billing.entitlements.rows import EntitlementRows
+from cohortlens.billing.entitlements.upkeep import EntitlementUpkeep
 from cohortlens.billing.models import Access, Limits, Override
 from cohortlens.core.errors import InvalidArgument, NotFound, Unavailable
 from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, uuid7
@@ -35,8 +35,8 @@ def sealer():
 
 
 @pytest.fixture
-def granting(runtime, sealer):
-    return Granting(runtime, None, sealer)
+def overrides(runtime, sealer):
+    return Overrides(runtime, None, sealer)
 
 
 @pytest.fixture
@@ -220,18 +220,18 @@ async def test_a_grant_lapses_at_reading_and_by_a_job(database, runtime, tenant,
         other = (await register(runtime, "other", "basic")).tenant_id
         await grant(runtime, other, Override(REASON, "enterprise", expires_at=ends + timedelta(seconds=0.3)))
         await asyncio.sleep(0.4)
-        following = Following(database, known, sealer)
-        assert await following.settle_due() == 1
-        assert await following.settle_due() == 0
+        upkeep = EntitlementUpkeep(database, known, sealer)
+        assert await upkeep.settle_due() == 1
+        assert await upkeep.settle_due() == 0
         assert (await of(database, other)).plan == "basic"
     finally:
         await known.close()
 
 
 async def test_the_operator_grants_with_a_line_in_both_audit_logs_and_a_mail_to_the_owner(
-    granting, tenant, superuser
+    overrides, tenant, superuser
 ):
-    done = await granting.grant(OPERATOR, tenant, Override(REASON, "professional"), REASON)
+    done = await overrides.grant(OPERATOR, tenant, Override(REASON, "professional"), REASON)
     assert (done.entitlement.plan, done.subscribed_plan, done.upgrade_to) == (
         "professional",
         "basic",
@@ -240,7 +240,7 @@ async def test_the_operator_grants_with_a_line_in_both_audit_logs_and_a_mail_to_
     assert ("billing.entitlement.overridden", "OK") in await actions(superuser, tenant)
     assert ("platform.entitlement.overridden", "OK") in await actions(superuser, PLATFORM_TENANT_ID)
     assert await mails(superuser, tenant) == ["plan_granted"]
-    cleared = await granting.change(OPERATOR, tenant, lambda _: None, "the pilot has ended")
+    cleared = await overrides.change(OPERATOR, tenant, lambda _: None, "the pilot has ended")
     assert (cleared.entitlement.plan, cleared.override) == ("basic", None)
     assert ("billing.entitlement.cleared", "OK") in await actions(superuser, tenant)
 
@@ -255,18 +255,18 @@ async def test_the_operator_grants_with_a_line_in_both_audit_logs_and_a_mail_to_
     ],
 )
 async def test_a_grant_that_cannot_be_names_field_and_reason_and_changes_nothing(
-    granting, tenant, runtime, superuser, override, reason, field
+    overrides, tenant, runtime, superuser, override, reason, field
 ):
     with pytest.raises(InvalidArgument) as refused:
-        await granting.grant(OPERATOR, tenant, override, reason)
+        await overrides.grant(OPERATOR, tenant, override, reason)
     assert refused.value.violations[0].field == field
     assert (await of(runtime, tenant)).version == 1
     assert await mails(superuser, tenant) == []
 
 
-async def test_a_grant_to_nobody_is_not_found(granting):
+async def test_a_grant_to_nobody_is_not_found(overrides):
     with pytest.raises(NotFound):
-        await granting.grant(OPERATOR, uuid7(), Override(REASON, "professional"), REASON)
+        await overrides.grant(OPERATOR, uuid7(), Override(REASON, "professional"), REASON)
 
 
 async def fill(db, tenant_id, count) -> None:
@@ -288,7 +288,7 @@ async def drop(db, tenant_id, count) -> None:
         )
 
 
-async def follow(superuser, following, tenant_id) -> None:
+async def follow(superuser, upkeep, tenant_id) -> None:
     """What jobs do with the events of a tenant, each twice."""
     rows = await superuser.fetch(
         "UPDATE outbox SET done_at = now() WHERE tenant_id = $1 AND topic LIKE 'entitlement.%'"
@@ -297,16 +297,16 @@ async def follow(superuser, following, tenant_id) -> None:
     )
     for row in sorted(rows, key=lambda row: row["place"]) * 2:
         if row["topic"] == "entitlement.changed":
-            await following.changed(tenant_id, json.loads(row["payload"]))
+            await upkeep.changed(tenant_id, json.loads(row["payload"]))
         else:
-            await following.used(tenant_id)
+            await upkeep.used(tenant_id)
 
 
 async def test_owners_are_told_once_when_a_limit_is_near(database, runtime, tenant, superuser, sealer):
-    following = Following(database, Entitlements(runtime), sealer)
+    upkeep = EntitlementUpkeep(database, Entitlements(runtime), sealer)
     await allow_customers(runtime, tenant, 10)
     await fill(runtime, tenant, 7)
-    await follow(superuser, following, tenant)
+    await follow(superuser, upkeep, tenant)
     assert await mails(superuser, tenant) == []
     async with runtime.tenant_transaction(tenant) as tx:
         await tx.execute(
@@ -315,11 +315,11 @@ async def test_owners_are_told_once_when_a_limit_is_near(database, runtime, tena
                 " VALUES (app.tid(), app.uuid7(), 'eighth', now())"
             )
         )
-    await follow(superuser, following, tenant)
+    await follow(superuser, upkeep, tenant)
     assert await mails(superuser, tenant) == ["plan_limit_near"]
     await drop(runtime, tenant, 4)
     await fill_again(runtime, tenant)
-    await follow(superuser, following, tenant)
+    await follow(superuser, upkeep, tenant)
     assert await mails(superuser, tenant) == ["plan_limit_near"]
 
 
@@ -334,30 +334,30 @@ async def fill_again(db, tenant_id) -> None:
 
 
 async def test_a_downgrade_below_what_is_stored_warns_then_reads_only_and_heals_when_less_is_stored(
-    database, runtime, tenant, superuser, sealer, granting
+    database, runtime, tenant, superuser, sealer, overrides
 ):
-    following = Following(database, Entitlements(runtime), sealer)
+    upkeep = EntitlementUpkeep(database, Entitlements(runtime), sealer)
     await allow_customers(runtime, tenant, 20)
     await fill(runtime, tenant, 12)
     await superuser.execute("UPDATE outbox SET done_at = now() WHERE tenant_id = $1", tenant)
     await allow_customers(runtime, tenant, 10)
-    await follow(superuser, following, tenant)
+    await follow(superuser, upkeep, tenant)
     assert await mails(superuser, tenant) == ["plan_limit_passed"]
-    standing = await granting.of_tenant(tenant)
+    standing = await overrides.of_tenant(tenant)
     assert standing.entitlement.access is Access.FULL
     assert standing.read_only_at - standing.over_limit_since == timedelta(days=30)
-    assert await following.settle_due() == 0
+    assert await upkeep.settle_due() == 0
     await superuser.execute(
         "UPDATE entitlements SET over_limit_since = over_limit_since - interval '30 days' WHERE tenant_id = $1",
         tenant,
     )
-    assert await following.settle_due() == 1
+    assert await upkeep.settle_due() == 1
     assert (await of(runtime, tenant)).access is Access.READ_ONLY
-    await follow(superuser, following, tenant)
+    await follow(superuser, upkeep, tenant)
     assert await mails(superuser, tenant) == ["plan_limit_passed", "plan_limit_read_only"]
     await drop(runtime, tenant, 2)
-    await follow(superuser, following, tenant)
-    now = await granting.of_tenant(tenant)
+    await follow(superuser, upkeep, tenant)
+    now = await overrides.of_tenant(tenant)
     assert (now.entitlement.access, now.over_limit_since, now.customers) == (Access.FULL, None, 10)
 
 

@@ -1,33 +1,29 @@
-"""What follows from a change of what a tenant may do or has stored: others hear of it, owners are told."""
+"""What jobs do for entitlements: changes are heard of, owners are told, grants lapse, counts must hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from cohortlens.billing.entitlements.cache import Entitlements
-from cohortlens.billing.entitlements.mails import LIMIT_NEAR, LIMIT_PASSED, LIMIT_READ_ONLY
+from cohortlens.billing.entitlements.mails import LIMIT_NEAR, LIMIT_PASSED, LIMIT_READ_ONLY, values_of
 from cohortlens.billing.entitlements.rows import EntitlementRows
-from cohortlens.billing.models import Access, Standing
+from cohortlens.billing.models import Access
+from cohortlens.billing.notices import tell
 from cohortlens.core.counting import Gauge
 from cohortlens.core.db import Database
 from cohortlens.core.ids import TenantId
-from cohortlens.core.mail import MailQueue, MailSealer
+from cohortlens.core.mail import MailSealer
 from cohortlens.core.telemetry import REGISTRY, get_logger
-from cohortlens.identity.tenancy.members import Members
-from cohortlens.identity.tenancy.tenant_rows import TenantRows
 
-_TOLD_MAX = 100
 _DIFFERENT = Gauge(
     "customer_counts_wrong", "Tenants whose count of customers is not what is stored", (), registry=REGISTRY
 )
 _LOG = get_logger(__name__)
 
 
-class Following:
-    """The work of jobs on entitlements.
+class EntitlementUpkeep:
+    """What jobs do for entitlements; each act may run at any time and in several processes.
 
     Args:
         db: Database as the role of jobs.
@@ -59,7 +55,7 @@ class Following:
             if template == LIMIT_READ_ONLY and found.entitlement.access is not Access.READ_ONLY:
                 return
             if await rows.note(tenant_id, int(change["version"])):
-                await tell_owners(tx, tenant_id, self._sealer, template, found)
+                await tell(tx, tenant_id, self._sealer, template, values_of(found))
 
     async def used(self, tenant_id: TenantId) -> None:
         """After the counts of a tenant came near a limit, or back below it."""
@@ -70,7 +66,7 @@ class Following:
             if found is None or not found.near_limit or found.over_limit_since is not None:
                 return
             if await rows.note(tenant_id):
-                await tell_owners(tx, tenant_id, self._sealer, LIMIT_NEAR, found)
+                await tell(tx, tenant_id, self._sealer, LIMIT_NEAR, values_of(found))
 
     async def settle_due(self) -> int:
         """Let grants lapse, and limits that were passed for 30 days take effect; answers how many tenants."""
@@ -85,38 +81,3 @@ class Following:
         for tenant_id, counted, stored in found:
             _LOG.error("customer_count_wrong", tenant_id=str(tenant_id), counted=counted, stored=stored)
         return len(found)
-
-
-async def tell_owners(
-    tx: AsyncConnection,
-    tenant_id: TenantId,
-    sealer: MailSealer,
-    template: str,
-    standing: Standing,
-    **values: str,
-) -> None:
-    """Queue a mail to the owners of the transaction's tenant.
-
-    Args:
-        tx: A connection inside ``Database.tenant_transaction`` of the tenant.
-        tenant_id: The tenant.
-        sealer: Seals the mail.
-        template: One of ``entitlements.mails``.
-        standing: What the tenant may do and has stored.
-        values: What the template needs beside it.
-    """
-    tenant = await TenantRows(tx, tenant_id).get()
-    now = standing.entitlement
-    told = {
-        "name": "" if tenant is None else tenant.display_name,
-        "plan": now.plan,
-        "customers": f"{standing.customers:,}",
-        "max_customers": f"{now.max_customers:,}",
-        "users": f"{standing.users:,}",
-        "max_users": "∞" if now.max_users is None else f"{now.max_users:,}",
-        "read_only_on": "" if standing.read_only_at is None else f"{standing.read_only_at:%Y-%m-%d}",
-        **values,
-    }
-    queue = MailQueue(tx, sealer)
-    for owner in await Members(tx, tenant_id).page("owner", None, _TOLD_MAX):
-        await queue.put(owner.email, template, told)

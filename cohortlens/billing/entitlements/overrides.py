@@ -10,10 +10,10 @@ from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import current_plans, features_of
-from cohortlens.billing.entitlements.following import tell_owners
-from cohortlens.billing.entitlements.mails import GRANTED
+from cohortlens.billing.entitlements.mails import GRANTED, values_of
 from cohortlens.billing.entitlements.rows import EntitlementRows, stored_override
 from cohortlens.billing.models import Override, Plan, PlanUnknown, Standing
+from cohortlens.billing.notices import tell
 from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for, retried
@@ -28,8 +28,8 @@ OPERATOR = Actor("system", "operator")
 _REASON_CHARACTERS = range(10, 501)
 
 
-class Granting:
-    """Reads standings and grants beside subscriptions.
+class Overrides:
+    """Shows what tenants may do, and grants beside their subscriptions.
 
     Args:
         db: Database as the runtime role.
@@ -121,7 +121,7 @@ class Granting:
             if found is None:
                 raise Internal("the tenant has no entitlement")
             await go_on_for(tx, tenant_id)
-            await tell_owners(tx, tenant_id, self._sealer, GRANTED, found, reason=reason)
+            await tell(tx, tenant_id, self._sealer, GRANTED, {**values_of(found), "reason": reason})
             return found
 
 
