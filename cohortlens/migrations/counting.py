@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
+HANGING = """
+-- Whoever may execute the function of a trigger can hang it on a table of their own, and a temporary table
+-- whose rows "go" would lower the counts. A trigger that is there needs nobody's right to fire.
+CREATE OR REPLACE FUNCTION app.define(function regprocedure) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+  EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, cl_app', function);
+  IF (SELECT prorettype FROM pg_proc WHERE oid = function) <> 'trigger'::regtype THEN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO cl_app', function);
+  END IF;
+  GRANT CREATE ON SCHEMA app TO cl_definer;
+  EXECUTE format('ALTER FUNCTION %s OWNER TO cl_definer', function);
+  REVOKE CREATE ON SCHEMA app FROM cl_definer;
+END $$;
+COMMENT ON FUNCTION app.define(regprocedure) IS
+  'Hand a SECURITY DEFINER function to cl_definer; cl_app may call it, unless a trigger does.';
+DO $$
+DECLARE one record;
+BEGIN
+  FOR one IN SELECT oid::regprocedure AS function, proowner::regrole AS owner FROM pg_proc
+              WHERE pronamespace = 'app'::regnamespace AND prosecdef AND prorettype = 'trigger'::regtype LOOP
+    EXECUTE format('SET LOCAL ROLE %s', one.owner);
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM cl_app', one.function);
+    RESET ROLE;
+  END LOOP;
+END $$;
+"""
+
 REFUSALS = """
 CREATE FUNCTION app.limits_of(p_tenant uuid)
 RETURNS TABLE (plan_id text, plan_rank integer, max_customers bigint, max_users integer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cohortlens.migrations.counting import COUNTING, REFUSALS, TRIGGERS
+from cohortlens.migrations.counting import COUNTING, HANGING, REFUSALS, TRIGGERS
 from cohortlens.migrations.ddl import run_script
 
 revision = "0016_plans"
@@ -13,7 +13,17 @@ depends_on = None
 
 def upgrade() -> None:
     """Build the catalogue, the projection and the counts; give every tenant its rows."""
-    for script in (_PLANS, _ENTITLEMENTS, _SETTLING, _FEED, REFUSALS, COUNTING, TRIGGERS, _BEGINNING):
+    for script in (
+        HANGING,
+        _PLANS,
+        _ENTITLEMENTS,
+        _SETTLING,
+        _FEED,
+        REFUSALS,
+        COUNTING,
+        TRIGGERS,
+        _BEGINNING,
+    ):
         run_script(script)
 
 
