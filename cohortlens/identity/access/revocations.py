@@ -8,18 +8,15 @@ nothing through; through Redis processes only hear at once that there is somethi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass
 from uuid import UUID
 
-from redis.exceptions import RedisError
-
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, Unavailable
+from cohortlens.core.feeds import Feed
 from cohortlens.core.ids import SessionId, TenantId
-from cohortlens.core.redis import RedisClient, end_tasks, key, translated
-from cohortlens.core.telemetry import get_logger
+from cohortlens.core.redis import RedisClient, end_tasks, key
 from cohortlens.identity.access.changes import AccessChanges, changes_since
 from cohortlens.identity.access.changes_known import KnownChanges
 from cohortlens.identity.models import TokenExpired, TokenRevoked
@@ -29,14 +26,10 @@ FRESH_S = 1.8
 TRUSTED_S = 60.0
 """How old the answer to a read may be while PostgreSQL does not answer."""
 _PERIOD_S = 1.0
-_GATHER_S = 0.02
 _IDLE_S = 30.0
 _PATIENCE_S = 0.5
-_READING_S = 5.0
-_HINT_S = 0.25
 _MARGIN_S = 60
 _CHANNEL = key("access", "changes")
-_LOG = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +69,14 @@ class Revocations:
 
     def __init__(self, db: Database, redis: RedisClient, life_s: int) -> None:
         self._db = db
-        self._redis = redis
+        self._feed = Feed("access_changes", _CHANNEL, self._read, redis)
         self._window_s = life_s + _MARGIN_S
         self._known = KnownChanges()
         self._watermark = "0"
         self._read_at = float("-inf")
         self._avoid_until = float("-inf")
-        self._reading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
         self.fresh_until = float("-inf")
         self.edition = 0
         self.in_use = False
@@ -148,7 +139,7 @@ class Revocations:
         may_be_old = not strict and now - self._read_at < TRUSTED_S
         if may_be_old and now < self._avoid_until:
             return
-        reading = asyncio.shield(self._joined())
+        reading = asyncio.shield(self._feed.joined())
         try:
             if may_be_old:
                 await asyncio.wait_for(reading, _PATIENCE_S)
@@ -164,33 +155,17 @@ class Revocations:
 
         Never fails: whoever does not hear of it reads it a second later.
         """
-        with contextlib.suppress(CohortLensError, TimeoutError):
-            if self._reading is not None:
-                # It may have begun before the commit.
-                await asyncio.wait({self._reading})
-            await asyncio.shield(self._joined())
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_HINT_S):
-                with translated():
-                    await self._redis.publish(_CHANNEL, b"1")
+        await self._feed.publish()
 
     async def close(self) -> None:
         """End what runs beside the calls; call before the clients are closed."""
-        await end_tasks((self._reading, self._following))
-        await end_tasks((self._listening,))
-
-    def _joined(self) -> asyncio.Task[None]:
-        """The reading under way, or a new one; many calls share one."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(_seen)
-        return self._reading
+        await end_tasks((self._following, self._listening))
+        await self._feed.close()
 
     async def _read(self) -> None:
         began = time.monotonic()
-        async with asyncio.timeout(_READING_S):
-            async with self._db.transaction() as tx:
-                watermark, changes = await changes_since(tx, self._watermark, self._window_s)
+        async with self._db.transaction() as tx:
+            watermark, changes = await changes_since(tx, self._watermark, self._window_s)
         if self._known.learn(changes, began, self._window_s):
             self.edition += 1
         self._watermark = watermark
@@ -199,39 +174,19 @@ class Revocations:
     def _follow(self) -> None:
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._keep_reading())
-            self._following.add_done_callback(_seen)
+            self._following.add_done_callback(self._feed.seen)
 
     async def _keep_reading(self) -> None:
         """Read each second, and when told, for as long as somebody asks."""
-        self._listening = asyncio.create_task(self._listen())
+        self._listening = asyncio.create_task(self._feed.listen())
         used_at = time.monotonic()
         try:
             while self.in_use or time.monotonic() - used_at < _IDLE_S:
                 if self.in_use:
                     self.in_use, used_at = False, time.monotonic()
-                self._news.clear()
-                with contextlib.suppress(CohortLensError, TimeoutError):
-                    await asyncio.shield(self._joined())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), _PERIOD_S)
-                    await asyncio.sleep(_GATHER_S)
+                await self._feed.turn(_PERIOD_S)
         finally:
             await end_tasks((self._listening,))
-
-    async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(RedisError, OSError):
-                async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(_CHANNEL)
-                    while True:
-                        if await pubsub.get_message(ignore_subscribe_messages=True, timeout=_READING_S):
-                            self._news.set()
-            await asyncio.sleep(_PERIOD_S)
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _LOG.warning("access_changes_not_read", error=str(error) or type(error).__name__)
 
 
 def _unavailable() -> Unavailable:
