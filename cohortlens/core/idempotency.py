@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -54,6 +54,29 @@ class KeyScope:
     key: str
 
 
+class Charge:
+    """What an attempt took for its request. It is stored with the key, and then it counts, or it goes back.
+
+    Args:
+        event: What is noted about the use, as JSON values; ``units`` and ``outcome`` among them.
+        go_back: Gives the units back.
+    """
+
+    def __init__(self, event: dict[str, Any], go_back: Callable[[], None]) -> None:
+        self.event = event
+        self._go_back = go_back
+
+    def fail(self, outcome: str, *, is_ours: bool) -> None:
+        """The attempt ended with ``outcome``; one that failed by a fault of ours costs nothing."""
+        self.event["outcome"] = outcome
+        if is_ours:
+            self.event["units"] = 0
+
+    def waive(self) -> None:
+        """Nothing was stored: the units go back."""
+        self._go_back()
+
+
 @dataclass
 class Claim:
     """A key that is held by one attempt of one request.
@@ -64,6 +87,8 @@ class Claim:
         attempt: Number of the attempt.
         made: What the attempt made, by name; enough to read its answer again.
         body: Keyed hash of an upload's bytes so far; empty for other requests.
+        is_paid: Whether an earlier attempt paid for the request, so that this one costs nothing.
+        charge: What this attempt costs; None for nothing, and once that is settled.
     """
 
     scope: KeyScope
@@ -71,6 +96,8 @@ class Claim:
     attempt: int
     made: dict[str, Any] = field(default_factory=dict)
     body: bytes = b""
+    is_paid: bool = False
+    charge: Charge | None = None
     _task: asyncio.Task[Any] | None = None
     _is_open: bool = True
 
@@ -80,19 +107,22 @@ class Claim:
         return self._is_open and asyncio.current_task() is self._task
 
     def mark(self) -> str:
-        """The statements that mark the key in the transaction they are sent in."""
-        given = {
+        """The statements that mark the key in the transaction they are sent in, and let the attempt pay."""
+        given = {**self.named(), "made": self.made, "body": self.body.hex()}
+        argument = json.dumps(given).encode().hex()
+        bound = bind_tenant(self.scope.tenant_id)
+        return f"{bound}; SELECT app.idempotency_commit(decode('{argument}', 'hex')); "
+
+    def named(self) -> dict[str, Any]:
+        """The attempt and what it costs, as the functions of the schema read it."""
+        named: dict[str, Any] = {
             "principal": self.scope.principal,
             "method": self.scope.method,
             "key": self.scope.key,
             "id": str(self.id),
             "attempt": self.attempt,
-            "made": self.made,
-            "body": self.body.hex(),
         }
-        argument = json.dumps(given).encode().hex()
-        bound = bind_tenant(self.scope.tenant_id)
-        return f"{bound}; SELECT app.idempotency_commit(decode('{argument}', 'hex')); "
+        return named if self.charge is None else {**named, "charge": self.charge.event}
 
     def begin(self) -> None:
         """Let transactions of this task be effects of the request from now on."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -39,6 +41,7 @@ WITH taken AS (
     state = CASE WHEN k.expires_at <= now() THEN 'IN_PROGRESS' ELSE k.state END,
     made = CASE WHEN k.expires_at <= now() THEN '{}' ELSE k.made END,
     body_bidx = CASE WHEN k.expires_at <= now() THEN '' ELSE k.body_bidx END,
+    charged_by = CASE WHEN k.expires_at <= now() THEN NULL ELSE k.charged_by END,
     answer_enc = CASE WHEN k.expires_at <= now() THEN NULL ELSE k.answer_enc END,
     created_at = CASE WHEN k.expires_at <= now() THEN now() ELSE k.created_at END,
     expires_at = CASE WHEN k.expires_at <= now() THEN excluded.expires_at ELSE k.expires_at END,
@@ -47,12 +50,12 @@ WITH taken AS (
     locked_until = excluded.locked_until
   WHERE k.expires_at <= now()
      OR (k.state <> 'DONE' AND k.locked_until <= now() AND k.request_bidx = excluded.request_bidx)
-  RETURNING k.id, k.attempt, k.state, k.made, k.body_bidx
+  RETURNING k.id, k.attempt, k.state, k.made, k.body_bidx, k.charged_by
 )
-SELECT true AS is_held, id, attempt, state, made, body_bidx, NULL::bytea AS request_bidx,
+SELECT true AS is_held, id, attempt, state, made, body_bidx, charged_by, NULL::bytea AS request_bidx,
        NULL::bytea AS answer_enc FROM taken
 UNION ALL
-SELECT false, id, attempt, state, made, body_bidx, request_bidx, answer_enc FROM idempotency_keys
+SELECT false, id, attempt, state, made, body_bidx, charged_by, request_bidx, answer_enc FROM idempotency_keys
  WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key
    AND NOT EXISTS (SELECT FROM taken)
 """
@@ -61,20 +64,25 @@ UPDATE idempotency_keys SET state = 'DONE', answer_enc = :answer, body_bidx = :b
  WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
    AND attempt = :attempt AND state <> 'DONE'
 """
-# With an effect the key stays, free for a repeat that reads the answer.
+# With an effect the key stays, free for a repeat that reads the answer; with a charge it stays too, so that
+# the repeat costs nothing, unless the request was wrong and another one may come under its key.
 _GIVE_BACK = """
-WITH gone AS (
-  DELETE FROM idempotency_keys
+WITH mine AS MATERIALIZED (
+  SELECT state = 'IN_PROGRESS' AND (charged_by IS NULL OR :is_wrong) AS goes FROM idempotency_keys
    WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
-     AND attempt = :attempt AND state = 'IN_PROGRESS'
-  RETURNING 1
+     AND attempt = :attempt FOR UPDATE
+), gone AS (
+  DELETE FROM idempotency_keys k USING mine
+   WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
+     AND attempt = :attempt AND mine.goes
 ), freed AS (
-  UPDATE idempotency_keys SET locked_until = now()
+  UPDATE idempotency_keys k SET locked_until = now() FROM mine
    WHERE tenant_id = app.tid() AND principal = :principal AND method = :method AND key = :key AND id = :id
-     AND attempt = :attempt AND state = 'COMMITTED'
+     AND attempt = :attempt AND state <> 'DONE' AND NOT mine.goes
 )
-SELECT count(*) FROM gone
+SELECT goes FROM mine
 """
+_CHARGE = "SELECT app.idempotency_charge(CAST(:given AS jsonb))"
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,8 @@ class IdempotencyKeys:
             if row is None:
                 return Busy()  # it was stored after this statement had begun
             if row.is_held:
-                claim = Claim(scope, plain_uuid(row.id), row.attempt, _object(row.made))
+                is_paid = row.charged_by is not None
+                claim = Claim(scope, plain_uuid(row.id), row.attempt, _object(row.made), is_paid=is_paid)
                 return Held(claim, row.state == "COMMITTED", bytes(row.body_bidx))
             if not hmac.compare_digest(bytes(row.request_bidx), fingerprint):
                 return Other()
@@ -162,16 +171,36 @@ class IdempotencyKeys:
     async def store(self, claim: Claim, answer: bytes) -> bool:
         """Keep the answer for repeats; False when a later attempt holds the key."""
         scope = claim.scope
-        async with self._db.tenant_transaction(scope.tenant_id) as tx:
+        async with self._settled(claim) as tx:
             sealer = await self._tenant_keys.sealer(tx, scope.tenant_id, SEALED_COLUMN)
             sealed = sealer.seal(answer, claim.id.bytes)
             values = {**_mine(claim), "answer": sealed, "body": claim.body}
             return (await tx.execute(text(_STORE), values)).rowcount == 1
 
-    async def give_back(self, claim: Claim) -> bool:
-        """End an attempt without an answer: its key is forgotten unless it had an effect; False if it had."""
+    async def give_back(self, claim: Claim, *, is_wrong: bool = False) -> bool:
+        """End an attempt without an answer; False when its effect is there.
+
+        Args:
+            claim: The attempt.
+            is_wrong: Whether the request can never succeed as it is: another one may have the key.
+        """
+        async with self._settled(claim) as tx:
+            return bool(await tx.scalar(text(_GIVE_BACK), {**_mine(claim), "is_wrong": is_wrong}))
+
+    @asynccontextmanager
+    async def _settled(self, claim: Claim) -> AsyncIterator[AsyncConnection]:
+        """A transaction in which the attempt pays; what it took goes back when it is another that pays.
+
+        If the transaction fails, what was taken is not told of and stays taken, as if the process had died.
+        """
+        charge, is_kept = claim.charge, True
         async with self._db.tenant_transaction(claim.scope.tenant_id) as tx:
-            return bool(await tx.scalar(text(_GIVE_BACK), _mine(claim)))
+            if charge is not None:
+                is_kept = bool(await tx.scalar(text(_CHARGE), {"given": json.dumps(claim.named())}))
+            yield tx
+        claim.charge = None
+        if charge is not None and not is_kept:
+            charge.waive()
 
     async def upload_hash(self, scope: KeyScope) -> Any:
         """A keyed hash that takes the bytes of an upload as they come."""

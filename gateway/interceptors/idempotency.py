@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -39,8 +40,20 @@ GRACE_S = 5.0
 RETRY_S = 1.0
 _LOG = get_logger(__name__)
 
-Reread = Callable[[Any, Mapping[str, Any], Call], Awaitable[Message]]
+Reading = Callable[[Any, Mapping[str, Any], Call], Awaitable[Message]]
 """Reads an answer again: of the request, what it made, and the call."""
+
+
+@dataclass(frozen=True)
+class RunsAgain:
+    """Not read: the method runs again, which has no second effect.
+
+    It only computes; or it goes on where it was, and what it sends to others bears the claim's identifier.
+    """
+
+
+Reread = Reading | RunsAgain
+"""How an answer that a crash lost is found again."""
 
 
 class Keys(Protocol):
@@ -52,8 +65,8 @@ class Keys(Protocol):
     async def store(self, claim: Claim, answer: bytes) -> bool:
         """Keep the answer."""
 
-    async def give_back(self, claim: Claim) -> bool:
-        """End an attempt without an answer; False when it had an effect."""
+    async def give_back(self, claim: Claim, *, is_wrong: bool = False) -> bool:
+        """End an attempt without an answer; False when the key stays."""
 
     async def upload_hash(self, scope: KeyScope) -> Any:
         """A keyed hash of an upload's bytes."""
@@ -188,9 +201,10 @@ class _Attempt:
     async def _refused(self, claim: Claim, refusal: CohortLensError) -> None:
         claim.close()
         try:
+            is_wrong = refusal.code is Code.INVALID_ARGUMENT
             if is_final(refusal):
                 await self._keys.store(claim, refusal_of(refusal))
-            elif not await self._keys.give_back(claim) and refusal.code is Code.INVALID_ARGUMENT:
+            elif not await self._keys.give_back(claim, is_wrong=is_wrong) and is_wrong:
                 # Something was stored before the request was found wrong: a repeat must not store it again.
                 await self._keys.store(claim, refusal_of(refusal))
         except CohortLensError as fault:
@@ -209,7 +223,7 @@ class _Attempt:
         call, claim = self._call, found.claim
         await self._require_same_body(found.body)
         reread = self._step.reread_of(call)
-        if reread is runs_again:
+        if isinstance(reread, RunsAgain):
             await self._first(claim, proceed)
             return
         before = len(call.response_headers)
@@ -229,11 +243,6 @@ class _Attempt:
             pass
         if self.body.digest() != body:
             raise _reused()
-
-
-async def runs_again(request: Any, made: Mapping[str, Any], call: Call) -> Message:
-    """Stands for methods whose answer is not read: they run again, which has no second effect."""
-    raise NotImplementedError
 
 
 def _reused() -> InvalidArgument:

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from cohortlens.billing.usage.events import UsageEvents
-from cohortlens.billing.usage.models import API_CALLS, UsageEvent, units_of
+from cohortlens.billing.usage.models import API_CALLS, UsageEvent, told, units_of
 from cohortlens.billing.usage.quota import MonthlyQuota, Spent
 from cohortlens.core.context import Principal
 from cohortlens.core.errors import Code, CohortLensError
+from cohortlens.core.idempotency import Charge, Claim
 from gateway.interceptors.chain import Call, MethodInfo, MethodTable, Proceed
 from gateway.registry import RateClass
 from gateway.wire.vectors import VectorRequest
@@ -87,8 +88,16 @@ class QuotaStep:
         units = 1 if rows is None or call.request is None else units_of(rows(call.request))
         if units * method.policy.cost > 1 and self._limiter is not None:
             await self._limiter.take_more(call, units)
+        if call.claim is not None and call.claim.is_paid:
+            await proceed(call)
+            return
         tenant_id = principal.tenant_id
         spent = quota.try_spend(tenant_id, units) or await quota.reserve(tenant_id, units)
+        if call.claim is not None:
+            await self._keyed(
+                call, proceed, call.claim, event_of(call, principal, spent, units, 1, "OK"), spent
+            )
+            return
         try:
             await proceed(call)
         except BaseException as error:
@@ -99,26 +108,22 @@ class QuotaStep:
             raise
         self.note(call, principal, spent, units, 1, "OK")
 
+    async def _keyed(
+        self, call: Call, proceed: Proceed, claim: Claim, event: UsageEvent, spent: Spent
+    ) -> None:
+        """Let the key tell what the call costs: with its effect, or with its answer, whichever is first."""
+        charge = claim.charge = Charge(told(event), lambda: self._quota.release(spent, event.units))
+        try:
+            await proceed(call)
+        except BaseException as error:
+            charge.fail(_outcome(error), is_ours=is_ours(call, error))
+            raise
+
     def note(
         self, call: Call, principal: Principal, spent: Spent, units: int, calls: int, outcome: str
     ) -> None:
         """Note what was used by a call, or by a part of it."""
-        period_start = (spent[0][0] if isinstance(spent, tuple) else spent).period_start
-        assert period_start is not None
-        self._events.note(
-            UsageEvent(
-                principal.tenant_id,
-                API_CALLS,
-                period_start,
-                time.time_ns() // 1000,
-                call.method.full_name,
-                principal.actor,
-                units,
-                calls,
-                outcome,
-                call.request_id,
-            )
-        )
+        self._events.note(event_of(call, principal, spent, units, calls, outcome))
 
     async def _stream(self, call: Call, proceed: Proceed, principal: Principal, rows: Rows) -> None:
         quota, requests = self._quota, call.requests
@@ -198,6 +203,26 @@ class _Metered:
         self._noted += units
         if units or calls:
             self._step.note(self._call, self._principal, self._spent, units, calls, outcome)
+
+
+def event_of(
+    call: Call, principal: Principal, spent: Spent, units: int, calls: int, outcome: str
+) -> UsageEvent:
+    """What is noted about the use of a call, or of a part of it."""
+    period_start = (spent[0][0] if isinstance(spent, tuple) else spent).period_start
+    assert period_start is not None
+    return UsageEvent(
+        principal.tenant_id,
+        API_CALLS,
+        period_start,
+        time.time_ns() // 1000,
+        call.method.full_name,
+        principal.actor,
+        units,
+        calls,
+        outcome,
+        call.request_id,
+    )
 
 
 def rows_of(method: MethodInfo) -> Rows | None:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from cohortlens.core.errors import NotFound
 from gateway.interceptors.chain import Call
-from gateway.interceptors.idempotency import Reread, runs_again
+from gateway.interceptors.idempotency import Reading, Reread, RunsAgain
 from gateway.interceptors.keyed import takes_key
 from gateway.registry import MethodInfo, MethodTable
 
@@ -57,14 +57,6 @@ class Told:
 @dataclass(frozen=True)
 class Own:
     """Read by the servicer's own method ``Reread<name of the RPC>``."""
-
-
-@dataclass(frozen=True)
-class RunsAgain:
-    """Not read: the method runs again, which has no second effect.
-
-    It only computes; or it goes on where it was, and what it sends to others bears the claim's identifier.
-    """
 
 
 Way = Got | Listed | Told | Own | RunsAgain
@@ -133,11 +125,11 @@ def _reread(table: MethodTable, method: MethodInfo, servicer: Any) -> Reread | N
     if way is None:
         return _told(method) if not method.output_class.DESCRIPTOR.fields else None
     if isinstance(way, RunsAgain):
-        return runs_again
+        return way
     if isinstance(way, Told):
         return _told(method)
     if isinstance(way, Own):
-        own: Reread | None = getattr(servicer, f"Reread{method.name}", None)
+        own: Reading | None = getattr(servicer, f"Reread{method.name}", None)
         return own
     reader = table.get(f"/{method.service}/{way.method}")
     if reader is None or servicer is None:
@@ -146,7 +138,7 @@ def _reread(table: MethodTable, method: MethodInfo, servicer: Any) -> Reread | N
     return _got(method, reader, read, way) if isinstance(way, Got) else _listed(method, reader, read, way)
 
 
-def _told(method: MethodInfo) -> Reread:
+def _told(method: MethodInfo) -> Reading:
     async def reread(request: Any, made: Mapping[str, Any], call: Call) -> Message:  # noqa: ARG001
         reply = method.output_class()
         for field in method.output_class.DESCRIPTOR.fields:
@@ -156,7 +148,7 @@ def _told(method: MethodInfo) -> Reread:
     return reread
 
 
-def _got(method: MethodInfo, reader: MethodInfo, read: Any, way: Got) -> Reread:
+def _got(method: MethodInfo, reader: MethodInfo, read: Any, way: Got) -> Reading:
     async def reread(request: Any, made: Mapping[str, Any], call: Call) -> Message:
         reply = method.output_class()
         for one in made[way.each] if way.each else [None]:
@@ -171,7 +163,7 @@ def _got(method: MethodInfo, reader: MethodInfo, read: Any, way: Got) -> Reread:
     return reread
 
 
-def _listed(method: MethodInfo, reader: MethodInfo, read: Any, way: Listed) -> Reread:
+def _listed(method: MethodInfo, reader: MethodInfo, read: Any, way: Listed) -> Reading:
     async def reread(request: Any, made: Mapping[str, Any], call: Call) -> Message:
         identifier = made.get(way.by) or getattr(request, way.by)
         row = await _row(reader, read, way.by, identifier, call)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from cohortlens.core.errors import InvalidArgument, QuotaViolation, ResourceExhausted, Unavailable, Violation
-from cohortlens.core.ids import TenantId
+from cohortlens.core.ids import TenantId, uuid7
 
 API_CALLS = "api_calls"
 """The meter of calls."""
@@ -192,6 +192,22 @@ class Grant:
     version: int
     plan: str
     has_access: bool
+
+
+def told(event: UsageEvent) -> dict[str, Any]:
+    """An event as ``app.usage_note`` reads it, which knows the tenant by itself."""
+    return {
+        "batch": str(uuid7()),
+        "meter": event.meter,
+        "period_start": event.period_start.isoformat(),
+        "at": event.at_us / 1_000_000,
+        "method": event.method,
+        "principal": event.principal,
+        "units": event.units,
+        "calls": event.calls,
+        "outcome": event.outcome,
+        "request": event.request_id,
+    }
 
 
 def stamp(at: datetime) -> str:
