@@ -1,7 +1,9 @@
 """The endpoint for the payment provider's notifications: raw bytes in, stored, 200 out.
 
 No rate limit by address stands before it: the provider's addresses are few and may send much. What protects
-it is its own: 16 requests at once, 1 MiB, and a few seconds for the body to come.
+it is its own: 1 MiB, a few seconds for the body to come, and 16 at once that are verified and stored. Whose
+body is still to come has no place among these, and makes room for who comes later: anybody can open a
+connection and send nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from gateway.interceptors.errors import unexpected
 PATH: Final = "/billing/stripe/webhook"
 MAX_BYTES: Final = 1024 * 1024
 AT_ONCE: Final = 16
+READING: Final = 64
+"""Bodies that are awaited at a time."""
 BODY_S: Final = 5.0
 _ALLOWED: Final = ["OPTIONS", "POST"]
 _LOG = get_logger(__name__)
@@ -36,12 +40,14 @@ class WebhookDoor:
 
     Args:
         receiving: Verifies and stores them.
-        at_once: Requests that are worked on at a time; more are told to come back.
+        at_once: Requests whose body is there that are worked on at a time; more are told to come back.
     """
 
     def __init__(self, receiving: Receiving, at_once: int = AT_ONCE) -> None:
         self._receiving = receiving
         self._free = at_once
+        # Oldest first.
+        self._reading: dict[asyncio.Timeout, None] = {}
 
     def has(self, path: str) -> bool:
         """Whether a path is the endpoint."""
@@ -87,14 +93,39 @@ class WebhookDoor:
     async def _receive(self, request: Request, receive: Receive) -> None:
         if (request.head.length() or 0) > MAX_BYTES:
             raise faults.too_large(MAX_BYTES)
+        payload = await self._body(receive)
         if self._free <= 0:
-            raise Unavailable("too many notifications at once; send it again", retry_delay_s=1.0)
+            raise _busy()
         self._free -= 1
         try:
-            payload = await _body(receive)
             await self._receiving.receive(payload, request.head.get("stripe-signature"))
         finally:
             self._free += 1
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The bytes as they came: what is parsed and written again never verifies."""
+        while len(self._reading) >= READING:
+            slowest = next(iter(self._reading))
+            del self._reading[slowest]
+            if not slowest.expired():
+                slowest.reschedule(asyncio.get_running_loop().time())
+        limit, had_time = asyncio.timeout(BODY_S), True
+        try:
+            async with limit:
+                self._reading[limit] = None
+                try:
+                    return await _joined(receive)
+                finally:
+                    had_time = limit in self._reading
+                    self._reading.pop(limit, None)
+        except TimeoutError:
+            if not had_time:
+                raise _busy() from None
+            raise DeadlineExceeded("the body did not arrive in time", reason="REQUEST_TIMEOUT") from None
+
+
+def _busy() -> Unavailable:
+    return Unavailable("too many notifications at once; send it again", retry_delay_s=1.0)
 
 
 def webhook_door(receiving: Receiving | None, at_once: int = AT_ONCE) -> WebhookDoor | None:
@@ -107,16 +138,11 @@ def webhook_door(receiving: Receiving | None, at_once: int = AT_ONCE) -> Webhook
     return WebhookDoor(receiving, at_once)
 
 
-async def _body(receive: Receive) -> bytes:
-    """The bytes as they came: what is parsed and written again never verifies."""
+async def _joined(receive: Receive) -> bytes:
     parts, total = [], 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for piece in raw_pieces(receive, BODY_S):
-                total += len(piece)
-                if total > MAX_BYTES:
-                    raise faults.too_large(MAX_BYTES)
-                parts.append(piece)
-    except TimeoutError:
-        raise DeadlineExceeded("the body did not arrive in time", reason="REQUEST_TIMEOUT") from None
+    async for piece in raw_pieces(receive, BODY_S):
+        total += len(piece)
+        if total > MAX_BYTES:
+            raise faults.too_large(MAX_BYTES)
+        parts.append(piece)
     return b"".join(parts)

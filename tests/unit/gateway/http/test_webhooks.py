@@ -16,7 +16,7 @@ from cohortlens.core.errors import Unavailable
 from gateway.http.app import HttpDoors
 from gateway.http.routes import RouteTable
 from gateway.http.transcoding import HttpDoor
-from gateway.http.webhooks import AT_ONCE, MAX_BYTES, PATH, WebhookDoor, webhook_door
+from gateway.http.webhooks import AT_ONCE, MAX_BYTES, PATH, READING, WebhookDoor, webhook_door
 
 SECRET, OLD_SECRET, FOREIGN = "whsec_of_this_endpoint", "whsec_of_last_month", "whsec_of_somebody_else"
 
@@ -229,6 +229,44 @@ async def test_the_seventeenth_request_at_once_is_told_to_come_back_and_later_on
     assert await asyncio.gather(*waiting) == [(200, "")] * AT_ONCE
     assert await post(door, GOOD, signed(GOOD)) == (200, "")
     assert len(inbox.rows) == AT_ONCE  # evt_1 was among them
+
+
+class Dripping:
+    """A client that sends the head and then nothing more, as one does that means harm."""
+
+    def __init__(self, door, address="198.51.100.7"):
+        self.sent, self._gone = [], asyncio.Event()
+        scope = {
+            "type": "http", "method": "POST", "path": PATH, "raw_path": PATH.encode(), "query_string": b"",
+            "headers": [(b"stripe-signature", signed(GOOD).encode())], "client": (address, 1),
+            "http_version": "1.1",
+        }  # fmt: skip
+        self.task = asyncio.create_task(door(scope, self._receive, self._send))
+
+    async def _receive(self):
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message):
+        self.sent.append(message)
+
+    async def leave(self):
+        self._gone.set()
+        await self.task
+
+
+@pytest.mark.parametrize("addresses", [1, 500])
+async def test_clients_that_never_send_their_body_keep_no_genuine_event_out(door, inbox, addresses):
+    """Nobody must be known to open the connection, so slow bodies must not use up what genuine events need."""
+    slow = [Dripping(door, f"198.51.{n % addresses // 250}.{n % 250}") for n in range(500)]
+    await asyncio.sleep(0.05)
+    assert await post(door, GOOD, signed(GOOD), pieces=3) == (200, "")
+    told = [one.sent[0]["status"] for one in slow if one.sent]
+    assert set(told) == {503}
+    assert len(slow) - len(told) <= READING
+    for one in slow:
+        await one.leave()
+    assert await post(door, GOOD, signed(GOOD)) == (200, "")
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE", "PATCH"])
