@@ -254,7 +254,10 @@ BEGIN
                                  'access_minutes')
         UNION
         SELECT r.parent, d.depth + 1 FROM depths d JOIN referring r ON r.child = d.target
-         WHERE d.depth < 20 AND r.parent NOT IN ('public.tenants'::regclass, 'public.users'::regclass))
+         WHERE d.depth < 20 AND r.parent NOT IN ('public.tenants'::regclass, 'public.users'::regclass)
+           -- What all tenants refer to, as to the plans, is nobody's to erase.
+           AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.parent AND a.attname = 'tenant_id'
+                          AND NOT a.attisdropped))
       SELECT target::regclass AS name, max(depth) AS depth FROM depths GROUP BY target ORDER BY 2, 1
     LOOP
       EXECUTE format('DELETE FROM %s WHERE tenant_id = $1 AND (tableoid, ctid) IN '

@@ -9,6 +9,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from cohortlens.billing.models import Override
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
@@ -18,6 +19,7 @@ from cohortlens.identity.models import ROLE_SCOPES, InvalidCredentials, TokenRev
 from cohortlens.identity.tenancy.erasure import TenantErasure
 from cohortlens.identity.tenancy.roles import EtagMismatch, RoleRequired
 from tests.fixtures import crew, servers
+from tests.fixtures.tenants import grant
 from tests.integration.identity.conftest import KEK, PASSWORD, anonymous, another_session, registered
 
 EVIDENCE = {"audit_heads", "audit_log", "audit_checkpoints", "access_log", "access_minutes"}
@@ -273,6 +275,7 @@ async def test_after_thirty_days_nothing_of_the_tenant_is_left_but_its_evidence(
 async def test_an_erasure_that_was_cut_off_goes_on(service, boss, database, superuser, tmp_path, monkeypatch):
     monkeypatch.setattr("cohortlens.identity.tenancy.erasure.BATCH_ROWS", 1)
     _, ctx = boss
+    await grant(database, ctx.tenant_id, Override("room for six", "enterprise"))
     for _ in range(5):
         await crew.join(database, ctx.tenant_id, "viewer")
     await service.tenants.delete(ctx, PASSWORD)
