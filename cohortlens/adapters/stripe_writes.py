@@ -58,6 +58,18 @@ class StripeWrites:
         made = await self._write(self._v1.customers.update_async, customer_id, params, key=key)
         return shapes.customer_of(made)
 
+    async def delete_customer(self, customer_id: str) -> bool:
+        """Delete a customer for good; one that is deleted stays so. No key: Stripe needs none here."""
+        customers = self._v1.customers
+        try:
+            await self._calls.run(customers.delete_async, customer_id)
+        except RequestRefused as fault:
+            if not fault.is_missing:
+                raise
+            # Stripe calls a deleted one missing too; read, it is there and says so.
+            return await self._was_there(customer_id)
+        return True
+
     async def create_product(self, name: str, metadata: Mapping[str, str], *, key: str) -> Product:
         """Make a product."""
         params = {"name": name, "metadata": dict(metadata)}
@@ -257,6 +269,15 @@ class StripeWrites:
         params = {"cancel_at_period_end": ends, "expand": _EXPANDED}
         made = await self._write(self._v1.subscriptions.update_async, subscription_id, params, key=key)
         return shapes.subscription_of(made)
+
+    async def _was_there(self, customer_id: str) -> bool:
+        try:
+            found = await self._read(self._v1.customers.retrieve_async, customer_id)
+        except RequestRefused as fault:
+            if not fault.is_missing:
+                raise
+            return False
+        return bool(found.get("deleted"))
 
     async def _subscription(self, subscription_id: str) -> Subscription:
         params = {"expand": _EXPANDED}

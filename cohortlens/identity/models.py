@@ -59,6 +59,8 @@ ROLE_SCOPES: dict[str, frozenset[str]] = {
 }
 """What each role allows; a program (``service``) has exactly the scopes that were given to it."""
 
+TENANT_DELETION = "tenant.deleted"
+"""Topic of the outbox: a tenant was deleted, and what goes on outside of it must end."""
 TERMS_VERSION = "2026-11"
 """Version of the terms that the pages of this installation show; a program names what its user has read."""
 

@@ -26,6 +26,7 @@ from cohortlens.core.settings import CoreConfig
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
+from cohortlens.identity.models import TENANT_DELETION
 from cohortlens.identity.sessions.keeper import SESSION_REVOKED
 
 
@@ -164,6 +165,16 @@ async def follow_counts(services: Services, event: Event) -> None:
     await services.billing.upkeep.used(event.tenant_id)
 
 
+async def end_subscription(services: Services, event: Event) -> None:
+    """End what a deleted tenant pays for."""
+    await services.billing.subscriptions.ending.end(event.tenant_id)
+
+
+async def subscription_goes_on(services: Services, event: Event) -> None:
+    """Tell the operator of a deleted tenant that still pays."""
+    services.billing.subscriptions.ending.given_up(event.tenant_id)
+
+
 async def send_mail(services: Services, event: Event) -> None:
     """Send a mail."""
     await services.mail.send(event.tenant_id, UUID(event.payload["mail_id"]))
@@ -186,6 +197,7 @@ async def export_died(services: Services, event: Event) -> None:
 
 HANDLERS: Mapping[str, Handler] = {
     SESSION_REVOKED: Handler(publish_revocation, concurrency=4),
+    TENANT_DELETION: Handler(end_subscription, concurrency=2, max_attempts=12, on_dead=subscription_goes_on),
     ENTITLEMENT_CHANGED: Handler(follow_entitlement, concurrency=2),
     ENTITLEMENT_USAGE: Handler(follow_counts, concurrency=2),
     MAIL_REQUESTED: Handler(

@@ -86,6 +86,20 @@ class FakePayments:
 
         return self._once("create_customer", key, (tenant_id, name, email), make)
 
+    async def delete_customer(self, customer_id):
+        if self.fails_before["delete_customer"] > 0:
+            self.fails_before["delete_customer"] -= 1
+            raise down()
+        found = self.customers.get(customer_id)
+        if found is None:
+            return False
+        if not found.deleted:
+            self.made["delete_customer"] += 1
+        self.customers[customer_id] = replace(found, deleted=True)
+        for one in await self.subscriptions_of(customer_id):
+            self.put(replace(one, status=SubscriptionStatus.CANCELED, ended_at=datetime.now(UTC)))
+        return True
+
     async def create_product(self, name, metadata, *, key):
         def make():
             made = Product(f"prod_{len(self.products_made) + 1}", name, True, dict(metadata))

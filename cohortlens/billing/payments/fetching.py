@@ -15,6 +15,7 @@ from cohortlens.billing.payments.models import (
     Dispute,
     Invoice,
     Subscription,
+    SubscriptionStatus,
 )
 from cohortlens.billing.payments.ports import ProviderReads
 from cohortlens.core.clock import now
@@ -46,6 +47,13 @@ class Fetched:
     def is_gone(self) -> bool:
         """Whether there is no such customer any more."""
         return self.customer is None or self.customer.deleted
+
+    @property
+    def still_pays(self) -> bool:
+        """Whether a subscription runs, or its first payment is under way."""
+        return any(
+            one.status.is_live or one.status is SubscriptionStatus.INCOMPLETE for one in self.subscriptions
+        )
 
 
 def subject_of(event: InboxEvent) -> Subject:

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from cohortlens.billing.payments.alarms import DIFFERENCES, EVENTS, alarm
 from cohortlens.billing.payments.event_types import RECONCILE, WRITTEN, Subject
 from cohortlens.billing.payments.fetching import Fetched, customer_of, fetch, subject_of
@@ -23,7 +25,10 @@ from cohortlens.core.errors import CohortLensError
 from cohortlens.core.failpoints import failpoint
 from cohortlens.core.ids import TenantId
 from cohortlens.core.mail import MailSealer
+from cohortlens.core.outbox import Outbox
 from cohortlens.core.telemetry import bound, get_logger
+from cohortlens.identity.models import TENANT_DELETION
+from cohortlens.identity.tenancy.tenant_rows import TenantRows
 
 _LOG = get_logger(__name__)
 
@@ -111,7 +116,8 @@ class Following:
                 await InboxRows(tx).free(claim, is_done=False)
             return
         if claim.tenant_id is None:
-            raise CustomerUnknown("no tenant pays as this customer")
+            await self._of_nobody(claim)
+            return
         fetched = await fetch(self._provider, claim.customer_id, claim.events)
         failpoint("billing.fetched")
         if fetched.customer is None:
@@ -130,6 +136,15 @@ class Following:
             inbox = InboxRows(tx)
             if not await inbox.hold(claim):
                 raise _Overtaken
+            status = await _status(tx, tenant_id)
+            if status == "ERASED":
+                # Between claim and now: nothing of it may come back.
+                await inbox.done(claim.events)
+                await inbox.free(claim, is_done=True)
+                return False
+            if status == "DELETING" and fetched.still_pays:
+                # Paid in the moment of the deletion, or brought back at the provider.
+                await Outbox(tx).record(TENANT_DELETION, f"tenant:{tenant_id}", {})
             projected = await Projection(tx, tenant_id, self._rules.grace).store(claim, fetched)
             telling = Telling(tx, tenant_id, self._sealer, self._rules.grace)
             for event in good:
@@ -148,6 +163,19 @@ class Following:
             alarm("metadata_mismatch", event_id=event.id, tenant_id=str(tenant_id))
         _count(good, forged, projected)
         return suspended
+
+    async def _of_nobody(self, claim: Claim) -> None:
+        """Events of a customer that is nobody's: over, once it is deleted, as that of an erased tenant is."""
+        customer = await self._provider.customer(claim.customer_id)
+        if customer is None or not customer.deleted:
+            raise CustomerUnknown("no tenant pays as this customer")
+        async with self._db.transaction() as tx:
+            inbox = InboxRows(tx)
+            if not await inbox.hold(claim):
+                raise _Overtaken
+            await inbox.done(claim.events)
+            await inbox.free(claim, is_done=True)
+        EVENTS.labels("done").inc(len(claim.events))
 
     async def _nameless(self, claim: Claim) -> None:
         """Events that do not say whom they are about: ask the provider, then they wait with that customer."""
@@ -202,6 +230,15 @@ class Following:
             alarm(
                 "event_dead", event_id=event.id, type=event.type, next="ListBillingEvents, ReplayBillingEvent"
             )
+
+
+async def _status(tx: AsyncConnection, tenant_id: TenantId) -> str:
+    """Status of a tenant; one that is deleted is kept from being erased until the transaction ends."""
+    rows = TenantRows(tx, tenant_id)
+    found = await rows.get()
+    if found is not None and found.status == "DELETING":
+        found = await rows.get(lock=True)
+    return found.status if found is not None else "ERASED"
 
 
 def _compared(

@@ -81,6 +81,12 @@ class ProviderWrites(Protocol):
     async def update_customer(self, customer_id: str, *, name: str, email: str, key: str) -> Customer:
         """Change what invoices say of a customer."""
 
+    async def delete_customer(self, customer_id: str) -> bool:
+        """Delete a customer for good, which ends its subscriptions at once; False when there never was one.
+
+        Once more changes nothing.
+        """
+
     async def create_product(self, name: str, metadata: Mapping[str, str], *, key: str) -> Product:
         """Make a product."""
 

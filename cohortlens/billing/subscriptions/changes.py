@@ -30,6 +30,7 @@ from cohortlens.billing.subscriptions.return_urls import ReturnUrls
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import InvalidArgument, Violation
+from cohortlens.core.failpoints import failpoint
 
 _OLDEST_PREVIEW = timedelta(hours=1)
 _CHANGEABLE = frozenset({SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE})
@@ -110,6 +111,7 @@ class SubscriptionChanges:
         if found.status is SubscriptionStatus.CANCELED or (at_period_end and found.cancel_at_period_end):
             return await self._as_it_is(ctx, found, action, details)
         rpc = "CancelSubscription"
+        await self._living.asked(ctx, action, details)
         await self._release(ctx, found, rpc)
         ended = await written(
             ctx.tenant_id,
@@ -117,6 +119,7 @@ class SubscriptionChanges:
             "cancel",
             lambda key: self._provider.cancel(found.id, at_period_end=at_period_end, key=key),
         )
+        failpoint("billing.change_made")
         await self._living.noted(ctx, found.customer_id, action, details)
         return await self._living.view(ctx, ended)
 
@@ -131,12 +134,14 @@ class SubscriptionChanges:
         action = "billing.subscription.resumed"
         if found.status is not SubscriptionStatus.PAUSED and not found.cancel_at_period_end:
             return await self._as_it_is(ctx, found, action, {})
+        await self._living.asked(ctx, action, {})
         resumed = await written(
             ctx.tenant_id,
             "ResumeSubscription",
             "resume",
             lambda key: self._provider.resume(found.id, key=key),
         )
+        failpoint("billing.change_made")
         await self._living.noted(ctx, found.customer_id, action, {})
         return await self._living.view(ctx, resumed)
 
@@ -211,22 +216,28 @@ class SubscriptionChanges:
             "effective": effective.value,
         }
         if found.items[0].price_id == offer.price_id:
-            released = await self._release(ctx, found, rpc)
-            if released is None:
+            if not found.schedule_id:
                 return await self._as_it_is(ctx, found, "billing.subscription.plan_changed", details)
             action = "billing.subscription.plan_change_withdrawn"
+            await self._living.asked(ctx, action, details)
+            released = await self._release(ctx, found, rpc)
+            failpoint("billing.change_made")
             await self._living.noted(ctx, found.customer_id, action, details)
             return await self._living.view(ctx, found, released)
         if effective is Effective.PERIOD_END:
+            action = "billing.subscription.plan_change_planned"
+            await self._living.asked(ctx, action, details)
             schedule = await written(
                 ctx.tenant_id,
                 rpc,
                 "plan",
                 lambda key: self._provider.schedule_price(found, offer.price_id, key=key),
             )
-            action = "billing.subscription.plan_change_planned"
+            failpoint("billing.change_made")
             await self._living.noted(ctx, found.customer_id, action, details)
             return await self._living.view(ctx, found, schedule)
+        action = "billing.subscription.plan_changed"
+        await self._living.asked(ctx, action, details)
         await self._release(ctx, found, rpc)
         changed = await written(
             ctx.tenant_id,
@@ -236,7 +247,8 @@ class SubscriptionChanges:
                 found, offer.price_id, proration=Proration.INVOICE_NOW, prorated_at=prorated_at, key=key
             ),
         )
-        await self._living.noted(ctx, found.customer_id, "billing.subscription.plan_changed", details)
+        failpoint("billing.change_made")
+        await self._living.noted(ctx, found.customer_id, action, details)
         return await self._living.view(ctx, changed)
 
     async def _as_it_is(

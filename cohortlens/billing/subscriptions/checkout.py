@@ -38,6 +38,7 @@ from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import Aborted, CohortLensError
+from cohortlens.core.failpoints import failpoint
 from cohortlens.core.ids import TenantId, uuid7
 
 PAGE_LIFE = timedelta(hours=23)
@@ -80,6 +81,7 @@ class Checkout:
         offers: What can be bought, and how long it may be tried.
         urls: Judges return addresses.
         clock: Current time.
+        lease_s: Seconds that one process alone speaks with the provider; another takes over after a death.
     """
 
     def __init__(
@@ -89,12 +91,15 @@ class Checkout:
         offers: Offers,
         urls: ReturnUrls,
         clock: Clock = now,
+        *,
+        lease_s: float = _LEASE_S,
     ) -> None:
         self._db = db
         self._provider = provider
         self._offers = offers
         self._urls = urls
         self._clock = clock
+        self._lease_s = lease_s
         self._pages = CheckoutPages(db, provider)
 
     async def create(
@@ -199,7 +204,7 @@ class Checkout:
             if not is_useful:
                 # A wrong name must not cost the tenant the page that is open.
                 await self._offers.offer(tx, wanted.plan, wanted.interval)
-            if not await rows.take(intent.intent_id, worker, _LEASE_S):
+            if not await rows.take(intent.intent_id, worker, self._lease_s):
                 return intent, _Turn.WAIT
             return intent, _Turn.OPEN if is_useful else _Turn.END
 
@@ -231,7 +236,9 @@ class Checkout:
                 await IntentRows(tx, ctx.tenant_id).close(intent.intent_id, IntentState.EXPIRED)
                 await self._ask_refresh(tx, ctx.tenant_id)
             raise _already()
+        failpoint("billing.customer_stored")
         session = await self._pages.session(ctx.tenant_id, customer_id, intent)
+        failpoint("billing.session_made")
         async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
             if await IntentRows(tx, ctx.tenant_id).store(intent.intent_id, worker, session):
                 await AuditTrail(tx).append(
@@ -240,6 +247,7 @@ class Checkout:
                     resource="subscription",
                     details={"plan": intent.plan, "interval": intent.interval.value, "session": session.id},
                 )
+            failpoint("billing.session_storing")
 
     async def _end(self, ctx: RequestContext, intent: Intent, worker: UUID) -> None:
         """Close the page of a checkout, so that nobody pays for two plans."""
@@ -257,7 +265,7 @@ class Checkout:
                 state = IntentState.COMPLETED
         async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
             rows = IntentRows(tx, ctx.tenant_id)
-            if await rows.take(intent.intent_id, worker, _LEASE_S):
+            if await rows.take(intent.intent_id, worker, self._lease_s):
                 await rows.close(intent.intent_id, state)
                 await AuditTrail(tx).append(
                     ctx,

@@ -16,6 +16,7 @@ from cohortlens.billing.subscriptions.payer_rows import Payer, PayerRows
 from cohortlens.billing.subscriptions.provider_keys import provider_key
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
+from cohortlens.core.failpoints import failpoint
 from cohortlens.core.idempotency import no_effect
 from cohortlens.core.ids import TenantId
 
@@ -44,6 +45,7 @@ class CheckoutPages:
             return known
         key = provider_key(ctx.tenant_id, RPC, intent.intent_id, f"customer:{_told(payer, known)}")
         made = await self._provider.create_customer(ctx.tenant_id, payer.name, payer.email, key=key)
+        failpoint("billing.customer_made")
         async with part_of_a_checkout(self._db, ctx.tenant_id) as tx:
             stored = await PayerRows(tx, ctx.tenant_id).store_customer(
                 made.id, livemode=self._provider.livemode, email=payer.email, instead_of=known

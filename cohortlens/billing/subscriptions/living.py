@@ -23,6 +23,8 @@ from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.idempotency import no_effect
 
+ASKED = "billing.subscription.change_asked"
+"""Action of the audit row that stands before a change at the provider: who asked for what."""
 _JUST_ENDED = timedelta(hours=24)
 
 
@@ -125,6 +127,17 @@ class LivingSubscriptions:
         if planned is None or len(offers) == 1 or (coming := offers[1]) is None:
             return view
         return replace(view, planned_plan=coming.plan, planned_at=planned.next_at)
+
+    async def asked(self, ctx: RequestContext, action: str, details: Mapping[str, Any]) -> None:
+        """Write who asks for what into the audit log, before anything is done at the provider.
+
+        A process may die between the provider's answer and ``noted``: then this row says who it was, and the
+        one of the provider's event what came of it.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            no_effect(tx)
+            told = {"change": action, **details}
+            await AuditTrail(tx).append(ctx, ASKED, resource="subscription", details=told)
 
     async def noted(
         self, ctx: RequestContext, customer_id: str, action: str, details: Mapping[str, Any]

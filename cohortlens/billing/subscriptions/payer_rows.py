@@ -26,6 +26,19 @@ class Payer:
     email: str
 
 
+@dataclass(frozen=True)
+class Account:
+    """The provider's customer of a tenant.
+
+    Attributes:
+        customer_id: Identifier.
+        livemode: Whether it is about real money.
+    """
+
+    customer_id: str
+    livemode: bool
+
+
 class PayerRows:
     """What is known of a tenant's payments.
 
@@ -64,6 +77,16 @@ class PayerRows:
             livemode=livemode,
         )
         return str(found or "")
+
+    async def account(self) -> Account | None:
+        """The provider's customer of the tenant, of whichever mode; None when there never was one."""
+        row = (
+            await self._tx.execute(
+                text("SELECT stripe_customer_id, livemode FROM billing_profiles WHERE tenant_id = :tenant"),
+                {"tenant": self._tenant_id},
+            )
+        ).one_or_none()
+        return None if row is None else Account(row.stripe_customer_id, row.livemode)
 
     async def payer(self, user_id: UUID) -> Payer:
         """The tenant's name and a member's address."""

@@ -9,6 +9,7 @@ from cohortlens.billing.payments.ports import PaymentProvider
 from cohortlens.billing.subscriptions.catalogue_sync import CatalogueSync
 from cohortlens.billing.subscriptions.changes import SubscriptionChanges
 from cohortlens.billing.subscriptions.checkout import Checkout
+from cohortlens.billing.subscriptions.ending import SubscriptionEnding
 from cohortlens.billing.subscriptions.living import LivingSubscriptions
 from cohortlens.billing.subscriptions.meter_export import MeterExport
 from cohortlens.billing.subscriptions.offers import Offers, Terms
@@ -26,6 +27,7 @@ class Subscriptions:
     changes: SubscriptionChanges
     catalogue: CatalogueSync
     export: MeterExport
+    ending: SubscriptionEnding
 
     @classmethod
     def over(
@@ -53,4 +55,5 @@ class Subscriptions:
             SubscriptionChanges(db, provider, offers, living, urls),
             CatalogueSync(db, provider),
             MeterExport(db, provider, meters or {}),
+            SubscriptionEnding(db, provider),
         )

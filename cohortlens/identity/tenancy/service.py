@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cohortlens.core.db import Database
@@ -10,7 +11,7 @@ from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.identity.accounts.service import People
 from cohortlens.identity.accounts.totp import SecondFactor, TotpSecrets
 from cohortlens.identity.service import IdentityService
-from cohortlens.identity.tenancy.erasure import TenantErasure
+from cohortlens.identity.tenancy.erasure import ErasureStep, TenantErasure
 from cohortlens.identity.tenancy.invitations import InvitationsService
 from cohortlens.identity.tenancy.platform import PlatformService
 from cohortlens.identity.tenancy.proofs import PersonProofs
@@ -28,6 +29,7 @@ class Tenancy:
         core: Hashes, attempts, sessions, revocations.
         people: Asks for passwords.
         artifacts: Folder of the artifact store.
+        before_erasure: What other slices end outside before a tenant's rows go.
 
     Attributes:
         users: The users of a tenant.
@@ -45,6 +47,7 @@ class Tenancy:
         core: IdentityService,
         people: People,
         artifacts: Path,
+        before_erasure: Sequence[ErasureStep] = (),
     ) -> None:
         proofs = PersonProofs(db, core.hasher, core.attempts, SecondFactor(TotpSecrets(keys)))
         self.users = UsersService(db, core.revocations)
@@ -53,4 +56,4 @@ class Tenancy:
             db, keys, passwords=people.passwords, proofs=proofs, revocations=core.revocations
         )
         self.platform = PlatformService(db, core.revocations)
-        self.erasure = TenantErasure(db, tenant_keys, artifacts)
+        self.erasure = TenantErasure(db, tenant_keys, artifacts, before_erasure)

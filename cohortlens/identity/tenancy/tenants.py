@@ -17,10 +17,11 @@ from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import FailedPrecondition
 from cohortlens.core.ids import PLATFORM_TENANT_ID, TenantId, UserId, plain_uuid
 from cohortlens.core.mail import MAIL_PURPOSE, MailQueue
+from cohortlens.core.outbox import Outbox
 from cohortlens.core.sealing import Sealer, SealingKeys
 from cohortlens.identity.access.revocations import Revocations
 from cohortlens.identity.accounts.password_changes import PasswordsService
-from cohortlens.identity.models import field_fault
+from cohortlens.identity.models import TENANT_DELETION, field_fault
 from cohortlens.identity.tenancy.invitation_mails import TENANT_DELETED
 from cohortlens.identity.tenancy.members import Members
 from cohortlens.identity.tenancy.proofs import PersonProofs
@@ -88,6 +89,8 @@ class TenantsService:
     async def delete(self, ctx: RequestContext, password: str) -> TenantRecord:
         """Delete the caller's tenant: nobody may call any more; the data are erased after 30 days.
 
+        What it pays for ends at once: ``TENANT_DELETION`` is stored with the deletion.
+
         Raises:
             InvalidCredentials: The password is wrong.
             LoginRateLimited: Too many attempts.
@@ -152,6 +155,7 @@ class TenantsService:
             ended = await rows.end_sessions("TENANT_DELETED")
             after = await _found(rows)
             await self._tell_owners(tx, after)
+            await Outbox(tx).record(TENANT_DELETION, f"tenant:{tenant_id}", {})
             await AuditTrail(tx).append(
                 ctx,
                 "identity.tenant.deleted",

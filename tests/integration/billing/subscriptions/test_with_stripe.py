@@ -12,11 +12,12 @@ from cohortlens.adapters.stripe_provider import StripeProvider
 from cohortlens.billing.models import Interval
 from cohortlens.billing.payments.models import PaymentProviderUnavailable
 from cohortlens.billing.subscriptions.catalogue_sync import CatalogueSync
+from cohortlens.billing.subscriptions.ending import SubscriptionEnding
 from cohortlens.billing.subscriptions.models import AlreadySubscribed, Effective
 from cohortlens.billing.subscriptions.offers import Terms
 from cohortlens.billing.subscriptions.return_urls import ReturnUrls
 from cohortlens.billing.subscriptions.service import Subscriptions
-from tests.fixtures.fake_stripe import run_stand_in
+from tests.fixtures.fake_stripe import DAY, run_stand_in
 
 
 @pytest.fixture
@@ -88,3 +89,38 @@ async def test_whatever_happens_on_the_way_a_repeat_ends_in_one_open_page(
 
     sessions = stripe.v1.checkout.sessions.list().data
     assert [one.url for one in sessions if one.status == "open"] == [page.url]
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["paid", "late"])
+async def test_a_deleted_tenant_is_never_charged_again(
+    subscriptions, stripe, owner, database, superuser, tenants, is_late
+):
+    page = await subscriptions.checkout.create(owner(), plan="professional", interval=Interval.MONTH)
+    stripe.pay(page.url)
+    [customer] = stripe.v1.customers.list().data
+    if is_late:
+        refusing = stripe.v1.payment_methods.attach(
+            "pm_card_chargeCustomerFail", params={"customer": customer.id}
+        )
+        settings = {"default_payment_method": refusing.id}
+        [bought] = stripe.v1.subscriptions.list().data
+        stripe.v1.customers.update(customer.id, params={"invoice_settings": settings})
+        stripe.v1.subscriptions.update(bought.id, params=settings)
+        stripe.advance(customer.id, 32 * DAY)
+        assert stripe.v1.subscriptions.retrieve(bought.id).status == "past_due"
+        card = stripe.v1.payment_methods.attach("pm_card_visa", params={"customer": customer.id})
+        settings = {"default_payment_method": card.id}
+        stripe.v1.customers.update(customer.id, params={"invoice_settings": settings})
+    paid = [one.id for one in stripe.v1.charges.list().data if one.paid]
+    await superuser.execute(
+        "UPDATE tenants SET status = 'DELETING', erase_at = clock_timestamp() WHERE id = $1",
+        tenants[0].tenant_id,
+    )
+
+    ending = SubscriptionEnding(database, subscriptions.ending._provider)
+    await ending.end(tenants[0].tenant_id)
+    stripe.advance(customer.id, 70 * DAY)
+    assert [one.id for one in stripe.v1.charges.list().data if one.paid] == paid
+    await ending.erase(tenants[0].tenant_id)
+    await ending.erase(tenants[0].tenant_id)
+    assert stripe.v1.customers.retrieve(customer.id).deleted
