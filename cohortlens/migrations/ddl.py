@@ -1,4 +1,4 @@
-"""Run a script of many SQL statements inside a revision."""
+"""What revisions are written with: scripts of many SQL statements, and the rights on functions."""
 
 from __future__ import annotations
 
@@ -17,3 +17,22 @@ def run_script(script: str) -> None:
     driver = connection.connection.driver_connection
     assert driver is not None
     await_only(driver.execute(script))
+
+
+def only_jobs(*functions: str) -> None:
+    """Hand SECURITY DEFINER functions to cl_definer; only cl_jobs may call them, never the gateway.
+
+    Args:
+        functions: Names with the types of their arguments, such as ``app.usage_fold(integer)``.
+    """
+    for function in functions:
+        run_script(_ONLY_JOBS.format(function=function))
+
+
+_ONLY_JOBS = """
+SELECT app.define('{function}');
+SET LOCAL ROLE cl_definer;
+REVOKE EXECUTE ON FUNCTION {function} FROM cl_app;
+GRANT EXECUTE ON FUNCTION {function} TO cl_jobs;
+RESET ROLE;
+"""

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from cohortlens.migrations.ddl import run_script
+from cohortlens.migrations.ddl import only_jobs, run_script
 
 revision = "0017_usage"
 down_revision = "0016_plans"
 branch_labels = None
 depends_on = None
 
-_ONLY_JOBS = """
-DO $$ DECLARE one regprocedure; BEGIN
-  FOREACH one IN ARRAY ARRAY['app.usage_fold(integer)', 'app.quota_forfeit(double precision)',
-    'app.quota_drift()', 'app.quota_notices_due(integer)', 'app.usage_tidy(integer)']::regprocedure[]
-  LOOP
-    PERFORM app.define(one);
-    SET LOCAL ROLE cl_definer;
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM cl_app', one);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO cl_jobs', one);
-    RESET ROLE;
-  END LOOP;
-END $$;
-SELECT app.allow_reading();
-"""
-
 
 def upgrade() -> None:
     """Make the tables of quota and usage, and the functions that reach across tenants."""
-    for script in (_QUOTA, _EVENTS, _APPEND, _FOLD, _UPKEEP, _ONLY_JOBS):
+    for script in (_QUOTA, _EVENTS, _APPEND, _FOLD, _UPKEEP):
         run_script(script)
+    only_jobs(
+        "app.usage_fold(integer)",
+        "app.quota_forfeit(double precision)",
+        "app.quota_drift()",
+        "app.quota_notices_due(integer)",
+        "app.usage_tidy(integer)",
+    )
+    run_script("SELECT app.allow_reading()")
 
 
 _QUOTA = """

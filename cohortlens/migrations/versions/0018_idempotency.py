@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cohortlens.migrations.ddl import run_script
+from cohortlens.migrations.ddl import only_jobs, run_script
 
 revision = "0018_idempotency"
 down_revision = "0017_usage"
@@ -14,6 +14,7 @@ def upgrade() -> None:
     """Build the table of keys, the mark of a COMMIT and the purge; a batch loses the key of its own."""
     for script in (_TABLE, _COMMIT, _PURGE, _BATCHES):
         run_script(script)
+    only_jobs("app.idempotency_purge(integer)")
 
 
 _TABLE = """
@@ -82,11 +83,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION app.idempotency_purge(integer) IS
   'Delete up to so many keys that count no more, of all tenants; answers how many.';
-SELECT app.define('app.idempotency_purge(integer)');
-SET LOCAL ROLE cl_definer;
-REVOKE EXECUTE ON FUNCTION app.idempotency_purge(integer) FROM cl_app;
-GRANT EXECUTE ON FUNCTION app.idempotency_purge(integer) TO cl_jobs;
-RESET ROLE;
 """
 
 _BATCHES = """

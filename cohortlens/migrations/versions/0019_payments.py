@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cohortlens.migrations.ddl import run_script
+from cohortlens.migrations.ddl import only_jobs, run_script
 
 revision = "0019_payments"
 down_revision = "0018_idempotency"
@@ -14,6 +14,11 @@ def upgrade() -> None:
     """Build the tables of a tenant's payments, then the inbox of events and what may be done with it."""
     for script in (_TENANTS, _INBOX, _GATEWAY, _JOBS):
         run_script(script)
+    only_jobs(
+        "app.billing_tenant_of(text, boolean)",
+        "app.billing_ask_all(boolean, text, double precision)",
+        "app.billing_overdue(double precision)",
+    )
 
 
 # The provider's identifiers are unique over all tenants. An exclusion says so without being a key of the
@@ -229,7 +234,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
   SELECT tenant_id FROM public.billing_profiles
    WHERE stripe_customer_id = p_customer AND livemode = p_livemode
 $$;
-SELECT app.define('app.billing_tenant_of(text, boolean)');
 """
 
 _JOBS = """
@@ -246,7 +250,6 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $
       ON CONFLICT (event_id) DO NOTHING RETURNING 1)
   SELECT count(*) FROM asked
 $$;
-SELECT app.define('app.billing_ask_all(boolean, text, double precision)');
 
 CREATE FUNCTION app.billing_overdue(p_grace_s double precision) RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -255,17 +258,4 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
      AND past_due_since <= clock_timestamp() - make_interval(secs => p_grace_s)
    ORDER BY past_due_since LIMIT 1000
 $$;
-SELECT app.define('app.billing_overdue(double precision)');
-
-DO $$ DECLARE one regprocedure; BEGIN
-  FOREACH one IN ARRAY ARRAY['app.billing_tenant_of(text, boolean)',
-    'app.billing_ask_all(boolean, text, double precision)',
-    'app.billing_overdue(double precision)']::regprocedure[]
-  LOOP
-    EXECUTE format('SET LOCAL ROLE cl_definer');
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM cl_app', one);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO cl_jobs', one);
-    RESET ROLE;
-  END LOOP;
-END $$;
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cohortlens.migrations.ddl import run_script
+from cohortlens.migrations.ddl import only_jobs, run_script
 
 revision = "0020_subscriptions"
 down_revision = "0019_payments"
@@ -12,8 +12,15 @@ depends_on = None
 
 def upgrade() -> None:
     """Build the tables of checkouts and of exported usage, and what jobs do with them across tenants."""
-    for script in (_INTENTS, _EXPORTS, _ONLY_JOBS):
+    for script in (_INTENTS, _EXPORTS):
         run_script(script)
+    only_jobs(
+        "app.checkouts_tidy(integer, integer, integer)",
+        "app.checkout_of_session(text)",
+        "app.meter_exports_due(text, boolean, timestamptz, timestamptz, integer)",
+        "app.meter_exports_tidy(integer, integer)",
+    )
+    run_script("SELECT app.allow_reading()")
 
 
 _INTENTS = """
@@ -58,7 +65,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
    WHERE i.stripe_session_id = p_session
 $$;
 COMMENT ON FUNCTION app.checkout_of_session(text) IS 'The checkout that a session of the provider is of.';
-SELECT app.define('app.checkout_of_session(text)');
 
 CREATE FUNCTION app.checkouts_tidy(p_open_hours integer, p_kept_days integer, p_limit integer)
 RETURNS TABLE (expired integer, dropped integer)
@@ -137,7 +143,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
 $$;
 COMMENT ON FUNCTION app.meter_exports_due(text, boolean, timestamptz, timestamptz, integer) IS
   'Tenants with a customer at the provider that have used more between two hours than was told.';
-SELECT app.define('app.meter_exports_due(text, boolean, timestamptz, timestamptz, integer)');
 
 CREATE FUNCTION app.meter_exports_tidy(p_kept_days integer, p_limit integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -151,22 +156,4 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $
     RETURNING 1)
   SELECT count(*) FROM gone
 $$;
-SELECT app.define('app.meter_exports_tidy(integer, integer)');
-"""
-
-_ONLY_JOBS = """
-DO $$ DECLARE one regprocedure; BEGIN
-  PERFORM app.define('app.checkouts_tidy(integer, integer, integer)');
-  FOREACH one IN ARRAY ARRAY['app.checkouts_tidy(integer, integer, integer)',
-    'app.checkout_of_session(text)',
-    'app.meter_exports_due(text, boolean, timestamptz, timestamptz, integer)',
-    'app.meter_exports_tidy(integer, integer)']::regprocedure[]
-  LOOP
-    SET LOCAL ROLE cl_definer;
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM cl_app', one);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO cl_jobs', one);
-    RESET ROLE;
-  END LOOP;
-END $$;
-SELECT app.allow_reading();
 """
