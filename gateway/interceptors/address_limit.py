@@ -16,6 +16,7 @@ from cohortlens.core.errors import Unauthenticated
 from gateway.interceptors.authn import bearer_of
 from gateway.interceptors.chain import Call, Proceed
 from gateway.limits.buckets import Answer
+from gateway.registry import RateClass
 
 if TYPE_CHECKING:
     # The client of Redis takes a while to load, and the ports must answer meanwhile.
@@ -49,7 +50,10 @@ class AddressLimitStep:
         if named is not None:
             await pass_at(self._limiter, named, call)
         if policy.public:
-            await proceed(call)
+            if policy.rate_class is RateClass.INTERNAL:
+                await self._as_client(call, proceed)
+            else:
+                await proceed(call)
             return
         credential = _credential(call)
         if credential and self._is_known(credential):
@@ -59,6 +63,22 @@ class AddressLimitStep:
         else:
             await self._pass_pending(call, "")
             await proceed(call)
+
+    async def _as_client(self, call: Call, proceed: Proceed) -> None:
+        """Run a call in whose body a client proves who it is; one that does not takes a unit of its address.
+
+        What a client sends is known only once it is read, so an address that is out of units is refused
+        before, and those who prove themselves take none.
+        """
+        named = self._limiter.pending_pace("", call.peer)
+        refusal = named.pace.refused(time.monotonic())
+        if refusal is not None:
+            refuse(self._limiter, named.name, refusal, call)
+        try:
+            await proceed(call)
+        except Unauthenticated:
+            await named.pace.wait(time.monotonic())
+            raise
 
     async def _tried(self, call: Call, credential: str, proceed: Proceed) -> None:
         """Run a call whose credential is still to be verified: one after the other, each for a unit.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cohortlens.core.context import Principal
 from cohortlens.core.errors import CohortLensError
+from cohortlens.identity.networks import network_of
 from gateway.interceptors.address_limit import pass_at, refuse
 from gateway.interceptors.chain import Call, Proceed
 from gateway.interceptors.shed import Load, shed_by_plan
@@ -82,7 +83,7 @@ class RateLimitStep:
         await self._counted(call, "bulk", "tenant", lease, fault, proceed)
 
     async def _internal(self, call: Call, proceed: Proceed) -> None:
-        who = f"address:{call.peer}" if call.principal is None else call.principal.actor
+        who = f"address:{network_of(call.peer)}" if call.principal is None else call.principal.actor
         lease, most = await self._limiter.enter_internal(who, call.deadline - time.monotonic())
         fault = None if lease is not None else program_busy(most)
         await self._counted(call, "internal", "program", lease, fault, proceed)

@@ -90,7 +90,7 @@ class Pace:
         """Take a unit, asking for it when none is leased; the refusal, or None when it was given."""
         if self.spend(now):
             return None
-        refusal = self._refused(now)
+        refusal = self.refused(now)
         if refusal is not None:
             return refusal
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -100,7 +100,7 @@ class Pace:
         if await turn:
             self._spent += 1
             return None
-        return self._refused(time.monotonic()) or self._refusal
+        return self.refused(time.monotonic()) or self._refusal
 
     async def take(self, units: int, now: float) -> Answer | None:
         """Take several units, all or none; the refusal, or None when they were given."""
@@ -115,17 +115,17 @@ class Pace:
         self._spent += units
         return None
 
-    def left_header(self) -> tuple[str, str]:
-        """The header ``ratelimit``: units left, and seconds until all of them are there again."""
-        room = self._room + self._left + self._next_left
-        return ("ratelimit", f"{self._label};r={room};t={self._full_s:.0f}")
-
-    def _refused(self, now: float) -> Answer | None:
+    def refused(self, now: float) -> Answer | None:
         """The last refusal while it holds: a bucket fills with time alone, so nobody need be asked."""
         last = self._refusal
         if last is None or now >= self._refused_until or self._epoch != self._store.epoch:
             return None
         return Answer(0, last.bucket, last.room, last.full_s, self._refused_until - now)
+
+    def left_header(self) -> tuple[str, str]:
+        """The header ``ratelimit``: units left, and seconds until all of them are there again."""
+        room = self._room + self._left + self._next_left
+        return ("ratelimit", f"{self._label};r={room};t={self._full_s:.0f}")
 
     def _begin_lease(self, now: float) -> None:
         self._lease = asyncio.create_task(self._leasing(now))

@@ -18,9 +18,10 @@ from gateway.limits.in_flight import Lease
 from gateway.limits.limiter import Limiter
 from gateway.rate_settings import RateSettings
 from gateway.registry import MethodTable, Policy, RateClass
-from tests.fakes.echo import FILE, EchoServicer, steps
+from tests.fakes.echo import FILE, Echo, EchoServicer, steps
 
 TENANT, USER = UUID(int=1), UUID(int=2)
+PROVEN = Echo(text="proven").SerializeToString()
 PRINCIPAL = Principal(TENANT, USER, USER, "owner", frozenset())
 
 
@@ -48,12 +49,12 @@ class Place:
     chain: Chain
     limiter: Limiter
 
-    async def call(self, token="good", **metadata):
+    async def call(self, token="good", body=b"", peer="203.0.113.9", **metadata):
         info = self.chain.table.get("/tests.echo.Echo/Unary")
         headers = {name.replace("_", "-"): [value] for name, value in metadata.items()}
-        call = Call("grpc", info, headers | {"authorization": [f"Bearer {token}"]}, peer="203.0.113.9")
+        call = Call("grpc", info, headers | {"authorization": [f"Bearer {token}"]}, peer=peer)
         try:
-            await self.chain.unary(call, b"")
+            await self.chain.unary(call, body)
         except CallFailed as failed:
             return failed.error, dict(call.response_headers)
         return None, dict(call.response_headers)
@@ -134,6 +135,37 @@ async def test_a_program_with_too_many_calls_under_way_hears_overloaded():
     assert (await here.call())[0].reason == "OVERLOADED"
     await here.limiter.leave(held)
     assert (await here.call())[0] is None
+
+
+class ClientsOnly(EchoServicer):
+    """As the endpoint that tells of tokens: who asks shows who it is in the request itself."""
+
+    async def Unary(self, request, call):  # noqa: N802 - named like the RPC
+        self.calls.append(call)
+        if request.text != "proven":
+            raise Unauthenticated("no such client")
+        return request
+
+
+async def test_who_guesses_secrets_of_clients_runs_out_and_who_has_one_never_does():
+    settings = RateSettings(rate_pending_auth_address="3/60s")
+    here = place(RateClass.INTERNAL, settings, servicer=(servicer := ClientsOnly()), public=True)
+    assert await answers(here, 20, body=PROVEN) == [None] * 20
+    guesses = await answers(here, 6)
+    assert [fault.reason for fault in guesses] == ["TOKEN_INVALID"] * 3 + ["RATE_LIMITED"] * 3
+    assert guesses[-1].metadata == {"limit": "pending_auth", "limited_by": "address"}
+    # A right guess is not found out then either.
+    assert (await here.call(body=PROVEN))[0].reason == "RATE_LIMITED"
+    assert len(servicer.calls) == 23
+
+
+async def test_an_unknown_program_is_counted_by_its_network():
+    here = place(RateClass.INTERNAL, RateSettings(rate_internal=1), public=True)
+    held, _ = await here.limiter.enter_internal("address:2001:db8::/64", 5.0)
+    assert (await here.call(peer="2001:db8::77"))[0].reason == "OVERLOADED"
+    assert (await here.call(peer="2001:db8:0:1::77"))[0] is None
+    await here.limiter.leave(held)
+    assert (await here.call(peer="2001:db8::77"))[0] is None
 
 
 async def test_a_person_of_the_staff_has_a_limit_of_its_own():
