@@ -73,7 +73,8 @@ class PredictionWriter:
 
     async def _insert(self, tenant_id: TenantId, group: list[_Waiting]) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
-            idempotency.works_for(tx, (one.claim for one in group if one.claim is not None))
+            if claims := [one.claim for one in group if one.claim is not None]:
+                idempotency.works_for(tx, claims)
             await PredictionsRepository(tx).insert([one.rows for one in group])
 
     async def _one_by_one(

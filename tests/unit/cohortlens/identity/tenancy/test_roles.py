@@ -20,7 +20,8 @@ GOLDEN = {
     "admin": ADMIN,
     "owner": f"{ADMIN} tenant.delete tenant.transfer",
     "service": "",
-    "platform": "platform.tenants platform.keys tenant.read service_accounts.write audit.read audit.export",
+    "platform": "platform.tenants platform.keys platform.billing tenant.read service_accounts.write audit.read"
+    " audit.export",
 }
 
 
