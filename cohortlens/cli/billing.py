@@ -16,6 +16,7 @@ from cohortlens.adapters.stripe_provider import payment_provider
 from cohortlens.billing.payments.ports import PaymentProvider
 from cohortlens.billing.subscriptions.catalogue_sync import CataloguePrice, CatalogueSync
 from cohortlens.cli import local
+from cohortlens.cli.billing_events import events, reconcile, replay
 from cohortlens.cli.output import Fault, Output, table
 from cohortlens.cli.session import guarded
 from cohortlens.contracts.currency import minor_digits
@@ -86,6 +87,10 @@ async def _status(
     except CohortLensError:
         return provider.livemode, False, prices, events
     return provider.livemode, True, prices, events
+
+
+for _command in (events, replay, reconcile):
+    billing.add_command(_command)
 
 
 def _asked(ask: Callable[[Database, PaymentProvider], Awaitable[ResultT]]) -> ResultT:

@@ -60,7 +60,7 @@ def exported_meters(setting: str) -> dict[str, str]:
 
 
 def selling_faults(
-    currency: str, trials: str, meters: str, origins: str, *, is_production: bool
+    currency: str, trials: str, meters: str, origins: str, *, is_production: bool, has_payments: bool
 ) -> list[str]:
     """What in the settings of selling cannot work, one sentence each; empty when all is well.
 
@@ -70,8 +70,14 @@ def selling_faults(
         meters: Value of ``COHORTLENS_STRIPE_METERS``.
         origins: Value of ``COHORTLENS_ALLOWED_ORIGINS``.
         is_production: Whether addresses without TLS are refused.
+        has_payments: Whether there is a key of the payment provider.
     """
     faults = []
+    if meters.strip() and not has_payments:
+        faults.append(
+            "COHORTLENS_STRIPE_METERS is set without COHORTLENS_STRIPE_API_KEY: usage would be told to"
+            " nobody; set both or neither"
+        )
     if _CURRENCY.fullmatch(currency) is None:
         faults.append(f"COHORTLENS_BILLING_CURRENCY={currency!r}: expected three letters such as eur")
     for read, setting in ((trial_days, trials), (exported_meters, meters)):

@@ -221,6 +221,7 @@ class CoreConfig(SharedConfig):
             self.stripe_meters,
             self.allowed_origins,
             is_production=is_production,
+            has_payments=bool(self.stripe_api_key),
         )
         try:
             self.worker_tls()

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.billing.payments.event_types import RECONCILE
 from cohortlens.billing.payments.inbox_rows import InboxRows
@@ -72,7 +73,7 @@ class BillingOperations:
 
     async def page(
         self,
-        ctx: RequestContext,
+        who: RequestContext | Actor,
         *,
         state: str = "",
         event_type: str = "",
@@ -83,11 +84,11 @@ class BillingOperations:
         async with self._db.tenant_transaction(PLATFORM_TENANT_ID) as tx:
             found = await _read(tx, state=state or None, type=event_type or None, before=before, limit=limit)
             await AuditTrail(tx).append(
-                ctx, "platform.billing.listed", details={"state": state, "rows": len(found)}
+                who, "platform.billing.listed", details={"state": state, "rows": len(found)}
             )
         return found
 
-    async def replay(self, ctx: RequestContext, event_id: str, reason: str) -> BillingEvent:
+    async def replay(self, who: RequestContext | Actor, event_id: str, reason: str) -> BillingEvent:
         """Follow an event again, from its first attempt; one that a worker has ends as it does.
 
         Raises:
@@ -98,14 +99,14 @@ class BillingOperations:
             if not known:
                 raise missing("event")
             await AuditTrail(tx).append(
-                ctx,
+                who,
                 "platform.billing.replayed",
                 resource=f"billing/events/{event_id}",
                 details={"reason": reason},
             )
             return (await _read(tx, event=event_id, limit=1))[0]
 
-    async def reconcile(self, ctx: RequestContext, tenant_id: UUID, reason: str) -> BillingEvent:
+    async def reconcile(self, who: RequestContext | Actor, tenant_id: UUID, reason: str) -> BillingEvent:
         """Have a tenant's subscription compared with the provider's now; answers the event that does it.
 
         Raises:
@@ -140,10 +141,10 @@ class BillingOperations:
             )
             await InboxRows(tx).store(event)
             trail, details = AuditTrail(tx), {"reason": reason}
-            await trail.append(ctx, "platform.billing.reconciled", resource="subscription", details=details)
+            await trail.append(who, "platform.billing.reconciled", resource="subscription", details=details)
             await go_on_for(tx, PLATFORM_TENANT_ID)
             await trail.append(
-                ctx, "platform.billing.reconciled", resource=f"tenants/{wanted}", details=details
+                who, "platform.billing.reconciled", resource=f"tenants/{wanted}", details=details
             )
             return (await _read(tx, event=event.id, limit=1))[0]
 

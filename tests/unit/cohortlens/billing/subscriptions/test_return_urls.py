@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cohortlens.billing.subscriptions.return_urls import RETURN_PATH, ReturnUrls
+from cohortlens.core.config import read
 from cohortlens.core.errors import InvalidArgument
 from cohortlens.core.selling_settings import selling_faults
+from cohortlens.core.settings import CoreConfig
 
 URLS = ReturnUrls("https://app.example.org/", ["https://shop.example.org", "http://127.0.0.1:3000"])
 HOSTILE = [
@@ -139,14 +141,18 @@ def test_the_own_origin_is_read_from_the_public_address(public):
     ],
 )
 def test_what_is_no_origin_stops_the_start(origin):
-    faults = selling_faults("eur", "", "", f"https://good.example {origin}", is_production=False)
+    faults = selling_faults(
+        "eur", "", "", f"https://good.example {origin}", is_production=False, has_payments=True
+    )
     assert len(faults) == 1
     assert repr(origin) in faults[0]
 
 
 def test_production_returns_to_https_alone():
-    assert selling_faults("eur", "", "", "http://127.0.0.1:3000", is_production=False) == []
-    assert selling_faults("eur", "", "", "http://127.0.0.1:3000", is_production=True)
+    assert (
+        selling_faults("eur", "", "", "http://127.0.0.1:3000", is_production=False, has_payments=True) == []
+    )
+    assert selling_faults("eur", "", "", "http://127.0.0.1:3000", is_production=True, has_payments=True)
 
 
 @pytest.mark.parametrize(
@@ -162,12 +168,27 @@ def test_production_returns_to_https_alone():
     ],
 )
 def test_settings_of_selling_that_cannot_work_are_named(currency, trials, meters, named):
-    (fault,) = selling_faults(currency, trials, meters, "", is_production=False)
+    (fault,) = selling_faults(currency, trials, meters, "", is_production=False, has_payments=True)
     assert f"COHORTLENS_{named}" in fault
+
+
+def test_meters_without_a_key_of_the_provider_stop_the_start():
+    config = read(CoreConfig, {"COHORTLENS_STRIPE_METERS": "api_calls=calls"})
+    [fault] = [one for one in config.faults() if "STRIPE_METERS" in one]
+    assert "COHORTLENS_STRIPE_API_KEY" in fault
+    paid = {"COHORTLENS_STRIPE_METERS": "api_calls=calls", "COHORTLENS_STRIPE_API_KEY": "sk_test_0123456789"}
+    assert not [one for one in read(CoreConfig, paid).faults() if "STRIPE" in one]
 
 
 def test_settings_of_selling_that_work():
     assert (
-        selling_faults("usd", "professional=14, enterprise=30", "api_calls=calls", "", is_production=True)
+        selling_faults(
+            "usd",
+            "professional=14, enterprise=30",
+            "api_calls=calls",
+            "",
+            is_production=True,
+            has_payments=True,
+        )
         == []
     )
