@@ -14,25 +14,14 @@ import jwt
 import pyotp
 import pytest
 
-from cohortlens.identity.accounts.passwords import PasswordHasher
 from tests.fixtures.browser import Browser, parameters
 from tests.fixtures.tenants import RegisteredTenant, register
-from tests.integration.gateway.conftest import LISTED_ORIGIN
+from tests.integration.gateway.conftest import LISTED_ORIGIN, PASSWORD, WRONG
 
-PASSWORD = "three blind mice ran 42"
-WRONG = "four blind mice ran 42"
 URI = "https://app.example/callback"
 VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 SIGNED_IN = "cohortlens-signed-in"
-
-
-@pytest.fixture(scope="module")
-def password_hash():
-    """Made once: hashing is slow on purpose."""
-    hasher = PasswordHasher()
-    yield hasher._argon2.hash(PASSWORD)
-    hasher.close()
 
 
 @dataclass
@@ -81,9 +70,7 @@ async def pressed(browser: Browser, act: str, **fields) -> httpx.Response:
 
 
 @pytest.fixture
-async def page(gateway, database, superuser, password_hash):
-    person = await register(database, "north")
-    await superuser.execute("UPDATE users SET password_hash = $1", password_hash)
+async def page(gateway, person):
     site = f"http://127.0.0.1:{gateway.http_port}"
     async with httpx.AsyncClient(base_url=site, timeout=20) as http:
         entered = await http.post("/api/v1/sessions", json={"email": person.email, "password": PASSWORD})

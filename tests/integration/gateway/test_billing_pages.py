@@ -10,46 +10,20 @@ import httpx
 import pytest
 
 from cohortlens.core.config import Url
-from cohortlens.identity.accounts.passwords import PasswordHasher
-from gateway import composition
 from gateway.config import GatewayConfig
-from gateway.grpc.server import Gateway
 from tests.fixtures.browser import Browser
-from tests.fixtures.tenants import register
-from tests.integration.gateway.conftest import core_config
+from tests.integration.gateway.conftest import PASSWORD, core_config, running_gateway
 
-PASSWORD = "three blind mice ran 42"
 POSTS = ("/billing", "/billing/change", "/billing/cancel", "/billing/return", "/logout", "/login")
 
 
 @pytest.fixture
 async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
     """A gateway that knows its own address, so that payment pages could send people back to it."""
-    config = GatewayConfig(grpc_port=0, http_port=0)
-    running = Gateway(config)
-    await running.start()
     core = core_config(tmp_path, postgres_urls.runtime, redis_url)
     core = dataclasses.replace(core, public_url=Url("http://127.0.0.1:8080"))
-    parts = await composition.compose(core, config)
-    await running.open_doors(parts.chain, parts.http_app, parts.board)
-    yield running
-    await running.stop()
-    await parts.close()
-
-
-@pytest.fixture(scope="module")
-def password_hash():
-    """Made once: hashing is slow on purpose."""
-    hasher = PasswordHasher()
-    yield hasher._argon2.hash(PASSWORD)
-    hasher.close()
-
-
-@pytest.fixture
-async def person(gateway, database, superuser, password_hash):
-    found = await register(database, "north")
-    await superuser.execute("UPDATE users SET password_hash = $1", password_hash)
-    return found
+    async with running_gateway(core, GatewayConfig(grpc_port=0, http_port=0)) as one:
+        yield one
 
 
 @pytest.fixture

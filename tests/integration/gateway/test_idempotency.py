@@ -8,13 +8,11 @@ import httpx
 import pytest
 
 from cohortlens.core.config import read
-from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_keys_pb2, auth_pb2_grpc
-from gateway import composition
 from gateway.config import GatewayConfig
-from gateway.grpc.server import Gateway
 from load.bench.raised import RAISED
-from tests.integration.gateway.conftest import core_config
+from tests.integration.gateway.conftest import core_config, running_gateway
+from tests.integration.identity.conftest import another_session, open_identity
 
 KEYS = "/api/v1/apiKeys"
 CREATE = "/cohortlens.v1.AuthService/CreateApiKey"
@@ -25,26 +23,13 @@ CSV = b"customer_id,date,amount\nc1,2026-01-02,5.00\nc2,2026-01-03,6.00\n"
 @pytest.fixture
 async def gateway(tmp_path, database, postgres_urls, redis_url, redis_client):
     config = read(GatewayConfig, RAISED | {"COHORTLENS_GRPC_PORT": "0", "COHORTLENS_HTTP_PORT": "0"})
-    running = Gateway(config)
-    await running.start()
-    parts = await composition.compose(core_config(tmp_path, postgres_urls.runtime, redis_url), config)
-    await running.open_doors(parts.chain, parts.http_app, parts.board)
-    yield running
-    await running.stop()
-    await parts.close()
+    async with running_gateway(core_config(tmp_path, postgres_urls.runtime, redis_url), config) as one:
+        yield one
 
 
 async def token_of(database, redis_client, tenant):
-    identity = await IdentityService.open(
-        database,
-        redis_client,
-        kek=bytes(range(32)),
-        issuer="https://cohortlens.local",
-        access_token_ttl_s=600,
-    )
-    pair = await identity.sessions.open(
-        tenant.tenant_id, tenant.user_id, device_name="", address="", user_agent="", amr=("pwd",)
-    )
+    identity = await open_identity(database, redis_client, issuer="https://cohortlens.local")
+    pair = await another_session(identity, tenant.tenant_id, tenant.user_id)
     await identity.close()
     return pair.access_token
 

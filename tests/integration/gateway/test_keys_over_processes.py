@@ -17,15 +17,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from jwt.algorithms import OKPAlgorithm
 
-from cohortlens.identity.service import IdentityService
 from cohortlens.v1 import auth_keys_pb2 as pb
 from cohortlens.v1 import auth_oauth_pb2, auth_pb2_grpc, customers_pb2, customers_pb2_grpc
 from load.bench.raised import RAISED
 from tests.fixtures.certificates import Authority
+from tests.integration.identity.conftest import ISSUER, another_session, open_identity
 
 ROOT = Path(__file__).resolve().parents[3]
 KEK = bytes(range(1, 33))
-ISSUER = "https://cohortlens.test"
 SERVER = "gateway.cohortlens.internal"
 BOUND_S = 60
 
@@ -141,12 +140,8 @@ async def two(tmp_path, postgres_urls, redis_url, redis_client, database, author
 @pytest.fixture
 async def bearer(database, redis_client, tenants):
     """An owner's access token."""
-    identity = await IdentityService.open(
-        database, redis_client, kek=KEK, issuer=ISSUER, access_token_ttl_s=600
-    )
-    pair = await identity.sessions.open(
-        tenants[0].tenant_id, tenants[0].user_id, device_name="", address="", user_agent="", amr=("pwd",)
-    )
+    identity = await open_identity(database, redis_client, kek=KEK)
+    pair = await another_session(identity, tenants[0].tenant_id, tenants[0].user_id)
     await identity.close()
     return {"authorization": f"Bearer {pair.access_token}"}
 

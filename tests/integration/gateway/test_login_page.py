@@ -11,27 +11,11 @@ import jwt
 import pyotp
 import pytest
 
-from cohortlens.identity.accounts.passwords import PasswordHasher
 from tests.fixtures.browser import Browser
 from tests.fixtures.tenants import register
+from tests.integration.gateway.conftest import PASSWORD, WRONG
 
-PASSWORD, WRONG = "three blind mice ran 42", "four blind mice ran 42"
 ACCESS, REFRESH = "cohortlens-access", "cohortlens-refresh"
-
-
-@pytest.fixture(scope="module")
-def password_hash():
-    """Made once: hashing is slow on purpose."""
-    hasher = PasswordHasher()
-    yield hasher._argon2.hash(PASSWORD)
-    hasher.close()
-
-
-@pytest.fixture
-async def person(gateway, database, superuser, password_hash):
-    found = await register(database, "north")
-    await superuser.execute("UPDATE users SET password_hash = $1", password_hash)
-    return found
 
 
 @pytest.fixture
