@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 
 from cohortlens.adapters.batch_scoring import GrpcBatchScorer
 from cohortlens.adapters.checkpoint_signing import StoredCheckpointSigner
@@ -345,7 +346,8 @@ def _receiving(db: Database, config: CoreConfig) -> Receiving | None:
 
 
 def _subscriptions(db: Database, provider: PaymentProvider, config: CoreConfig) -> Subscriptions:
-    terms = Terms(config.billing_currency, trial_days(config.trial_days))
+    grace = timedelta(seconds=config.billing_grace)
+    terms = Terms(config.billing_currency, trial_days(config.trial_days), grace)
     urls = ReturnUrls(config.public_url, listed_origins(config.allowed_origins))
     return Subscriptions.over(db, provider, terms, urls, exported_meters(config.stripe_meters))
 

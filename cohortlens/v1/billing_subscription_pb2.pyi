@@ -60,7 +60,7 @@ INVOICE_STATUS_UNCOLLECTIBLE: InvoiceStatus
 INVOICE_STATUS_VOID: InvoiceStatus
 
 class Subscription(_message.Message):
-    __slots__ = ("status", "plan", "interval", "current_period_start", "current_period_end", "cancel_at_period_end", "trial_end", "planned_plan", "planned_change_time")
+    __slots__ = ("status", "plan", "interval", "current_period_start", "current_period_end", "cancel_at_period_end", "trial_end", "planned_plan", "planned_change_time", "grace_end_time")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Subscription(_message.Message):
     TRIAL_END_FIELD_NUMBER: _ClassVar[int]
     PLANNED_PLAN_FIELD_NUMBER: _ClassVar[int]
     PLANNED_CHANGE_TIME_FIELD_NUMBER: _ClassVar[int]
+    GRACE_END_TIME_FIELD_NUMBER: _ClassVar[int]
     status: SubscriptionStatus
     plan: str
     interval: _billing_plans_pb2.BillingInterval
@@ -79,7 +80,8 @@ class Subscription(_message.Message):
     trial_end: _timestamp_pb2.Timestamp
     planned_plan: str
     planned_change_time: _timestamp_pb2.Timestamp
-    def __init__(self, status: _Optional[_Union[SubscriptionStatus, str]] = ..., plan: _Optional[str] = ..., interval: _Optional[_Union[_billing_plans_pb2.BillingInterval, str]] = ..., current_period_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., current_period_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_at_period_end: _Optional[bool] = ..., trial_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., planned_plan: _Optional[str] = ..., planned_change_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    grace_end_time: _timestamp_pb2.Timestamp
+    def __init__(self, status: _Optional[_Union[SubscriptionStatus, str]] = ..., plan: _Optional[str] = ..., interval: _Optional[_Union[_billing_plans_pb2.BillingInterval, str]] = ..., current_period_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., current_period_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_at_period_end: _Optional[bool] = ..., trial_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., planned_plan: _Optional[str] = ..., planned_change_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grace_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class GetSubscriptionRequest(_message.Message):
     __slots__ = ()

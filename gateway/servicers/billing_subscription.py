@@ -133,6 +133,7 @@ def _subscription(view: SubscriptionView) -> pb.Subscription:
     _set(message.current_period_end, view.period_end)
     _set(message.trial_end, view.trial_end)
     _set(message.planned_change_time, view.planned_at)
+    _set(message.grace_end_time, view.grace_end)
     return message
 
 

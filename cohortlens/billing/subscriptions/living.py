@@ -48,13 +48,22 @@ class LivingSubscriptions:
         db: Database as the runtime role.
         provider: Where it is paid.
         offers: What a price stands for.
+        grace: How long an unpaid bill changes nothing.
         clock: Current time.
     """
 
-    def __init__(self, db: Database, provider: PaymentProvider, offers: Offers, clock: Clock = now) -> None:
+    def __init__(
+        self,
+        db: Database,
+        provider: PaymentProvider,
+        offers: Offers,
+        grace: timedelta,
+        clock: Clock = now,
+    ) -> None:
         self._db = db
         self._provider = provider
         self._offers = offers
+        self._grace = grace
         self._clock = clock
 
     async def customer_id(self, ctx: RequestContext) -> str:
@@ -110,6 +119,8 @@ class LivingSubscriptions:
             prices = [subscription.items[0].price_id if subscription.items else ""]
             prices += [planned.next_price_id] if planned is not None else []
             offers = [await self._offers.of_price(tx, price) for price in prices]
+            unpaid_since = await PayerRows(tx, ctx.tenant_id).unpaid_since(subscription.id)
+        is_late = subscription.status is SubscriptionStatus.PAST_DUE
         has_ended = subscription.status in {
             SubscriptionStatus.CANCELED,
             SubscriptionStatus.INCOMPLETE_EXPIRED,
@@ -123,6 +134,7 @@ class LivingSubscriptions:
             period_end=subscription.period_end,
             cancel_at_period_end=subscription.cancel_at_period_end,
             trial_end=subscription.trial_end,
+            grace_end=unpaid_since + self._grace if is_late and unpaid_since else None,
         )
         if planned is None or len(offers) == 1 or (coming := offers[1]) is None:
             return view

@@ -101,6 +101,7 @@ class SubscriptionView:
         trial_end: End of the trial; None when there was none.
         planned_plan: Plan from ``planned_at`` on; empty when no change is planned.
         planned_at: When the planned change takes effect.
+        grace_end: While a payment is overdue, until when everything works without it; else None.
     """
 
     status: str = "NONE"
@@ -112,6 +113,7 @@ class SubscriptionView:
     trial_end: datetime | None = None
     planned_plan: str = ""
     planned_at: datetime | None = None
+    grace_end: datetime | None = None
 
 
 @dataclass(frozen=True)

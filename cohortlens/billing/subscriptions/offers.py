@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -26,10 +27,12 @@ class Terms:
     Attributes:
         currency: ISO 4217, lower case.
         trial_days: Days of trial by plan; a tenant has one trial in its life.
+        grace: How long an unpaid bill changes nothing.
     """
 
     currency: str = "eur"
     trial_days: Mapping[str, int] = field(default_factory=dict)
+    grace: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,15 @@ class PayerRows:
                 "SELECT EXISTS (SELECT FROM subscriptions WHERE tenant_id = :tenant AND status <> 'NONE')"
             )
         )
+
+    async def unpaid_since(self, subscription_id: str) -> datetime | None:
+        """Since when a subscription is past due, as far as it is stored; None when it is not."""
+        found: datetime | None = await self._scalar(
+            "SELECT past_due_since FROM subscriptions WHERE tenant_id = :tenant"
+            " AND stripe_subscription_id = :subscription",
+            subscription=subscription_id,
+        )
+        return found
 
     async def customer_id(self, *, livemode: bool) -> str:
         """The provider's customer of the tenant; empty when there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
@@ -15,7 +15,7 @@ from cohortlens.core.db import Database
 _ENDED = frozenset({"NONE", "CANCELED", "INCOMPLETE_EXPIRED"})
 _SUBSCRIPTION = text(
     "SELECT status, plan_id, billing_interval, period_start, period_end, cancel_at_period_end, trial_end,"
-    " planned_plan_id, planned_at FROM subscriptions WHERE tenant_id = :tenant"
+    " planned_plan_id, planned_at, past_due_since FROM subscriptions WHERE tenant_id = :tenant"
 )
 _INVOICES = text(
     "SELECT stripe_invoice_id, number, status, amount_due_minor, amount_paid_minor, currency, hosted_url,"
@@ -59,10 +59,12 @@ class SubscriptionReads:
 
     Args:
         db: Database as the runtime role.
+        grace: How long an unpaid bill changes nothing.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, grace: timedelta) -> None:
         self._db = db
+        self._grace = grace
 
     async def subscription(self, ctx: RequestContext) -> SubscriptionView:
         """The tenant's subscription; plan ``basic`` and status NONE when there has never been one."""
@@ -80,6 +82,7 @@ class SubscriptionReads:
             trial_end=row.trial_end,
             planned_plan=row.planned_plan_id,
             planned_at=row.planned_at,
+            grace_end=row.past_due_since + self._grace if row.past_due_since is not None else None,
         )
 
     async def invoices(

@@ -48,9 +48,9 @@ class Subscriptions:
             meters: The provider's event name of each meter that is told; none when None.
         """
         offers = Offers(terms, provider)
-        living = LivingSubscriptions(db, provider, offers)
+        living = LivingSubscriptions(db, provider, offers, terms.grace)
         return cls(
-            SubscriptionReads(db),
+            SubscriptionReads(db, terms.grace),
             Checkout(db, provider, offers, urls),
             SubscriptionChanges(db, provider, offers, living, urls),
             CatalogueSync(db, provider),
