@@ -231,7 +231,7 @@ def _is_active(one: Object, params: dict[str, Any]) -> bool:
     return "active" not in params or one["active"] == forms.flag(params, "active")
 
 
-_LIST = "limit starting_after ending_before active created"
+_LIST = f"{listing.PARAMS} active created"
 ROUTES: list[Route] = [
     route("GET", "/v1/products/search", search_products, "query limit page"),
     route("POST", "/v1/products", create_product, f"id {_PRODUCT}"),

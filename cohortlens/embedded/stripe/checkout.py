@@ -259,7 +259,6 @@ def _customer_at_page(provider: Provider, session: Object, holder: str) -> Objec
     return made
 
 
-_LIST = "limit starting_after ending_before"
 ROUTES: list[Route] = [
     route(
         "POST",
@@ -273,10 +272,10 @@ ROUTES: list[Route] = [
         "GET",
         "/v1/checkout/sessions",
         listed,
-        f"customer subscription status payment_intent customer_details created {_LIST}",
+        f"customer subscription status payment_intent customer_details created {listing.PARAMS}",
     ),
     route("GET", "/v1/checkout/sessions/{id}", read),
     route("POST", "/v1/checkout/sessions/{id}", update, "metadata"),
     route("POST", "/v1/checkout/sessions/{id}/expire", expired),
-    route("GET", "/v1/checkout/sessions/{id}/line_items", items, _LIST),
+    route("GET", "/v1/checkout/sessions/{id}/line_items", items, listing.PARAMS),
 ]

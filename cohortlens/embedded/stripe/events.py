@@ -137,13 +137,12 @@ def _was_delivered(provider: Provider, event: Object) -> bool:
     return int(pending) == 0
 
 
-_LIST = "limit starting_after ending_before"
 _ENDPOINT = "url enabled_events description metadata"
 ROUTES: list[Route] = [
-    route("GET", "/v1/events", listed, f"type types created delivery_success {_LIST}"),
+    route("GET", "/v1/events", listed, f"type types created delivery_success {listing.PARAMS}"),
     route("GET", "/v1/events/{id}", read),
     route("POST", "/v1/webhook_endpoints", create_endpoint, f"api_version {_ENDPOINT}"),
-    route("GET", "/v1/webhook_endpoints", list_endpoints, _LIST),
+    route("GET", "/v1/webhook_endpoints", list_endpoints, listing.PARAMS),
     route("GET", "/v1/webhook_endpoints/{id}", read_endpoint),
     route("POST", "/v1/webhook_endpoints/{id}", update_endpoint, f"disabled {_ENDPOINT}"),
     route("DELETE", "/v1/webhook_endpoints/{id}", delete_endpoint),

@@ -182,10 +182,14 @@ def _check_state(invoice: Object, deed: str, *states: str) -> None:
         )
 
 
-_LIST = "limit starting_after ending_before"
 ROUTES: list[Route] = [
     route("GET", "/v1/invoices/search", searched, "query limit page"),
-    route("GET", "/v1/invoices", listed, f"customer subscription status created collection_method {_LIST}"),
+    route(
+        "GET",
+        "/v1/invoices",
+        listed,
+        f"customer subscription status created collection_method {listing.PARAMS}",
+    ),
     route(
         "POST",
         "/v1/invoices/create_preview",
@@ -195,7 +199,7 @@ ROUTES: list[Route] = [
     route("GET", "/v1/invoices/{id}", read),
     route("POST", "/v1/invoices/{id}", update, "metadata auto_advance description"),
     route("DELETE", "/v1/invoices/{id}", delete),
-    route("GET", "/v1/invoices/{id}/lines", lines, _LIST),
+    route("GET", "/v1/invoices/{id}/lines", lines, listing.PARAMS),
     route("POST", "/v1/invoices/{id}/finalize", finalize, "auto_advance"),
     route("POST", "/v1/invoices/{id}/pay", pay, "payment_method off_session paid_out_of_band"),
     route("POST", "/v1/invoices/{id}/void", void),

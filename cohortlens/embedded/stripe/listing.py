@@ -11,7 +11,8 @@ from cohortlens.embedded.stripe.blanks import Object
 from cohortlens.embedded.stripe.faults import Refusal, missing
 from cohortlens.embedded.stripe.provider import Provider
 
-PAGING = ("limit", "starting_after", "ending_before")
+PARAMS = "limit starting_after ending_before"
+"""Parameters of every list, as ``route`` takes them."""
 _MOST = 100
 _TERM = re.compile(
     r"""\s*(?:(AND)\s+)?([a-z_]+)(?:\[["']([^"']+)["']\])?\s*(:|>=|<=|>|<)\s*(?:["']([^"']*)["']|(\d+|null|true|false))"""

@@ -222,7 +222,6 @@ def _set(call: Call, status: str, kind: str) -> Object:
     return call.provider.change(meter, kind, status=status, status_transitions=transitions, updated=now)
 
 
-_LIST = "limit starting_after ending_before"
 ROUTES: list[Route] = [
     route(
         "POST",
@@ -230,7 +229,7 @@ ROUTES: list[Route] = [
         create,
         "display_name event_name default_aggregation customer_mapping value_settings",
     ),
-    route("GET", "/v1/billing/meters", listed, f"status {_LIST}"),
+    route("GET", "/v1/billing/meters", listed, f"status {listing.PARAMS}"),
     route("GET", "/v1/billing/meters/{id}", read),
     route("POST", "/v1/billing/meters/{id}", update, "display_name"),
     route("POST", "/v1/billing/meters/{id}/deactivate", deactivate),
@@ -239,7 +238,7 @@ ROUTES: list[Route] = [
         "GET",
         "/v1/billing/meters/{id}/event_summaries",
         summaries,
-        f"customer start_time end_time value_grouping_window {_LIST}",
+        f"customer start_time end_time value_grouping_window {listing.PARAMS}",
     ),
     route("POST", "/v1/billing/meter_events", report, "event_name payload identifier timestamp"),
     route("POST", "/v1/billing/meter_event_adjustments", adjust, "event_name type cancel"),

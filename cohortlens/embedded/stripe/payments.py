@@ -249,7 +249,7 @@ def _listed(call: Call, kind: str) -> Object:
     return listing.page(found, params, call.path)
 
 
-_LIST = "limit starting_after ending_before created customer"
+_LIST = f"{listing.PARAMS} created customer"
 ROUTES: list[Route] = [
     route("GET", "/v1/payment_intents", list_intents, _LIST),
     route("GET", "/v1/payment_intents/{id}", read_intent),

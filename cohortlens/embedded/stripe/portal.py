@@ -191,13 +191,14 @@ def check_enabled(configuration: Object, feature: str) -> None:
         raise Refusal(f"The portal's configuration does not allow {feature}.")
 
 
-_LIST = "limit starting_after ending_before"
 ROUTES: list[Route] = [
     route(
         "POST", "/v1/billing_portal/sessions", create, "customer return_url configuration flow_data locale"
     ),
     route("POST", "/v1/billing_portal/configurations", create_configuration, _CONFIGURATION),
-    route("GET", "/v1/billing_portal/configurations", list_configurations, f"active is_default {_LIST}"),
+    route(
+        "GET", "/v1/billing_portal/configurations", list_configurations, f"active is_default {listing.PARAMS}"
+    ),
     route("GET", "/v1/billing_portal/configurations/{id}", read_configuration),
     route("POST", "/v1/billing_portal/configurations/{id}", update_configuration, f"active {_CONFIGURATION}"),
 ]

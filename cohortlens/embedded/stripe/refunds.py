@@ -59,15 +59,7 @@ def read(call: Call) -> Object:
 
 def listed(call: Call) -> Object:
     """Refunds, the newest first."""
-    params = call.params
-    wanted = {name: forms.text(params, name) for name in ("charge", "payment_intent")}
-    found = (
-        one
-        for one in call.provider.store.newest("refund")
-        if all(value in {None, one[name]} for name, value in wanted.items())
-        and listing.within(params, "created", one["created"])
-    )
-    return listing.page(found, params, call.path)
+    return _of_charge(call, "refund")
 
 
 def read_dispute(call: Call) -> Object:
@@ -77,15 +69,7 @@ def read_dispute(call: Call) -> Object:
 
 def list_disputes(call: Call) -> Object:
     """Disputes, the newest first."""
-    params = call.params
-    wanted = {name: forms.text(params, name) for name in ("charge", "payment_intent")}
-    found = (
-        one
-        for one in call.provider.store.newest("dispute")
-        if all(value in {None, one[name]} for name, value in wanted.items())
-        and listing.within(params, "created", one["created"])
-    )
-    return listing.page(found, params, call.path)
+    return _of_charge(call, "dispute")
 
 
 def update_dispute(call: Call) -> Object:
@@ -155,6 +139,19 @@ def warn_of_fraud(provider: Provider, charge: Object) -> Object:
     return made
 
 
+def _of_charge(call: Call, kind: str) -> Object:
+    """Objects of one kind, of the charge or the payment that is asked for."""
+    params = call.params
+    wanted = {name: forms.text(params, name) for name in ("charge", "payment_intent")}
+    found = (
+        one
+        for one in call.provider.store.newest(kind)
+        if all(value in {None, one[name]} for name, value in wanted.items())
+        and listing.within(params, "created", one["created"])
+    )
+    return listing.page(found, params, call.path)
+
+
 def _charge_of(call: Call) -> Object:
     provider, params = call.provider, call.params
     charge, intent = forms.text(params, "charge"), forms.text(params, "payment_intent")
@@ -168,7 +165,7 @@ def _charge_of(call: Call) -> Object:
     return found
 
 
-_LIST = "charge payment_intent created limit starting_after ending_before"
+_LIST = f"charge payment_intent created {listing.PARAMS}"
 ROUTES: list[Route] = [
     route("POST", "/v1/refunds", create, "charge payment_intent amount reason metadata"),
     route("GET", "/v1/refunds", listed, _LIST),

@@ -301,7 +301,6 @@ def _phase(
     }
 
 
-_LIST = "limit starting_after ending_before"
 ROUTES: list[Route] = [
     route(
         "POST",
@@ -309,7 +308,7 @@ ROUTES: list[Route] = [
         create,
         "from_subscription customer start_date end_behavior phases metadata",
     ),
-    route("GET", "/v1/subscription_schedules", listed, f"customer created {_LIST}"),
+    route("GET", "/v1/subscription_schedules", listed, f"customer created {listing.PARAMS}"),
     route("GET", "/v1/subscription_schedules/{id}", read),
     route(
         "POST",

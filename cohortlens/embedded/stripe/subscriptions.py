@@ -149,7 +149,6 @@ def _has_status(one: Object, status: str | None) -> bool:
 
 
 _ITEM = "price quantity metadata proration_behavior proration_date payment_behavior"
-_LIST = "limit starting_after ending_before"
 ROUTES: list[Route] = [
     route("GET", "/v1/subscriptions/search", searched, "query limit page"),
     route(
@@ -158,7 +157,7 @@ ROUTES: list[Route] = [
         create,
         f"customer items trial_period_days trial_end billing_cycle_anchor {subscribing.TERMS}",
     ),
-    route("GET", "/v1/subscriptions", listed, f"customer status price created test_clock {_LIST}"),
+    route("GET", "/v1/subscriptions", listed, f"customer status price created test_clock {listing.PARAMS}"),
     route("GET", "/v1/subscriptions/{id}", read),
     route(
         "POST",
@@ -170,7 +169,7 @@ ROUTES: list[Route] = [
     route("DELETE", "/v1/subscriptions/{id}", cancel, "invoice_now prorate cancellation_details"),
     route("POST", "/v1/subscriptions/{id}/resume", resume, "billing_cycle_anchor proration_behavior"),
     route("POST", "/v1/subscription_items", create_item, f"subscription {_ITEM}"),
-    route("GET", "/v1/subscription_items", list_items, f"subscription {_LIST}"),
+    route("GET", "/v1/subscription_items", list_items, f"subscription {listing.PARAMS}"),
     route("GET", "/v1/subscription_items/{id}", read_item),
     route("POST", "/v1/subscription_items/{id}", update_item, _ITEM),
     route("DELETE", "/v1/subscription_items/{id}", delete_item, "proration_behavior proration_date"),
