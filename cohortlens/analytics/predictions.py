@@ -161,6 +161,18 @@ class PredictionsService:
             raise ResourceMissing("prediction")
         return found
 
+    async def made(self, ctx: RequestContext, prediction_ids: Sequence[UUID]) -> list[Prediction]:
+        """The stored predictions of one call, in the order given.
+
+        Raises:
+            ResourceMissing: Some are not there any more.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            found = await PredictionsRepository(tx).made(prediction_ids)
+        if len(found) < len(prediction_ids):
+            raise ResourceMissing("predictions")
+        return found
+
     async def page(
         self,
         ctx: RequestContext,

@@ -68,6 +68,18 @@ class PredictionsRepository:
         row = rows.one_or_none()
         return None if row is None else _stored(row)
 
+    async def made(self, prediction_ids: Sequence[UUID]) -> list[Prediction]:
+        """The predictions of one call that are still there, in the order given."""
+        # Of one call, so of one time.
+        rows = await self._tx.execute(
+            text(
+                f"SELECT {_COLUMNS} AND created_at = :created_at AND id = ANY(:ids)"
+                " ORDER BY array_position(CAST(:ids AS uuid[]), id)"
+            ),
+            {"created_at": created_at_of(prediction_ids[0]), "ids": list(prediction_ids)},
+        )
+        return [_stored(row).prediction for row in rows]
+
     async def page(
         self, *, customer_id: CustomerId | None, task: Task | None, before: UUID | None, limit: int
     ) -> list[StoredPrediction]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +53,13 @@ class AnalyticsServicer(BatchPredictionsServicer):
             message.horizon_days,
         )
         return PredictionsReply(made)
+
+    async def RereadPredict(self, request: Any, made: Mapping[str, Any], call: Call) -> pb.PredictResponse:
+        """The answer of predictions that were stored, for a repeat of a call whose answer was lost."""
+        stored = await self._analytics.predictions.made(
+            call.context, [UUID(one) for one in made["predictions"]]
+        )
+        return pb.PredictResponse(predictions=[mapping.prediction_message(one) for one in stored])
 
     async def Segment(self, request: Any, call: Call) -> AssignmentsReply:
         """Assign customers or vectors to segments."""

@@ -81,7 +81,7 @@ REREADS: dict[str, Way] = {
     "ImportTransactions": Got("GetImport"),
     "InviteUser": Listed("ListInvitations", "invitation"),
     "OverrideEntitlement": Own(),
-    "Predict": Got("GetPrediction", each="predictions"),
+    "Predict": Own(),
     "PredictBatch": Got("GetBatchPrediction"),
     "PromoteModel": Got("GetModelVersion"),
     "ReconcileSubscription": RunsAgain(),

@@ -88,14 +88,13 @@ async def test_what_the_request_names_is_read_by_its_name_with_what_was_made():
 
 
 async def test_several_things_are_read_in_their_order():
-    def prediction(request):
-        found = analytics_pb2.Prediction(prediction=request.prediction)
-        return analytics_pb2.GetPredictionResponse(prediction=found, schema_hash="h")
+    def run(request):
+        return models_pb2.GetTrainingRunResponse(run=models_pb2.TrainingRun(run=request.run))
 
-    answer = await reread("Predict", Servicer(GetPrediction=prediction))(
-        analytics_pb2.PredictRequest(), {"predictions": ["p-2", "p-1"]}, SimpleNamespace()
+    answer = await reread("StartTraining", Servicer(GetTrainingRun=run))(
+        models_pb2.StartTrainingRequest(), {"runs": ["r-2", "r-1"]}, SimpleNamespace()
     )
-    assert [one.prediction for one in answer.predictions] == ["p-2", "p-1"]
+    assert [one.run for one in answer.runs] == ["r-2", "r-1"]
 
 
 async def test_a_row_is_found_on_a_later_page_and_its_secret_stays_empty():
