@@ -100,6 +100,7 @@ def make_chain(
     health_servicer = HealthServicer(board, table.services)
     reflection_servicer = reflection.ReflectionServicer(table)
     own = {health.SERVICE: health_servicer, **dict.fromkeys(reflection.SERVICES, reflection_servicer)}
+    pacing = None if limiter is None else RateLimitStep(limiter, load)
     steps: dict[str, Step] = {
         "request_id": RequestIdStep(TrustedProxies(limits.trusted_proxies)),
         "observe": ObserveStep(),
@@ -107,8 +108,8 @@ def make_chain(
         "access": AccessStep(access_log),
         "shed": ShedStep(load),
         "address_limit": _past if limiter is None else AddressLimitStep(limiter, verifiers.knows),
-        "authn": AuthnStep(verifiers),
-        "rate_limit": _past if limiter is None else RateLimitStep(limiter, load),
+        "authn": AuthnStep(verifiers, None if pacing is None else pacing.denied),
+        "rate_limit": pacing or _past,
         "entitlement": _past if billing is None else EntitlementStep(billing.entitlements, billing.catalogue),
         "share": ShareStep(
             load, ShareLimits(running=limits.share_running, waiting_per_tenant=limits.share_waiting)

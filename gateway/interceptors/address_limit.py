@@ -1,8 +1,9 @@
 """Limits what comes from one address before anybody is known: open calls, log-ins, unverified credentials.
 
-A credential that this process has verified lately costs nothing here. One that it has not takes a unit of its
-own and one of its address, so that tokens are not guessed and verification is not flooded; it is limited as
-what was presented, never as whom it claims to be. Health checks, the probes of gRPC, are free.
+A credential that this process has verified lately costs nothing here while it holds. One that it has not, or
+that was taken back since, takes a unit of its own and one of its address, so that tokens are not guessed and
+verification is not flooded; it is limited as what was presented, never as whom it claims to be. Health
+checks, the probes of gRPC, are free.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class AddressLimitStep:
             await proceed(call)
             return
         named = self._limiter.address_pace(policy.rate_class, call.peer)
-        if named is not None:
+        if named is not None and not call.is_part:
             await pass_at(self._limiter, named, call)
         if policy.public:
             if policy.rate_class is RateClass.INTERNAL:
@@ -57,7 +58,7 @@ class AddressLimitStep:
             return
         credential = _credential(call)
         if credential and self._is_known(credential):
-            await proceed(call)
+            await self._known(call, credential, proceed)
         elif credential:
             await self._tried(call, credential, proceed)
         else:
@@ -80,6 +81,14 @@ class AddressLimitStep:
             await named.pace.wait(time.monotonic())
             raise
 
+    async def _known(self, call: Call, credential: str, proceed: Proceed) -> None:
+        """Run a call whose credential was verified lately: if it no longer holds, that is like a guess."""
+        try:
+            await proceed(call)
+        except Unauthenticated:
+            await self._pass_pending(call, credential)
+            raise
+
     async def _tried(self, call: Call, credential: str, proceed: Proceed) -> None:
         """Run a call whose credential is still to be verified: one after the other, each for a unit.
 
@@ -88,7 +97,7 @@ class AddressLimitStep:
         while (trial := self._trials.get(credential)) is not None:
             await asyncio.shield(trial)
             if self._is_known(credential):
-                await proceed(call)
+                await self._known(call, credential, proceed)
                 return
         call.on_verified = self._begin(credential)
         try:

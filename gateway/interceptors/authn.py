@@ -81,9 +81,15 @@ class AuthnStep:
 
     Args:
         authenticate: Verifies credentials; a function alone verifies access tokens.
+        denied: Counts a call that its caller may not make, before it is refused; nobody does when None.
     """
 
-    def __init__(self, authenticate: Authenticators | Authenticate) -> None:
+    def __init__(
+        self,
+        authenticate: Authenticators | Authenticate,
+        denied: Callable[[Call], Awaitable[None]] | None = None,
+    ) -> None:
+        self._denied = denied
         verifiers = authenticate if isinstance(authenticate, Authenticators) else Authenticators(authenticate)
         self._token = verifiers.token
         self._key = verifiers.key
@@ -114,12 +120,13 @@ class AuthnStep:
             await proceed(call)
             return
         call.principal = principal
-        if policy.platform:
-            _require_staff(principal)
-        for scope in policy.scopes:
-            principal.require(scope)
-        if not policy.scopes and principal.client_id not in _OWN_CLIENTS:
-            _require_person(call, principal)
+        try:
+            _permit(call, principal, policy)
+        except PermissionDenied:
+            # No later step limits it, and each refusal is noted in the access log.
+            if self._denied is not None:
+                await self._denied(call)
+            raise
         token = TENANT_ID.set(principal.tenant_id)
         try:
             if call.send is not None or call.payloads is not None:
@@ -196,6 +203,15 @@ async def _again(call: Call, prove: Callable[[], Awaitable[Principal]]) -> None:
     principal = await prove()
     for scope in call.method.policy.scopes:
         principal.require(scope)
+
+
+def _permit(call: Call, principal: Principal, policy: Policy) -> None:
+    if policy.platform:
+        _require_staff(principal)
+    for scope in policy.scopes:
+        principal.require(scope)
+    if not policy.scopes and principal.client_id not in _OWN_CLIENTS:
+        _require_person(call, principal)
 
 
 def _require_person(call: Call, principal: Principal) -> None:

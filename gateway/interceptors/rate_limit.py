@@ -48,6 +48,9 @@ class RateLimitStep:
         if call.on_verified is not None:
             call.on_verified()
         principal, rate_class = call.principal, call.method.policy.rate_class
+        if call.is_part:
+            await proceed(call)
+            return
         if principal is not None and rate_class in PLANNED:
             await self._paced(call, principal, rate_class)
         elif rate_class is RateClass.BULK and principal is not None:
@@ -61,6 +64,15 @@ class RateLimitStep:
         elif principal is not None and rate_class is RateClass.AUTH_REFRESH:
             await pass_at(self._limiter, self._limiter.session_pace(principal.session_id), call)
         await proceed(call)
+
+    async def denied(self, call: Call) -> None:
+        """Count a call that its caller may not make, before it is refused: as one of class read.
+
+        Raises:
+            RateLimited: RATE_LIMITED: there were too many of them.
+        """
+        assert call.principal is not None
+        await self._paced(call, call.principal, RateClass.READ)
 
     async def _paced(self, call: Call, principal: Principal, rate_class: RateClass) -> None:
         limiter = self._limiter

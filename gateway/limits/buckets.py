@@ -158,15 +158,16 @@ class LocalBuckets:
     def __init__(self, processes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._processes = processes
         self._clock = clock
-        self._tats: OrderedDict[str, float] = OrderedDict()
+        self._tats: OrderedDict[str, int] = OrderedDict()
 
     def take(self, buckets: Sequence[Bucket], need: int, ask: int) -> Answer:
         """Take up to ``ask`` units of every bucket, at least ``need``, or none of any."""
-        now = self._clock() * 1e6
+        # Whole microseconds, as in Redis: with fractions a full bucket could lack a hair of its last unit.
+        now = round(self._clock() * 1e6)
         shares = [bucket.share(self._processes) for bucket in buckets]
         bases, granted = [], ask
         for bucket, (interval, burst) in zip(buckets, shares, strict=True):
-            base = min(max(self._tats.get(bucket.key, 0.0), now), now + burst * interval)
+            base = min(max(self._tats.get(bucket.key, 0), now), now + burst * interval)
             room = int((now + burst * interval - base) // interval)
             if room < min(need, burst):
                 granted = 0
@@ -185,7 +186,7 @@ class LocalBuckets:
         """Begin with full buckets."""
         self._tats.clear()
 
-    def _keep(self, key: str, tat: float) -> None:
+    def _keep(self, key: str, tat: int) -> None:
         self._tats[key] = tat
         self._tats.move_to_end(key)
         if len(self._tats) > _LOCAL_KEYS:

@@ -73,10 +73,11 @@ def place(rate_class, settings=None, load=None, plan="enterprise", servicer=None
     table.add_service(service, {method.name: one for method in service.methods})
     limiter = Limiter(Away(), Plans(plan), settings or RateSettings(), 1)
     limiter.store.is_degraded = True
+    pacing = RateLimitStep(limiter, load or Load())
     around = steps(table) | {
         "address_limit": AddressLimitStep(limiter, lambda text: text in known),
-        "authn": AuthnStep(authenticate),
-        "rate_limit": RateLimitStep(limiter, load or Load()),
+        "authn": AuthnStep(authenticate, pacing.denied),
+        "rate_limit": pacing,
     }
     return Place(Chain(table, {"tests.echo.Echo": servicer or EchoServicer()}, around), limiter)
 
@@ -197,6 +198,25 @@ async def test_a_guess_takes_a_unit_of_its_own_and_of_its_address_and_a_known_cr
     assert [fault.reason for fault in others] == ["TOKEN_INVALID"] * 3 + ["RATE_LIMITED"]
     assert others[3].metadata["limited_by"] == "address"
     assert (await here.call())[0] is None
+
+
+async def test_a_credential_that_was_good_and_was_taken_back_is_limited_like_a_guess():
+    """It is remembered as verified for a while, and each refusal leaves an entry in the access log."""
+    settings = RateSettings(rate_pending_auth="2/60s", rate_read="99/1s")
+    here = place(RateClass.READ, settings, known={"good", "taken back"})
+    refused = await answers(here, 5, token="taken back")
+    assert [fault.reason for fault in refused] == ["TOKEN_INVALID"] * 2 + ["RATE_LIMITED"] * 3
+    assert refused[2].metadata == {"limit": "pending_auth", "limited_by": "credential"}
+    assert (await here.call())[0] is None
+
+
+@pytest.mark.parametrize("rate_class", [RateClass.WRITE, RateClass.BULK, RateClass.PLATFORM])
+async def test_who_may_not_make_a_call_is_limited_all_the_same(rate_class):
+    """A viewer could else fill the access log, and so keep everybody from what must be noted there."""
+    here = place(rate_class, RateSettings(rate_read="5/60s"), known={"good"}, scopes=("tenant.write",))
+    denied = await answers(here, 6)
+    assert [fault.reason for fault in denied] == ["SCOPE_MISSING"] * 4 + ["RATE_LIMITED"] * 2
+    assert denied[-1].metadata == {"limit": "read", "limited_by": "principal"}
 
 
 async def test_a_limit_in_shadow_counts_and_refuses_nothing():
