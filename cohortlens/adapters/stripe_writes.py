@@ -52,12 +52,6 @@ class StripeWrites:
         params = {"name": name, "email": email, "metadata": {"tenant_id": str(tenant_id)}}
         return shapes.customer_of(await self._write(self._v1.customers.create_async, params, key=key))
 
-    async def update_customer(self, customer_id: str, *, name: str, email: str, key: str) -> Customer:
-        """Change what invoices say of a customer."""
-        params = {"name": name, "email": email}
-        made = await self._write(self._v1.customers.update_async, customer_id, params, key=key)
-        return shapes.customer_of(made)
-
     async def delete_customer(self, customer_id: str) -> bool:
         """Delete a customer for good; one that is deleted stays so. No key: Stripe needs none here."""
         customers = self._v1.customers
@@ -97,11 +91,6 @@ class StripeWrites:
             "metadata": dict(metadata),
         }
         return shapes.price_of(await self._write(self._v1.prices.create_async, params, key=key))
-
-    async def retire_price(self, price_id: str, *, key: str) -> Price:
-        """Make a price that nobody can buy any more."""
-        made = await self._write(self._v1.prices.update_async, price_id, {"active": False}, key=key)
-        return shapes.price_of(made)
 
     async def create_checkout(
         self,

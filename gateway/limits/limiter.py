@@ -211,13 +211,7 @@ class Limiter:
     def pace(self, principal: Principal, rate_class: RateClass) -> Pace | None:
         """The pace of a principal's calls of class read, write or inference; None until its plan is known."""
         known = self._entitlements.known(principal.tenant_id)
-        if known is None:
-            return None
-        tenant = self._tenants.get(principal.tenant_text)
-        if tenant is None or tenant.entitlement is not known:
-            tenant = self._renewed(principal.tenant_text, known)
-        pace = tenant.paces[rate_class].get(principal.id_text)
-        return pace if pace is not None else self._add_pace(tenant, principal, rate_class)
+        return None if known is None else self._pace_under(known, principal, rate_class)
 
     async def loaded_pace(self, principal: Principal, rate_class: RateClass) -> Pace:
         """As ``pace``, reading the entitlement first.
@@ -226,11 +220,7 @@ class Limiter:
             Unavailable: PostgreSQL does not answer.
         """
         entitlement = await self._entitlements.of(principal.tenant_id)
-        tenant = self._tenants.get(principal.tenant_text)
-        if tenant is None or tenant.entitlement is not entitlement:
-            tenant = self._renewed(principal.tenant_text, entitlement)
-        pace = tenant.paces[rate_class].get(principal.id_text)
-        return pace if pace is not None else self._add_pace(tenant, principal, rate_class)
+        return self._pace_under(entitlement, principal, rate_class)
 
     async def take_more(self, call: Limited, units: int) -> None:
         """Take what a call weighs beyond the one unit that the step ``rate_limit`` took of its limit.
@@ -245,21 +235,25 @@ class Limiter:
         policy = call.method.policy
         more = policy.cost * units - 1
         if more > 0 and policy.rate_class in PLANNED and call.principal is not None:
-            await self._take(call.principal, policy.rate_class, more)
+            await self.take_units(call.principal, policy.rate_class, more)
 
     async def take_units(self, principal: Principal, rate_class: RateClass, units: int) -> None:
         """Take units for work that goes on within a call, such as the later messages of a stream.
 
         Raises:
-            RateLimited: So much is not left.
+            RateLimited: So much is not left; none of it was taken.
         """
-        await self._take(principal, rate_class, units)
-
-    async def _take(self, principal: Principal, rate_class: RateClass, units: int) -> None:
         pace = self.pace(principal, rate_class) or await self.loaded_pace(principal, rate_class)
         refusal = await pace.take(units, time.monotonic())
         if refusal is not None and (fault := self.refusal(PLANNED[rate_class], refusal)) is not None:
             raise fault
+
+    def _pace_under(self, entitlement: Entitlement, principal: Principal, rate_class: RateClass) -> Pace:
+        tenant = self._tenants.get(principal.tenant_text)
+        if tenant is None or tenant.entitlement is not entitlement:
+            tenant = self._renewed(principal.tenant_text, entitlement)
+        pace = tenant.paces[rate_class].get(principal.id_text)
+        return pace if pace is not None else self._add_pace(tenant, principal, rate_class)
 
     def _renewed(self, tenant_text: str, entitlement: Entitlement) -> _Tenant:
         """The paces of a tenant whose entitlement is new: new limits hold from the next call on."""

@@ -103,15 +103,13 @@ def _key() -> str:
     return uuid4().hex
 
 
-async def test_a_customer_is_made_once_for_its_key_and_can_be_renamed(provider):
+async def test_a_customer_is_made_once_for_its_key(provider):
     tenant, key = TenantId(uuid7()), _key()
     made = await provider.create_customer(tenant, "Shop", "a@shop.test", key=key)
     again = await provider.create_customer(tenant, "Shop", "a@shop.test", key=key)
     assert again.id == made.id
     assert made.metadata == {"tenant_id": str(tenant)}
     assert (made.deleted, made.has_payment_method, made.livemode) == (False, False, False)
-    await provider.update_customer(made.id, name="Shop", email="b@shop.test", key=_key())
-    assert (await provider.customer(made.id)).email == "b@shop.test"
 
 
 async def test_a_deleted_customer_is_marked_and_an_unknown_one_is_none(provider, account):
@@ -130,7 +128,7 @@ async def test_nothing_is_found_under_identifiers_that_nobody_has(provider):
     assert await provider.dispute("dp_nothing000000") is None
 
 
-async def test_a_newer_price_takes_the_lookup_key_and_an_older_one_retires(provider):
+async def test_a_newer_price_takes_the_lookup_key_of_an_older_one(provider):
     product = await provider.create_product("Basic", {"plan": "basic"}, key=_key())
     lookup = f"basic_{_key()}"
     prices = [
@@ -140,10 +138,8 @@ async def test_a_newer_price_takes_the_lookup_key_and_an_older_one_retires(provi
         for amount in (2900, 3900)
     ]
     assert (prices[1].amount_minor, prices[1].interval, prices[1].lookup_key) == (3900, "month", lookup)
-    retired = await provider.retire_price(prices[0].id, key=_key())
-    assert (retired.active, retired.lookup_key) == (False, "")
     found = {one.id: one for one in await provider.prices()}
-    assert {one.id for one in prices} <= found.keys()
+    assert [found[one.id].lookup_key for one in prices] == ["", lookup]
     assert product.id in {one.id for one in await provider.products()}
 
 

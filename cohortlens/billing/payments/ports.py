@@ -78,9 +78,6 @@ class ProviderWrites(Protocol):
     async def create_customer(self, tenant_id: TenantId, name: str, email: str, *, key: str) -> Customer:
         """Make a customer for a tenant."""
 
-    async def update_customer(self, customer_id: str, *, name: str, email: str, key: str) -> Customer:
-        """Change what invoices say of a customer."""
-
     async def delete_customer(self, customer_id: str) -> bool:
         """Delete a customer for good, which ends its subscriptions at once; False when there never was one.
 
@@ -102,9 +99,6 @@ class ProviderWrites(Protocol):
         key: str,
     ) -> Price:
         """Make a price; one that holds the lookup key loses it."""
-
-    async def retire_price(self, price_id: str, *, key: str) -> Price:
-        """Make a price that nobody can buy any more; who has it keeps it."""
 
     async def create_checkout(
         self,

@@ -207,13 +207,6 @@ class PaymentRows:
         if rows:
             await self._tx.execute(_PUT_INVOICE, rows)
 
-    async def drop_invoice(self, invoice_id: str) -> None:
-        """Forget a draft that was deleted at the provider."""
-        await self._tx.execute(
-            text("DELETE FROM invoices WHERE tenant_id = :tenant AND stripe_invoice_id = :id"),
-            {"tenant": self._tenant_id, "id": invoice_id},
-        )
-
     async def put_customer(
         self, customer_id: str, customer: Customer | None, fetch_no: int, *, has_payment_method: bool
     ) -> None:
