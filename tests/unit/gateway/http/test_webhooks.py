@@ -7,7 +7,6 @@ import json
 import time
 
 import pytest
-import stripe
 
 from cohortlens.adapters.stripe_webhooks import StripeWebhooks
 from cohortlens.billing.payments import receiving as receiving_module
@@ -17,28 +16,18 @@ from gateway.http.app import HttpDoors
 from gateway.http.routes import RouteTable
 from gateway.http.transcoding import HttpDoor
 from gateway.http.webhooks import AT_ONCE, MAX_BYTES, PATH, READING, WebhookDoor, webhook_door
-
-SECRET, OLD_SECRET, FOREIGN = "whsec_of_this_endpoint", "whsec_of_last_month", "whsec_of_somebody_else"
-
-
-def event(**changes) -> bytes:
-    body = {
-        "id": "evt_1",
-        "object": "event",
-        "api_version": "2026-10-28.endive",
-        "created": 1_764_000_000,
-        "livemode": False,
-        "type": "invoice.paid",
-        "data": {"object": {"id": "in_1", "object": "invoice", "customer": "cus_1"}},
-        **changes,
-    }
-    return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
-
-
-def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> str:
-    return stripe.WebhookSignature.generate_signature_header(
-        body.decode(), secret, int(time.time() if at is None else at)
-    )
+from tests.fixtures.hostile_webhooks import (
+    ELSEWHERE,
+    FOREIGN,
+    GOOD,
+    HOSTILE,
+    NO_EVENTS,
+    OLD_SECRET,
+    SECRET,
+    event,
+    hostile,
+    signed,
+)
 
 
 class Inbox:
@@ -114,51 +103,14 @@ async def post(door, body: bytes, signature: str | None = None, verb="POST", pie
     return sent[0]["status"], reason
 
 
-GOOD = event()
-NOW = time.time()
-HOSTILE = {
-    "no signature": (GOOD, None),
-    "an empty one": (GOOD, ""),
-    "no signature, only a time": (GOOD, f"t={int(NOW)}"),
-    "no time, only a signature": (GOOD, signed(GOOD).partition(",")[2]),
-    "a foreign secret": (GOOD, signed(GOOD, FOREIGN)),
-    "the key of an empty secret": (GOOD, signed(GOOD, "")),
-    "the key of a blank secret": (GOOD, signed(GOOD, " ")),
-    "another body": (event(id="evt_2"), signed(GOOD)),
-    "one byte more": (GOOD + b" ", signed(GOOD)),
-    "the same JSON written anew": (json.dumps(json.loads(GOOD), indent=1).encode(), signed(GOOD)),
-    "301 s old": (GOOD, signed(GOOD, at=NOW - 330)),
-    "a day old": (GOOD, signed(GOOD, at=NOW - 86_400)),
-    "from 301 s ahead": (GOOD, signed(GOOD, at=NOW + 360)),
-    "from an hour ahead": (GOOD, signed(GOOD, at=NOW + 3_600)),
-    "a second time that is old": (GOOD, f"t={int(NOW - 9_000)},{signed(GOOD)}"),
-    "another scheme": (GOOD, signed(GOOD).replace("v1=", "v0=")),
-    "an upper-case scheme": (GOOD, signed(GOOD).replace("v1=", "V1=")),
-    "a time with a sign": (GOOD, signed(GOOD).replace("t=", "t=+")),
-    "no text at all": (b"\xff\xfe\xfd", signed(GOOD)),
-    "live money": (event(livemode=True), "sign"),
-    "another account": (event(account="acct_2"), "sign"),
-    "an event of nothing": (b"[]", "sign"),
-    "no event": (b'{"object":"customer","id":"cus_1","type":"x"}', "sign"),
-    "no identifier": (event(id=None), "sign"),
-    "an endless identifier": (event(id="e" * 300), "sign"),
-    "a number as type": (event(type=7), "sign"),
-    "nesting without end": (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "sign"),
-}
-
-
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_request_stores_nothing(door, inbox, name):
-    body, signature = HOSTILE[name]
-    status, reason = await post(door, body, signed(body) if signature == "sign" else signature)
+    status, reason = await post(door, *hostile()[name])
     assert (status, inbox.rows) == (400, {})
-    expected = {
-        "live money": "WEBHOOK_ENVIRONMENT_MISMATCH",
-        "another account": "WEBHOOK_ENVIRONMENT_MISMATCH",
-    }
-    if signature != "sign":
-        expected[name] = "WEBHOOK_SIGNATURE_INVALID"
-    assert reason == expected.get(name, "FIELD_INVALID")
+    if name in ELSEWHERE:
+        assert reason == "WEBHOOK_ENVIRONMENT_MISMATCH"
+    else:
+        assert reason == ("FIELD_INVALID" if name in NO_EVENTS else "WEBHOOK_SIGNATURE_INVALID")
 
 
 @pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
