@@ -82,6 +82,7 @@ class Call:
         deadline: Monotonic time by which the answer must be out.
         certificate: The client certificate that the connection proved, PEM; None on the public ports.
         bearer: The token or key that the caller presents, once somebody has read it.
+        is_part: Whether it reads for a page whose first call was counted: a page is one call for its reader.
         on_verified: To be called once that was verified, when others with the same one wait for it.
         principal: The caller, once ``authn`` has run; None for public methods.
         entitlement: What its tenant may do, once ``entitlement`` has run; None for methods that need nothing.
@@ -108,6 +109,7 @@ class Call:
     trace_id = ""
     certificate: str | None = None
     bearer = ""
+    is_part = False
     on_verified: Callable[[], None] | None = None
     principal: Principal | None = None
     entitlement: Entitlement | None = None

@@ -21,8 +21,10 @@ from gateway.http.replies import Response, SendEvent, StatusSend
 from gateway.http.requests import Request, Scope, check_head
 from gateway.interceptors.chain import Call, CallFailed, Chain
 from gateway.interceptors.errors import unexpected
+from gateway.registry import RateClass
 
 _LOG = get_logger(__name__)
+_READING = frozenset({RateClass.READ, RateClass.PUBLIC})
 _HEADINGS = {403: "Not allowed", 404: "Not found", 429: "Too many attempts", 500: "Something went wrong"}
 
 
@@ -147,8 +149,13 @@ class Rpcs:
         if token:
             metadata["authorization"] = [f"Bearer {token}"]
         call = Call("page", method, metadata, peer=visit.request.peer, decoder=_as_it_is)
+        rate_class = method.policy.rate_class
+        # A page that reads five things was asked for once; what changes something counts each time.
+        call.is_part = visit.is_counted and rate_class in _READING
         payload = method.input_class(**request) if isinstance(request, Mapping) else request
-        return await self._chain.unary(call, payload)
+        reply = await self._chain.unary(call, payload)
+        visit.is_counted |= rate_class is RateClass.READ
+        return reply
 
 
 def _as_it_is(message: Any) -> Message:

@@ -127,6 +127,7 @@ class Visit:
         secure: Whether the pages are served under https, so that cookies can be bound to the host.
         token_of: Makes the form token of a session in this browser.
         headers: Headers to send beside those of the page.
+        is_counted: Whether a call that reads for the page was counted against the limit of its reader.
     """
 
     request: Request
@@ -136,6 +137,7 @@ class Visit:
     secure: bool
     token_of: Callable[[str], str]
     headers: HeaderList = field(default_factory=list)
+    is_counted: bool = False
 
     @property
     def form_token(self) -> str:

@@ -194,3 +194,9 @@ async def test_what_a_page_asks_is_seen_by_the_chain_like_any_other_call(browser
     page = await opened(browser)
     assert "<script>" not in page.text
     assert "&lt;script&gt;" in page.text
+
+
+async def test_somebody_on_the_free_plan_may_reload_the_page_in_impatience(browser):
+    pages = await asyncio.gather(*(opened(browser) for _ in range(12)))
+    assert {page.status_code for page in pages} == {200}
+    assert not any("cannot be shown" in page.text for page in pages)

@@ -23,7 +23,7 @@ class Banner:
         kind: ``fault``, ``warn`` or ``info``.
         heading: What is the matter.
         text: Until when, and what to do.
-        act: What its button does: ``portal``, or empty for no button.
+        act: What its button does: ``portal``, ``keep`` the plan that runs, or empty for no button.
         button: Text of the button.
     """
 
@@ -55,10 +55,16 @@ def _access(seen: Replies) -> Iterator[Banner]:
         yield Banner(
             "warn",
             "The last payment failed",
-            "Everything works for now. If it is not paid within the time of grace, you can only read.",
+            f"Everything works {_grace(seen)}. If it is not paid by then, you can only read.",
             _PORTAL,
             _PAY,
         )
+
+
+def _grace(seen: Replies) -> str:
+    subscription = seen.subscription
+    has_end = subscription.HasField("grace_end_time")
+    return f"until {minute(subscription.grace_end_time)}" if has_end else "during the time of grace"
 
 
 def _read_only(seen: Replies) -> Banner:
@@ -113,7 +119,9 @@ def _planned(seen: Replies) -> Iterator[Banner]:
     subscription = seen.subscription
     if subscription.planned_plan and subscription.HasField("planned_change_time"):
         name, when = seen.name_of(subscription.planned_plan), minute(subscription.planned_change_time)
-        yield Banner("info", f"Changes to {name}", f"From {when} you have the plan {name}.")
+        own = seen.name_of(subscription.plan)
+        text = f"From {when} you have the plan {name}. Until then you keep {own}."
+        yield Banner("info", f"Changes to {name}", text, "keep", f"Keep {own}")
 
 
 def _first_payment(seen: Replies) -> Iterator[Banner]:

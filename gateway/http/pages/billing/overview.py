@@ -72,7 +72,17 @@ class OverviewPage(SignedInPage):
         if act == "resume":
             await person.session.call("ResumeSubscription", key)
             return redirect(PATH)
+        if act == "keep":
+            await _keep_plan(person, key)
+            return redirect(PATH)
         raise InvalidArgument("act: press one of the buttons of the page")
+
+
+async def _keep_plan(person: Person, key: dict[str, str]) -> None:
+    """Take a planned change back: the plan that runs is named as the one from the next period on."""
+    found = (await person.session.call("GetSubscription", {})).subscription
+    wanted = {"plan": found.plan, "interval": found.interval, "effective": "PLAN_CHANGE_EFFECTIVE_PERIOD_END"}
+    await person.session.call("ChangePlan", {**key, **wanted})
 
 
 def interval_of(word: str) -> str:

@@ -75,6 +75,9 @@ class Person:
         error = failed.error
         status = faults.status_of(error)
         ERRORS.labels(error.reason).inc()
+        address = HOME if self.visit.form is not None else str(self.visit.request.path)
+        # Only what passes is worth another try; who may not see the page is not led back to it.
+        may_repeat = status == 429 or status >= 500
         answer = self.show(
             "problem.html",
             "problem",
@@ -83,7 +86,8 @@ class Person:
             text=self._told(error),
             reason=error.reason,
             request_id_shown=failed.request_id,
-            address=str(self.visit.request.path) if self.visit.form is None else HOME,
+            address=address if may_repeat else "",
+            home=HOME if READ in self.me.scopes and not (may_repeat and address == HOME) else "",
         )
         answer.headers += faults.headers_of(error)
         return answer

@@ -23,6 +23,10 @@ LIVING: Final = frozenset(
 )
 
 
+# These are paid before they are changed.
+_UNPAID: Final = frozenset({pb.SUBSCRIPTION_STATUS_UNPAID, pb.SUBSCRIPTION_STATUS_PAUSED})
+
+
 @dataclass(frozen=True)
 class Gauge:
     """Something that is counted against a limit.
@@ -69,7 +73,7 @@ class Card:
         name: Its name for people.
         lines: Limits and features.
         offers: Its prices.
-        is_current: Whether the tenant pays for it.
+        badge: What it is to the tenant: its plan, what it pays for, or empty for neither.
         act: ``checkout``, ``change`` or empty for nothing that can be pressed.
         verb: What taking it is called.
         note: What must be said about it.
@@ -79,7 +83,7 @@ class Card:
     name: str
     lines: list[str]
     offers: list[Offered]
-    is_current: bool
+    badge: str
     act: str
     verb: str = ""
     note: str = ""
@@ -155,12 +159,11 @@ def plan_box(seen: Replies) -> PlanBox:
     if is_living and subscription.interval in wording.INTERVALS:
         facts.append(("Paid", f"every {wording.INTERVALS[subscription.interval]}"))
     if is_living and subscription.HasField("current_period_end"):
-        term = "Ends on" if subscription.cancel_at_period_end else "Renews on"
-        facts.append((term, minute(subscription.current_period_end)))
+        facts.append((_term(subscription), minute(subscription.current_period_end)))
     if entitlement.HasField("granted") and entitlement.granted.plan:
         lapses = entitlement.granted.HasField("expire_time")
         until = f" until {minute(entitlement.granted.expire_time)}" if lapses else ""
-        facts.append(("Granted", f"{seen.name_of(entitlement.granted.plan)}{until}"))
+        facts.append(("Granted by the operator", f"{seen.name_of(entitlement.granted.plan)}{until}"))
     return PlanBox(
         seen.name_of(entitlement.plan),
         facts,
@@ -169,6 +172,15 @@ def plan_box(seen: Replies) -> PlanBox:
         may_resume=subscription.status == pb.SUBSCRIPTION_STATUS_PAUSED
         or (is_living and subscription.cancel_at_period_end),
     )
+
+
+def _term(subscription: Any) -> str:
+    """What happens at the end of the period."""
+    if subscription.cancel_at_period_end:
+        return "Ends on"
+    if subscription.status == pb.SUBSCRIPTION_STATUS_TRIALING:
+        return "First payment on"
+    return "Renews on" if subscription.status == pb.SUBSCRIPTION_STATUS_ACTIVE else "Period ends on"
 
 
 def gauges(seen: Replies) -> list[Gauge]:
@@ -233,6 +245,8 @@ def _stored(name: str, label: str, held: int, limit: int | None) -> Gauge:
 
 def _card(seen: Replies, plan: Any, living: bool, rank: int) -> Card:
     is_current = living and plan.plan == seen.subscription.plan
+    is_held = plan.plan == seen.entitlement.entitlement.plan
+    badge = "your plan" if is_held else "what you pay for" if is_current else ""
     offers = [
         Offered(
             wording.INTERVALS[price.interval],
@@ -245,7 +259,9 @@ def _card(seen: Replies, plan: Any, living: bool, rank: int) -> Card:
         and price.interval in wording.INTERVALS
     ]
     act, note = ("change" if living else "checkout") if offers else "", ""
-    if not offers:
+    if offers and seen.subscription.status in _UNPAID:
+        act, note = "", "Pay what is open first; then the plan can be changed."
+    elif not offers:
         note = "Free. It is what you have without a subscription."
     elif seen.subscription.planned_plan == plan.plan:
         note = f"Planned from {minute(seen.subscription.planned_change_time)}."
@@ -254,7 +270,7 @@ def _card(seen: Replies, plan: Any, living: bool, rank: int) -> Card:
         # Who was granted a plan can still buy it; who pays for one can take a smaller one.
         verb = ("Switch" if is_current else "Change") if living else "Subscribe"
     lines = wording.limits_in_words(plan.limits) + wording.features_in_words(plan.features)
-    return Card(plan.plan, plan.display_name, lines, offers, is_current, act, verb, note)
+    return Card(plan.plan, plan.display_name, lines, offers, badge, act, verb, note)
 
 
 def _period(invoice: Any) -> str:

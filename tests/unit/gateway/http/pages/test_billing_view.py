@@ -34,6 +34,7 @@ def plan(name: str, rank: int, price: int) -> plans_pb.Plan:
     )
 
 
+END = at("2026-12-16T09:00:00Z")
 PLANS = [plan("basic", 1, 0), plan("professional", 2, 4900), plan("enterprise", 3, 49_900)]
 
 
@@ -88,10 +89,10 @@ def test_without_a_subscription_plans_are_bought_with_one_they_are_changed():
         ("checkout", "Upgrade"),
     ]
     found = view.cards(seen(pb.SUBSCRIPTION_STATUS_ACTIVE, "professional"))
-    assert [(one.act, one.verb, one.is_current) for one in found] == [
-        ("", "Change", False),
-        ("change", "Switch", True),
-        ("change", "Upgrade", False),
+    assert [(one.act, one.verb, one.badge) for one in found] == [
+        ("", "Change", ""),
+        ("change", "Switch", "your plan"),
+        ("change", "Upgrade", ""),
     ]
     assert [one.is_current for one in found[1].offers] == [True, False]
 
@@ -100,6 +101,40 @@ def test_who_was_granted_a_plan_is_offered_it_as_no_upgrade():
     found = seen(own="professional")
     found.subscription.plan = "basic"
     assert [one.verb for one in view.cards(found)] == ["Subscribe", "Subscribe", "Upgrade"]
+    assert [one.badge for one in view.cards(found)] == ["", "your plan", ""]
+
+
+def test_who_pays_for_less_than_was_granted_sees_which_plan_is_paid():
+    found = seen(pb.SUBSCRIPTION_STATUS_ACTIVE, "enterprise")
+    found.subscription.plan = "professional"
+    assert [one.badge for one in view.cards(found)] == ["", "what you pay for", "your plan"]
+
+
+@pytest.mark.parametrize("status", [pb.SUBSCRIPTION_STATUS_UNPAID, pb.SUBSCRIPTION_STATUS_PAUSED])
+def test_what_is_not_paid_is_paid_before_the_plan_is_changed(status):
+    offered = [one for one in view.cards(seen(status, "professional")) if one.offers]
+    assert {(one.act, one.note) for one in offered} == {
+        ("", "Pay what is open first; then the plan can be changed.")
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "ends", "term"),
+    [
+        (pb.SUBSCRIPTION_STATUS_ACTIVE, False, "Renews on"),
+        (pb.SUBSCRIPTION_STATUS_ACTIVE, True, "Ends on"),
+        (pb.SUBSCRIPTION_STATUS_TRIALING, False, "First payment on"),
+        (pb.SUBSCRIPTION_STATUS_PAST_DUE, False, "Period ends on"),
+    ],
+)
+def test_the_end_of_the_period_is_told_by_what_happens_then(status, ends, term):
+    found = seen(status, "professional", current_period_end=END, cancel_at_period_end=ends)
+    assert (term, "16 December 2026, 09:00 UTC") in view.plan_box(found).facts
+
+
+def test_who_has_not_paid_is_told_until_when_everything_works():
+    [banner] = banners(seen(pb.SUBSCRIPTION_STATUS_PAST_DUE, "professional", grace_end_time=END))
+    assert "Everything works until 16 December 2026, 09:00 UTC." in banner.text
 
 
 def test_a_quota_that_is_handed_out_whole_is_used_up_whatever_was_counted_so_far():
@@ -123,9 +158,6 @@ def test_a_limit_that_is_passed_is_told_by_how_much_and_no_limit_has_no_bar():
         "200 more than the plan allows: nothing can be added.",
     )
     assert (users.limit, users.text) == (None, "0, no limit")
-
-
-END = at("2026-12-16T09:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +208,7 @@ END = at("2026-12-16T09:00:00Z")
             ),
             "info",
             "Changes to Professional",
-            "",
+            "keep",
         ),
         (seen(pb.SUBSCRIPTION_STATUS_INCOMPLETE), "warn", "The first payment is open", "portal"),
     ],
