@@ -29,7 +29,7 @@ class Fetched:
         at: When the fetch began.
         customer: The customer; None when the provider does not know it.
         subscriptions: Those of the customer; of a deleted one what is left of them.
-        invoices: Bills by their identifiers.
+        invoices: Invoices by their identifiers.
         checkouts: Checkout by event.
         charges: Charge by event.
         disputes: Dispute by event.

@@ -46,7 +46,7 @@ class Rules:
     """How events are followed.
 
     Attributes:
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
         lease_s: Seconds a claim holds.
     """
 

@@ -35,24 +35,24 @@ _ENGLISH = {
     PAYMENT_FAILED: Words(
         "A payment did not go through",
         (
-            "The bill {number} over {amount} for {name} could not be paid.",
+            "The invoice {number} over {amount} for {name} could not be paid.",
             "Everything goes on until {date}; after that data can be read but not changed.",
         ),
         "Pay or change the card",
     ),
     PAYMENT_NEEDS_ACTION: Words(
         "Your bank wants you to confirm a payment",
-        ("The bill {number} over {amount} for {name} waits until you confirm it.",),
+        ("The invoice {number} over {amount} for {name} waits until you confirm it.",),
         "Confirm the payment",
     ),
     READ_ONLY: Words(
         "You can only read for now",
         (
-            "A bill for {name} is still unpaid, so data can be read, exported and deleted,"
+            "An invoice for {name} is still unpaid, so data can be read, exported and deleted,"
             " and nothing else, until it is paid.",
             "It ends by itself with the payment.",
         ),
-        "Pay the bill",
+        "Pay the invoice",
     ),
 }
 _SPANISH = {

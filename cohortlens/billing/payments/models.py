@@ -142,12 +142,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Invoice:
-    """A bill.
+    """An invoice.
 
     Attributes:
         id: Identifier at the provider.
         customer_id: Who pays.
-        subscription_id: What for; empty for a bill beside any subscription.
+        subscription_id: What for; empty for an invoice beside any subscription.
         number: What the customer calls it; empty while it is a draft.
         status: ``draft``, ``open``, ``paid``, ``uncollectible`` or ``void``.
         billing_reason: Why it was made, such as ``subscription_cycle``.
@@ -157,11 +157,11 @@ class Invoice:
         attempt_count: How often payment was tried.
         next_attempt_at: When it is tried again; None when it is not.
         hosted_url: Page of the provider where it can be paid; empty for none.
-        pdf_url: The bill as PDF; empty for none.
-        period_start: Start of what it bills.
-        period_end: End of what it bills.
+        pdf_url: The invoice as PDF; empty for none.
+        period_start: Start of what it charges for.
+        period_end: End of what it charges for.
         created_at: When it was made.
-        finalized_at: When it became a bill; None while it is a draft.
+        finalized_at: When it was finalized; None while it is a draft.
         paid_at: When it was paid; None while it is not.
         due_at: When it must be paid; None for one that is charged automatically.
         livemode: Whether it is about real money.
@@ -226,7 +226,7 @@ class Subscription:
         trial_end: End of the trial; None without one.
         schedule: The planned change; None for none. An identifier alone is enough for ``schedule_id``.
         schedule_id: Identifier of the schedule that holds it; empty for none.
-        latest_invoice: Its last bill; None before the first.
+        latest_invoice: Its last invoice; None before the first.
         has_pending_update: Whether a change waits for its payment.
         has_payment_method: Whether it has a card or the like of its own.
         livemode: Whether it is about real money.
@@ -295,7 +295,7 @@ class CheckoutSession:
 
 @dataclass(frozen=True)
 class PreviewLine:
-    """A line of the bill that a change would cause."""
+    """A line of the invoice that a change would cause."""
 
     description: str
     amount_minor: int
@@ -308,7 +308,7 @@ class Preview:
 
     Attributes:
         currency: ISO 4217, lower case.
-        amount_due_minor: Of the next bill.
+        amount_due_minor: Of the next invoice.
         lines: What it consists of.
         prorated_at: The moment it was computed for; the change must name it to cost the same.
     """

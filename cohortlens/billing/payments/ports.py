@@ -48,10 +48,10 @@ class ProviderReads(Protocol):
         """One subscription; None when there is none."""
 
     async def invoices_of(self, customer_id: str, limit: int = 100) -> Sequence[Invoice]:
-        """The latest bills of a customer, newest first."""
+        """The latest invoices of a customer, newest first."""
 
     async def invoice(self, invoice_id: str) -> Invoice | None:
-        """One bill; None when there is none, as after the deletion of a draft."""
+        """One invoice; None when there is none, as after the deletion of a draft."""
 
     async def checkout_session(self, session_id: str) -> CheckoutSession | None:
         """One checkout; None when there is none."""
@@ -119,7 +119,7 @@ class ProviderWrites(Protocol):
         """Close such a page; one that is over is given as it is."""
 
     async def create_portal(self, customer_id: str, return_url: str, *, key: str) -> str:
-        """Open a page on which the customer sees bills and changes cards; answers its address."""
+        """Open a page on which the customer sees invoices and changes cards; answers its address."""
 
     async def change_price(
         self,

@@ -49,7 +49,7 @@ class Projection:
     Args:
         tx: A connection inside ``Database.tenant_transaction``, as the role of jobs.
         tenant_id: The tenant.
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
     """
 
     def __init__(self, tx: AsyncConnection, tenant_id: TenantId, grace: timedelta) -> None:
@@ -57,7 +57,7 @@ class Projection:
         self._rows = PaymentRows(tx, tenant_id)
 
     async def store(self, claim: Claim, fetched: Fetched) -> Projected:
-        """Write customer, bills, subscription and entitlement, unless a later fetch was written before."""
+        """Write customer, invoices, subscription and entitlement, unless a later fetch was written before."""
         before = await self._rows.subscription(lock=True)
         after = await self._record(claim, fetched, before)
         await self._rows.put_customer(

@@ -38,7 +38,7 @@ class Reconciling:
         db: Database as the role of jobs.
         provider: The payment provider.
         sealer: Seals mails.
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
     """
 
     def __init__(self, db: Database, provider: ProviderReads, sealer: MailSealer, grace: timedelta) -> None:
@@ -107,19 +107,19 @@ class Reconciling:
 
 
 class Grace:
-    """Ends the grace of unpaid bills when it is over, without an event of the provider.
+    """Ends the grace of unpaid invoices when it is over, without an event of the provider.
 
     Args:
         db: Database as the role of jobs.
         sealer: Seals mails.
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
     """
 
     def __init__(self, db: Database, sealer: MailSealer, grace: timedelta) -> None:
         self._db, self._sealer, self._grace = db, sealer, grace
 
     async def end_due(self) -> int:
-        """Let tenants only read whose bill is unpaid for too long; answers how many."""
+        """Let tenants only read whose invoice is unpaid for too long; answers how many."""
         async with self._db.transaction() as tx:
             found = await overdue(tx, self._grace.total_seconds())
         return sum([await self._end(tenant_id) for tenant_id in found])

@@ -1,4 +1,4 @@
-"""Statements about who pays for a tenant, its subscription, its bills, and what was noted once."""
+"""Statements about who pays for a tenant, its subscription, its invoices, and what was noted once."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class PaymentRows:
         )
 
     async def put_invoices(self, invoices: Iterable[Invoice], fetch_no: int) -> None:
-        """Store bills; one that a later fetch stored before stays."""
+        """Store invoices; one that a later fetch stored before stays."""
         rows = [
             {
                 "tenant": self._tenant_id,

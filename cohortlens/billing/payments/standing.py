@@ -53,7 +53,7 @@ def past_due_since(
 
     Args:
         subscription: The one that counts.
-        known: What was found out before about the same subscription; a later bill does not begin anew.
+        known: What was found out before about the same subscription; a later invoice does not begin anew.
         now: The moment of the fetch; nobody is in arrears from the future.
     """
     if subscription is None or subscription.status is not SubscriptionStatus.PAST_DUE:

@@ -1,4 +1,4 @@
-"""Who is told of what, each event once: owners of bills and trials, staff of refunds, disputes, warnings."""
+"""Who is told of what, each event once: owners of invoices and trials, staff of refunds and disputes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Telling:
         tx: A connection inside ``Database.tenant_transaction``, as the role of jobs.
         tenant_id: The tenant.
         sealer: Seals mails.
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Telling:
         return False
 
     async def read_only(self, record: SubscriptionRecord) -> None:
-        """Tell the owners that they may only read, once for each time a bill stays unpaid."""
+        """Tell the owners that they may only read, once for each time an invoice stays unpaid."""
         since = record.past_due_since.isoformat() if record.past_due_since else record.status
         if await self._rows.mark("READ_ONLY", f"{record.stripe_subscription_id}:{since}"):
             await self._to_owners(READ_ONLY, {})

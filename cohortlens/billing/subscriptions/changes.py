@@ -187,7 +187,7 @@ class SubscriptionChanges:
             return ChangePreview(amount, offer.currency, (line,), ends)
         found = await self._provider.preview(subscription, offer.price_id, proration=Proration.INVOICE_NOW)
         total = sum(line.amount_minor for line in found.lines)
-        # The provider asks for nothing when it owes; what it owes counts for the bills that come.
+        # The provider asks for nothing when it owes; what it owes counts for the invoices that come.
         amount = min(total, 0) or found.amount_due_minor
         return ChangePreview(amount, found.currency, found.lines, found.prorated_at, found.prorated_at)
 

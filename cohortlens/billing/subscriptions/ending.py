@@ -1,7 +1,7 @@
 """The end of what a deleted tenant pays for: at its deletion, and for certain before it is erased.
 
-At once, not with the paid period: until then an open bill could be collected, a page paid, or the end taken
-back at the provider. Whoever brings the tenant back subscribes anew.
+At once, not with the paid period: until then an open invoice could be collected, a page paid, or the end
+taken back at the provider. Whoever brings the tenant back subscribes anew.
 """
 
 from __future__ import annotations

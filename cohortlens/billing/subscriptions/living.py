@@ -48,7 +48,7 @@ class LivingSubscriptions:
         db: Database as the runtime role.
         provider: Where it is paid.
         offers: What a price stands for.
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
         clock: Current time.
     """
 

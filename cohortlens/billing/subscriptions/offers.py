@@ -27,7 +27,7 @@ class Terms:
     Attributes:
         currency: ISO 4217, lower case.
         trial_days: Days of trial by plan; a tenant has one trial in its life.
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
     """
 
     currency: str = "eur"

@@ -59,7 +59,7 @@ class SubscriptionReads:
 
     Args:
         db: Database as the runtime role.
-        grace: How long an unpaid bill changes nothing.
+        grace: How long an unpaid invoice changes nothing.
     """
 
     def __init__(self, db: Database, grace: timedelta) -> None:

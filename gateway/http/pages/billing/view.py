@@ -276,6 +276,6 @@ def _card(seen: Replies, plan: Any, living: bool, rank: int) -> Card:
 def _period(invoice: Any) -> str:
     if invoice.HasField("period_start") and invoice.HasField("period_end"):
         first, last = day(invoice.period_start), day(invoice.period_end)
-        # The bill of a first payment is for the moment it was made at.
+        # The invoice of a first payment is for the moment it was made at.
         return f"{first} (UTC)" if first == last else f"{first} to {last} (UTC)"
     return f"{day(invoice.create_time)} (UTC)" if invoice.HasField("create_time") else ""
