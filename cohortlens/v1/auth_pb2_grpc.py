@@ -674,6 +674,7 @@ class AuthServiceServicer:
 
     def DeleteTenant(self, request, context):
         """Deletes the caller's tenant: every session ends within 2 s, and after 30 days its data and its key are destroyed.
+        What it pays for is ended at once, without a refund; nothing is charged after that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -681,6 +682,7 @@ class AuthServiceServicer:
 
     def UndeleteTenant(self, request, context):
         """Brings a deleted tenant back within 30 days. An owner proves who they are here, since nobody has a session of it.
+        A subscription that was ended stays so: the tenant is on plan basic until an owner subscribes anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
