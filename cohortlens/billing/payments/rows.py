@@ -57,7 +57,7 @@ class SubscriptionRecord:
         billing_interval: ``month`` or ``year``; empty with status NONE.
         period_start: Start of the paid period.
         period_end: End of the paid period.
-        anchor: The moment whose day and time periods begin at.
+        anchor: Begin of the subscription, from which the months of the quota count.
         trial_end: End of the trial.
         cancel_at_period_end: Whether it ends with the period.
         cancel_at: When it will end.
