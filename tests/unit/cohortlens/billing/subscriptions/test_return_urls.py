@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cohortlens.billing.subscriptions.return_urls import RETURN_PATH, ReturnUrls
-from cohortlens.core.config import read
 from cohortlens.core.errors import InvalidArgument
-from cohortlens.core.selling_settings import selling_faults
-from cohortlens.core.settings import CoreConfig
 
 URLS = ReturnUrls("https://app.example.org/", ["https://shop.example.org", "http://127.0.0.1:3000"])
 HOSTILE = [
@@ -124,71 +121,3 @@ def test_an_installation_that_does_not_know_its_address_asks_for_one():
 )
 def test_the_own_origin_is_read_from_the_public_address(public):
     assert ReturnUrls(public).checked("https://app.example.org/billing", "return_url")
-
-
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "https://app.example.org/",
-        "app.example.org",
-        "https://App.example.org",
-        "https://*.example.org",
-        "*",
-        "https://app.example.org:443",
-        "http://a@b",
-        "ftp://app.example.org",
-        "null",
-    ],
-)
-def test_what_is_no_origin_stops_the_start(origin):
-    faults = selling_faults(
-        "eur", "", "", f"https://good.example {origin}", is_production=False, has_payments=True
-    )
-    assert len(faults) == 1
-    assert repr(origin) in faults[0]
-
-
-def test_production_returns_to_https_alone():
-    assert (
-        selling_faults("eur", "", "", "http://127.0.0.1:3000", is_production=False, has_payments=True) == []
-    )
-    assert selling_faults("eur", "", "", "http://127.0.0.1:3000", is_production=True, has_payments=True)
-
-
-@pytest.mark.parametrize(
-    ("currency", "trials", "meters", "named"),
-    [
-        ("EUR", "", "", "BILLING_CURRENCY"),
-        ("euro", "", "", "BILLING_CURRENCY"),
-        ("eur", "professional", "", "TRIAL_DAYS"),
-        ("eur", "professional=0", "", "TRIAL_DAYS"),
-        ("eur", "professional=731", "", "TRIAL_DAYS"),
-        ("eur", "", "api_calls", "STRIPE_METERS"),
-        ("eur", "", "tokens=x", "STRIPE_METERS"),
-    ],
-)
-def test_settings_of_selling_that_cannot_work_are_named(currency, trials, meters, named):
-    (fault,) = selling_faults(currency, trials, meters, "", is_production=False, has_payments=True)
-    assert f"COHORTLENS_{named}" in fault
-
-
-def test_meters_without_a_key_of_the_provider_stop_the_start():
-    config = read(CoreConfig, {"COHORTLENS_STRIPE_METERS": "api_calls=calls"})
-    [fault] = [one for one in config.faults() if "STRIPE_METERS" in one]
-    assert "COHORTLENS_STRIPE_API_KEY" in fault
-    paid = {"COHORTLENS_STRIPE_METERS": "api_calls=calls", "COHORTLENS_STRIPE_API_KEY": "sk_test_0123456789"}
-    assert not [one for one in read(CoreConfig, paid).faults() if "STRIPE" in one]
-
-
-def test_settings_of_selling_that_work():
-    assert (
-        selling_faults(
-            "usd",
-            "professional=14, enterprise=30",
-            "api_calls=calls",
-            "",
-            is_production=True,
-            has_payments=True,
-        )
-        == []
-    )
