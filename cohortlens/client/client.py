@@ -23,6 +23,7 @@ from cohortlens.v1 import (
     audit_pb2_grpc,
     auth_pb2,
     auth_pb2_grpc,
+    billing_pb2_grpc,
     customers_pb2,
     customers_pb2_grpc,
     models_pb2_grpc,
@@ -98,6 +99,7 @@ class Client:
         self.customers = customers_pb2_grpc.CustomersServiceStub(self._channel)
         self.analytics = analytics_pb2_grpc.AnalyticsServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
+        self.billing = billing_pb2_grpc.BillingServiceStub(self._channel)
         self.models = models_pb2_grpc.ModelsServiceStub(self._channel)
 
     def __enter__(self) -> Client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from cohortlens.client.client import Client
+from cohortlens.client.errors import ApiError
 from cohortlens.v1 import (
     analytics_pb2,
     audit_pb2,
@@ -21,6 +22,9 @@ from tests.fixtures.waiting import eventually_blocking
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND
 _CSV = b"customer,date,amount\nann,2026-01-03,10.00\nbob,2026-02-03,20.00\nann,someday,1\nbob,some day,1\n"
 _JWK = {"kty": "OKP", "alg": "EdDSA", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+
+PLAN_KNOWN_S = 2.0
+"""A plan that was granted just now is known to every process within these seconds."""
 
 
 def of_any_tenant(client: Client, name: str) -> dict[str, str]:
@@ -63,12 +67,19 @@ def of_any_tenant(client: Client, name: str) -> dict[str, str]:
         "service_account": account.service_account.service_account,
         "oauth_client": oauth.client.oauth_client,
         "invitation": invited.invitation.invitation,
-        "export": client.call(
-            client.audit.CreateAuditExport, audit_pb2.CreateAuditExportRequest()
-        ).export.export,
+        "export": eventually_blocking(lambda: _audit_export(client), PLAN_KNOWN_S),
         "input": _batch_input(client),
     }
     return owned
+
+
+def _audit_export(client: Client) -> str | None:
+    try:
+        return client.call(client.audit.CreateAuditExport, audit_pb2.CreateAuditExportRequest()).export.export
+    except ApiError as refused:
+        if refused.reason != "PLAN_FEATURE_REQUIRED":
+            raise
+        return None
 
 
 def with_purchases(client: Client) -> dict[str, str]:

@@ -89,8 +89,10 @@ class Case:
             if name in self.method.input_type.fields_by_name:
                 setattr(message, name, text)
         _set(message, self.path, value)
-        if self.path == ("input",):
-            message.all_customers, message.request_id = False, ""  # one or the other, and each a new one
+        if self.method.name == "PredictBatch":
+            message.all_customers = False  # one or the other
+        if "request_id" in self.method.input_type.fields_by_name:
+            message.ClearField("request_id")  # each is a request of its own
         return message
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from uuid import UUID
 
 import grpc
@@ -32,6 +33,17 @@ NAMING_ONE = (
 """Methods that work on the one thing a request names; where it is not there, they say so."""
 HEIR = ("transfer_to",)
 """Asked for only once it is sure that the user may go, which the last owner may not."""
+ONE_PAGE = {
+    "ListAccessEntries",
+    "ListBillingEvents",
+    "ListInvoices",
+    "ListModelVersions",
+    "ListTenants",
+    "ListTrainingRuns",
+    "ListUsage",
+    "ListUsers",
+}
+UNITS_LEFT = re.compile(r"r=\d+;t=\d+")
 CASES = matrix.cases()
 
 
@@ -77,8 +89,9 @@ def page_token(case, owner):
 def foreign_and_missing(case, owner):
     """What names something of ``owner``, and what names nothing, of one length."""
     if case.kind == "page_token":
-        known = {"ListAccessEntries", "ListModelVersions", "ListTenants", "ListTrainingRuns", "ListUsers"}
-        if case.method.name in known:  # one row, not for tenants, or stored a little later: any other token
+        if (
+            case.method.name in ONE_PAGE
+        ):  # one row, not for tenants, or stored a little later: any other token
             lists = next(one for one in CASES if one.method.name == "ListApiKeys")
             token = page_token(lists, owner)
         else:
@@ -96,8 +109,8 @@ def foreign_and_missing(case, owner):
 
 
 def visible(value, identifier):
-    """An answer with the identifier that the caller itself sent taken out."""
-    return repr(value).replace(identifier, "IDENTIFIER")
+    """An answer with the identifier that the caller itself sent taken out, and what is left of its rate limit."""
+    return UNITS_LEFT.sub("r=;t=", repr(value).replace(identifier, "IDENTIFIER"))
 
 
 def at_home(case, demo_tenant, corner_shop):
@@ -166,7 +179,9 @@ def test_lists_of_a_new_tenant_hold_nothing_of_others(stack):
                 "ListSessions",
                 "ListTenants",
                 "ListAuditEvents",
+                "ListBillingEvents",
                 "ListModelVersions",
+                "ListUsage",
             }:
                 continue  # the owner itself is in it, or it is not for tenants
             service = method.containing_service.name.removesuffix("Service").lower()
