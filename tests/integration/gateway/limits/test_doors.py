@@ -12,11 +12,13 @@ import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 
 from cohortlens.core.db import Database
+from cohortlens.core.ids import uuid7
 from cohortlens.core.redis import redis_client as connect
 from cohortlens.v1 import auth_pb2, auth_pb2_grpc
 from tests.fixtures import servers
 from tests.fixtures.gateways import running_gateways
 from tests.fixtures.tenants import register
+from tests.fixtures.waiting import eventually
 from tests.integration.identity.conftest import ISSUER, KEK, another_session, open_identity
 
 ME, REFRESH, HEALTH = "/api/v1/users/me", "/api/v1/sessions:refresh", "/api/v1/health"
@@ -24,6 +26,7 @@ LIMITS = {
     "COHORTLENS_GRPC_SERVER": "grpcio",
     "COHORTLENS_RATE_READ": "1/10s;burst=5",
     "COHORTLENS_RATE_PUBLIC": "5/60s",
+    "COHORTLENS_RATE_PENDING_AUTH": "3/60s",
     "COHORTLENS_RATE_AUTH_REFRESH": "3/3s",
     "COHORTLENS_TRUSTED_PROXIES": "127.0.0.0/8",
 }
@@ -116,6 +119,28 @@ async def test_the_report_on_health_is_limited_by_address_and_the_probe_is_not(p
     # The limit is that of the address, whatever of class public it asks for.
     assert (await asked("/.well-known/jwks.json", "203.0.113.9")).status_code == 429
     assert {(await asked("/livez", "203.0.113.9")).status_code for _ in range(10)} == {200}
+
+
+async def test_an_owner_who_tries_what_the_platform_does_runs_out_of_tries(place):
+    token = (await place.pair()).access_token
+    path = f"/api/v1/platform/tenants/{uuid7()}/entitlement"
+    body = {"granted": {"plan": "enterprise"}, "reason": "because I would like it"}
+    answers = [await place.gateway.call("PATCH", path, token, json=body) for _ in range(6)]
+    reasons = [one.json()["details"][0]["reason"] for one in answers]
+    assert reasons == ["ROLE_REQUIRED"] * 4 + ["RATE_LIMITED"] * 2
+    assert [one.status_code for one in answers] == [403] * 4 + [429] * 2
+
+
+async def test_a_token_that_was_taken_back_is_limited_like_a_guess(place):
+    token = (await place.pair()).access_token
+    assert (await place.gateway.call("DELETE", "/api/v1/sessions/current", token)).status_code == 200
+
+    async def is_refused():
+        return (await place.gateway.call("GET", ME, token)).status_code == 401
+
+    await eventually(is_refused, 2, "the token no longer holds")
+    statuses = [(await place.gateway.call("GET", ME, token)).status_code for _ in range(4)]
+    assert statuses[-2:] == [429, 429]
 
 
 async def test_the_door_of_grpcio_tells_the_same_as_http(place):
