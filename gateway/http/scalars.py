@@ -73,7 +73,7 @@ def unknown_field(name: str, known: Iterable[str], reason: str) -> JsonFault:
     """
     near = get_close_matches(name[:80], list(known), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return JsonFault(f"no such field: {printable(name)}{hint}", reason)
+    return JsonFault(f"there is no field {printable(name)}{hint or '; leave it out'}", reason)
 
 
 class Dropped(Exception):

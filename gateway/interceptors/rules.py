@@ -262,7 +262,8 @@ def _value_check(field: FieldDescriptor, rules: common_pb2.FieldRules) -> ValueC
         return _range_check(rules)
     if field.enum_type is not None:
         known = frozenset(field.enum_type.values_by_number)
-        return lambda value: None if value in known else "must be a value of the enum"
+        fault = f"must be one of {', '.join(one.name for one in field.enum_type.values if one.number)}"
+        return lambda value: None if value in known else fault
     if field.type == FieldDescriptor.TYPE_STRING:
         return _text_check(rules, is_item=field.is_repeated)
     if field.type == FieldDescriptor.TYPE_BYTES and not field.is_repeated:

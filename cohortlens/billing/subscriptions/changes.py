@@ -27,6 +27,7 @@ from cohortlens.billing.subscriptions.offers import Offer, Offers
 from cohortlens.billing.subscriptions.plan_warnings import plan_warnings
 from cohortlens.billing.subscriptions.provider_keys import is_repeat, written
 from cohortlens.billing.subscriptions.return_urls import ReturnUrls
+from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import InvalidArgument, Violation
@@ -92,7 +93,11 @@ class SubscriptionChanges:
         if validate_only:
             preview = await self._preview(held, offer, effective)
             return PlanChange(await self._living.view(ctx, held.subscription), preview, warnings)
-        if prorated_at is not None and effective is Effective.IMMEDIATE:
+        if (
+            prorated_at is not None
+            and effective is Effective.IMMEDIATE
+            and not _runs(held.subscription, offer)
+        ):
             await self._require_recent(held, offer, prorated_at)
         view = await self._changed(ctx, held, offer, effective, prorated_at)
         return PlanChange(view, None, warnings)
@@ -185,6 +190,9 @@ class SubscriptionChanges:
             amount = offer.amount_minor * subscription.items[0].quantity
             line = PreviewLine(f"{offer.plan}, each {offer.interval.value}", amount, is_proration=False)
             return ChangePreview(amount, offer.currency, (line,), ends)
+        if _runs(subscription, offer):
+            # Nothing is asked for; the provider would answer the next renewal, or that there is none.
+            return ChangePreview(0, offer.currency, (), now())
         found = await self._provider.preview(subscription, offer.price_id, proration=Proration.INVOICE_NOW)
         total = sum(line.amount_minor for line in found.lines)
         # The provider asks for nothing when it owes; what it owes counts for the invoices that come.
@@ -215,7 +223,7 @@ class SubscriptionChanges:
             "interval": offer.interval.value,
             "effective": effective.value,
         }
-        if found.items[0].price_id == offer.price_id:
+        if _runs(found, offer):
             if not found.schedule_id:
                 return await self._as_it_is(ctx, found, "billing.subscription.plan_changed", details)
             action = "billing.subscription.plan_change_withdrawn"
@@ -269,6 +277,10 @@ class SubscriptionChanges:
             "release",
             lambda key: self._provider.release_schedule(found.schedule_id, key=key),
         )
+
+
+def _runs(found: Subscription, offer: Offer) -> bool:
+    return found.items[0].price_id == offer.price_id
 
 
 def _require_changeable(found: Subscription, effective: Effective) -> None:

@@ -10,6 +10,7 @@ from gateway.http.pages.billing.awaited import Awaited
 from gateway.http.pages.billing.figures import minute, money
 from gateway.http.pages.billing.overview import interval_of
 from gateway.http.pages.billing.person import Person, SignedInPage
+from gateway.http.pages.billing.settling import settle
 from gateway.http.pages.billing.view import LIVING
 from gateway.http.pages.billing.wording import features_in_words
 from gateway.http.pages.door import redirect
@@ -59,9 +60,10 @@ class ChangePage(SignedInPage):
         form = person.visit.form
         assert form is not None
         when = form.one("act")
-        reply = await self._asked(person, form, when, request_id=form.one("request_id"))
-        del reply
+        await self._asked(person, form, when, request_id=form.one("request_id"))
         if when == "later":
+            plan = form.one("plan")
+            await settle(person, lambda now: plan in {now.planned_plan, now.plan})
             return redirect(HOME)
         Awaited.begin(person.visit, form.one("plan"))
         return redirect("/billing/return")
@@ -103,6 +105,7 @@ class CancelPage(SignedInPage):
             raise InvalidArgument("act: press one of the buttons of the page")
         request = {"at_period_end": form.one("act") == "at_end", "request_id": form.one("request_id")}
         await person.session.call("CancelSubscription", request)
+        await settle(person, lambda now: now.cancel_at_period_end or now.status not in LIVING)
         return redirect(HOME)
 
 

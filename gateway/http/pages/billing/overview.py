@@ -8,11 +8,13 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cohortlens.core.errors import CohortLensError, InvalidArgument
+from cohortlens.v1 import billing_subscription_pb2 as pb
 from gateway.http.pages.billing import view
 from gateway.http.pages.billing.awaited import Awaited
 from gateway.http.pages.billing.banners import banners
 from gateway.http.pages.billing.figures import machine, minute
 from gateway.http.pages.billing.person import WRITE, Person, SignedInPage, roles_with
+from gateway.http.pages.billing.settling import settle
 from gateway.http.pages.door import redirect
 from gateway.http.pages.login import HOME
 from gateway.http.replies import Response
@@ -71,6 +73,10 @@ class OverviewPage(SignedInPage):
             return person.leave(reply.url)
         if act == "resume":
             await person.session.call("ResumeSubscription", key)
+            await settle(
+                person,
+                lambda now: not now.cancel_at_period_end and now.status != pb.SUBSCRIPTION_STATUS_PAUSED,
+            )
             return redirect(PATH)
         if act == "keep":
             await _keep_plan(person, key)
@@ -83,6 +89,7 @@ async def _keep_plan(person: Person, key: dict[str, str]) -> None:
     found = (await person.session.call("GetSubscription", {})).subscription
     wanted = {"plan": found.plan, "interval": found.interval, "effective": "PLAN_CHANGE_EFFECTIVE_PERIOD_END"}
     await person.session.call("ChangePlan", {**key, **wanted})
+    await settle(person, lambda now: not now.planned_plan)
 
 
 def interval_of(word: str) -> str:

@@ -38,7 +38,7 @@ class ReturnPage(SignedInPage):
         return person.show(
             "confirming.html",
             "confirming",
-            plan=awaited.plan,
+            plan=awaited.plan.capitalize(),
             is_long=is_long,
             every_s=_LATER_EVERY_S if is_long else _EVERY_S,
         )

@@ -261,6 +261,8 @@ def _card(seen: Replies, plan: Any, living: bool, rank: int) -> Card:
     act, note = ("change" if living else "checkout") if offers else "", ""
     if offers and seen.subscription.status in _UNPAID:
         act, note = "", "Pay what is open first; then the plan can be changed."
+    elif offers and living and seen.subscription.cancel_at_period_end:
+        act, note = "", "Keep the plan first; then it can be changed."
     elif not offers:
         note = "Free. It is what you have without a subscription."
     elif seen.subscription.planned_plan == plan.plan:

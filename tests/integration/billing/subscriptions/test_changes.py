@@ -57,6 +57,29 @@ async def test_a_preview_says_what_it_costs_and_breaks_and_changes_nothing(
     assert not provider.made
 
 
+async def test_the_plan_that_runs_costs_nothing_also_when_it_is_cancelled(changes, subscribed, owner):
+    await subscribed("enterprise", cancel_at_period_end=True)
+    weighed = await changes.change_plan(owner(), plan="enterprise", validate_only=True)
+    assert (weighed.preview.amount_due_minor, weighed.preview.lines, weighed.warnings) == (0, (), ())
+    assert weighed.preview.prorated_at is None
+
+
+async def test_who_has_not_paid_is_told_until_when_that_changes_nothing(
+    changes, subscriptions, subscribed, owner, superuser, tenants
+):
+    bought = await subscribed("enterprise", status=SubscriptionStatus.PAST_DUE)
+    await superuser.execute(
+        "INSERT INTO subscriptions (tenant_id, stripe_customer_id, livemode, stripe_subscription_id, status,"
+        " plan_id, past_due_since) VALUES ($1, 'cus_paying', false, $2, 'PAST_DUE', 'enterprise', $3)",
+        tenants[0].tenant_id,
+        bought.id,
+        NOW,
+    )
+    stored = await subscriptions.reads.subscription(owner())
+    weighed = await changes.change_plan(owner(), plan="professional", validate_only=True)
+    assert stored.grace_end == weighed.subscription.grace_end == NOW + timedelta(days=7)
+
+
 async def test_an_upgrade_takes_effect_at_once_and_warns_of_nothing(
     changes, subscribed, provider, price, owner, noted, superuser
 ):

@@ -64,7 +64,7 @@ def test_a_message_that_keeps_its_rules_passes(message):
         (Echo(names=["a"] * 61), "names", "at most 60 items"),
         (Echo(names=["a", "b\0"]), "names[1]", "NUL"),
         (Echo(text="a\0b"), "text", "NUL"),
-        (Echo(color=9), "color", "enum"),
+        (Echo(color=9), "color", "must be one of"),
         (Echo(when=Timestamp(seconds=253402300800)), "when", "years 1 to 9999"),
         (Echo(when=Timestamp(nanos=-1)), "when", "years 1 to 9999"),
         (Echo(ttl=Duration(seconds=315_576_000_001)), "ttl", "10,000 years"),

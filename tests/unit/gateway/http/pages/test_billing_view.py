@@ -118,6 +118,12 @@ def test_what_is_not_paid_is_paid_before_the_plan_is_changed(status):
     }
 
 
+def test_a_plan_that_is_cancelled_is_kept_before_it_is_changed():
+    found = seen(pb.SUBSCRIPTION_STATUS_ACTIVE, "professional", cancel_at_period_end=True)
+    offered = [one for one in view.cards(found) if one.offers]
+    assert {(one.act, one.note) for one in offered} == {("", "Keep the plan first; then it can be changed.")}
+
+
 @pytest.mark.parametrize(
     ("status", "ends", "term"),
     [
