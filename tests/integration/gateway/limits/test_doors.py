@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from dataclasses import dataclass
 
 import grpc
 import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 
-from cohortlens.core.db import Database
 from cohortlens.core.ids import uuid7
-from cohortlens.core.redis import redis_client as connect
 from cohortlens.v1 import auth_pb2, auth_pb2_grpc
-from tests.fixtures import servers
-from tests.fixtures.gateways import running_gateways
-from tests.fixtures.tenants import register
 from tests.fixtures.waiting import eventually
-from tests.integration.identity.conftest import ISSUER, KEK, another_session, open_identity
+from tests.integration.gateway.limits.conftest import limiting_gateways
 
 ME, REFRESH, HEALTH = "/api/v1/users/me", "/api/v1/sessions:refresh", "/api/v1/health"
 LIMITS = {
@@ -33,37 +27,15 @@ LIMITS = {
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@dataclass
-class Place:
-    gateway: object
-    identity: object
-    db: Database
-
-    async def pair(self, tenant=None):
-        """The tokens of a new session."""
-        tenant = tenant or await register(self.db, "somewhere")
-        return await another_session(self.identity, tenant.tenant_id, tenant.user_id)
-
-    async def refresh(self, token):
-        return await self.gateway.http.post(REFRESH, json={"refresh_token": token})
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(valkey, postgres_server, tmp_path_factory):
-    urls = servers.fresh_database(postgres_server.urls)
-    db, redis = Database(urls.runtime, 4), connect(valkey.url)
-    identity = await open_identity(db, redis)
     folder = tmp_path_factory.mktemp("gateways")
-    async with running_gateways(
-        1, database=urls.runtime, redis=valkey.url, kek=KEK, issuer=ISSUER, data_dir=folder, **LIMITS
-    ) as [gateway]:
-        # Grants are the work of jobs; who calls comes in as the runtime role.
-        jobs = Database(urls.jobs, 2)
-        yield Place(gateway, identity, jobs)
-        await jobs.close()
-    await identity.close()
-    await redis.aclose()
-    await db.close()
+    async with limiting_gateways(1, valkey, postgres_server, folder, LIMITS) as one:
+        yield one
+
+
+async def refresh(place, token):
+    return await place.gateway.http.post(REFRESH, json={"refresh_token": token})
 
 
 def details(packed):
@@ -78,19 +50,19 @@ def details(packed):
 async def test_a_session_is_refreshed_no_faster_than_its_limit_and_a_refusal_costs_no_token(place):
     token = (await place.pair()).refresh_token
     for _ in range(3):
-        answer = await place.refresh(token)
+        answer = await refresh(place, token)
         assert answer.status_code == 200
         token = answer.json()["tokens"]["refreshToken"]
-    refused = await place.refresh(token)
+    refused = await refresh(place, token)
     assert refused.status_code == 429
     info = refused.json()["details"][0]
     assert (info["reason"], info["metadata"]) == (
         "RATE_LIMITED",
         {"limit": "auth_refresh", "limited_by": "session"},
     )
-    assert (await place.refresh((await place.pair()).refresh_token)).status_code == 200
+    assert (await refresh(place, (await place.pair()).refresh_token)).status_code == 200
     await asyncio.sleep(int(refused.headers["retry-after"]))
-    assert (await place.refresh(token)).status_code == 200
+    assert (await refresh(place, token)).status_code == 200
 
 
 async def test_forged_refresh_tokens_use_up_nothing_of_the_session_they_name(place):
@@ -99,8 +71,8 @@ async def test_forged_refresh_tokens_use_up_nothing_of_the_session_they_name(pla
     raw[-1] ^= 1
     forged = base64.urlsafe_b64encode(bytes(raw)).decode().rstrip("=")
     for _ in range(6):
-        assert (await place.refresh(forged)).json()["details"][0]["reason"] == "TOKEN_INVALID"
-    assert (await place.refresh(token)).status_code == 200
+        assert (await refresh(place, forged)).json()["details"][0]["reason"] == "TOKEN_INVALID"
+    assert (await refresh(place, token)).status_code == 200
 
 
 async def test_the_report_on_health_is_limited_by_address_and_the_probe_is_not(place):

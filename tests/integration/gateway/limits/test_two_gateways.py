@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import time
-from dataclasses import dataclass
 from itertools import cycle
 
 import grpc
@@ -12,15 +11,11 @@ import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 
-from cohortlens.core.db import Database
 from cohortlens.core.ids import uuid7
 from cohortlens.core.redis import redis_client as connect
 from cohortlens.v1 import auth_pb2, auth_pb2_grpc
-from tests.fixtures import servers
-from tests.fixtures.gateways import running_gateways
-from tests.fixtures.tenants import register
 from tests.fixtures.waiting import eventually
-from tests.integration.identity.conftest import ISSUER, KEK, another_session, open_identity
+from tests.integration.gateway.limits.conftest import Place, limiting_gateways
 
 ME, JWKS = "/api/v1/users/me", "/.well-known/jwks.json"
 LIMITS = {
@@ -37,35 +32,11 @@ LIMITS = {
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@dataclass
-class Place:
-    gateways: list
-    identity: object
-    db: Database
-
-    async def token(self):
-        """An access token of the owner of a tenant of its own."""
-        tenant = await register(self.db, "somewhere")
-        pair = await another_session(self.identity, tenant.tenant_id, tenant.user_id)
-        return pair.access_token, tenant
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(valkey, postgres_server, tmp_path_factory):
-    urls = servers.fresh_database(postgres_server.urls)
-    db, redis = Database(urls.runtime, 4), connect(valkey.url)
-    identity = await open_identity(db, redis)
     folder = tmp_path_factory.mktemp("gateways")
-    async with running_gateways(
-        2, database=urls.runtime, redis=valkey.url, kek=KEK, issuer=ISSUER, data_dir=folder, **LIMITS
-    ) as gateways:
-        # Grants are the work of jobs; who calls comes in as the runtime role.
-        jobs = Database(urls.jobs, 2)
-        yield Place(gateways, identity, jobs)
-        await jobs.close()
-    await identity.close()
-    await redis.aclose()
-    await db.close()
+    async with limiting_gateways(2, valkey, postgres_server, folder, LIMITS) as both:
+        yield both
 
 
 def address():
@@ -109,7 +80,7 @@ async def test_clients_over_two_gateways_get_the_stated_number_per_window(place)
     statuses, took_s = await flood(place, 16, 2.0, JWKS)
     assert set(statuses) == {200, 429}
     assert abs(statuses.count(200) - (30 + took_s)) <= 1
-    token, _ = await place.token()
+    token = (await place.pair()).access_token
     for gateway in place.gateways:
         assert (await gateway.call("GET", ME, token)).status_code == 200
     await asyncio.sleep(4.5)
@@ -120,7 +91,7 @@ async def test_clients_over_two_gateways_get_the_stated_number_per_window(place)
 
 
 async def test_a_refusal_is_told_alike_on_both_doors(place):
-    token, _ = await place.token()
+    token = (await place.pair()).access_token
     [gateway, _] = place.gateways
     allowed = await gateway.call("GET", ME, token)
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
@@ -191,7 +162,7 @@ async def test_spoofed_addresses_change_nothing(place):
 
 
 async def test_guessed_tokens_are_limited_as_such_and_never_as_whom_they_claim(place):
-    token, _ = await place.token()
+    token = (await place.pair()).access_token
     [gateway, _] = place.gateways
     forged = token[:-6] + "AAAAAA"
     statuses, took_s = await flood(place, 8, 1.5, ME, forged)
@@ -201,7 +172,7 @@ async def test_guessed_tokens_are_limited_as_such_and_never_as_whom_they_claim(p
 
 
 async def test_hundred_first_calls_of_a_fresh_token_are_not_taken_for_guesses(place):
-    token, _ = await place.token()
+    token = (await place.pair()).access_token
     [gateway, _] = place.gateways
     answers = await asyncio.gather(*(gateway.call("GET", ME, token) for _ in range(100)))
     reasons = {
@@ -211,7 +182,7 @@ async def test_hundred_first_calls_of_a_fresh_token_are_not_taken_for_guesses(pl
 
 
 async def test_valkey_killed_each_process_admits_its_share_and_all_is_well_soon_after(place, valkey):
-    token, _ = await place.token()
+    token = (await place.pair()).access_token
     for gateway in place.gateways:
         assert (await gateway.call("GET", ME, token)).status_code == 200
     os.kill(valkey.server.identity.pid, signal.SIGKILL)
@@ -248,7 +219,7 @@ async def test_valkey_killed_each_process_admits_its_share_and_all_is_well_soon_
 
 
 async def test_a_hung_valkey_hangs_no_call(place, valkey):
-    token, _ = await place.token()
+    token = (await place.pair()).access_token
     for gateway in place.gateways:
         assert (await gateway.call("GET", ME, token)).status_code == 200
     os.kill(valkey.server.identity.pid, signal.SIGSTOP)
