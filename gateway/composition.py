@@ -151,14 +151,46 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from cohortlens.bootstrap import Services
     from cohortlens.core.failpoints import arm
     from cohortlens.core.idempotency_keys import IdempotencyKeys
-    from cohortlens.core.sealing import derived_key
-    from gateway.http.app import build_http_app
-    from gateway.http.checks import SCORING, http_checks, migrated
-    from gateway.http.cors import guarded
-    from gateway.http.limited import AddressGate
-    from gateway.http.pages.addresses import page_door
-    from gateway.http.webhooks import webhook_door
+    from gateway.http.checks import SCORING, migrated
     from gateway.microbatch.batcher import MicroBatcher
+
+    arm(core.failpoint, core.environment)
+    await migrated(core)
+    table = public_table(with_reflection=config.shows_reflection(core.environment))
+    services = await Services.open(core, wrap_inference=MicroBatcher)
+    board = HealthBoard(table.services())
+    servicers = _servicers(services, board)
+    limiter = _limiter(core, config, services)
+    chain = make_chain(
+        table,
+        servicers,
+        _authenticators(services),
+        board,
+        config,
+        services.audit.access,
+        limiter,
+        IdempotencyKeys(services.db, services.tenant_keys),
+        services.billing,
+    )
+
+    async def check() -> None:
+        replicas = await services.inference.live_replicas()
+        scoring = any(replicas.get(one) for one in SCORING)
+        for name in (_ANALYTICS, inference_v2_policy.SERVICE):
+            board.set_service(name, serving=scoring)
+        await services.db.ping()
+
+    async def close() -> None:
+        await _keys_given_back(chain)
+        await limiter.close()
+        await services.close()
+
+    http_app, missing = _http_door(core, config, services, board, chain, limiter)
+    return Parts(chain, http_app, board, check, close, missing)
+
+
+def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
+    """The servicer of each public service by its full name."""
     from gateway.servicers.analytics import AnalyticsServicer
     from gateway.servicers.audit import AuditServicer
     from gateway.servicers.audit_access import AccessLogServicer
@@ -175,12 +207,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
     from gateway.servicers.joined import joined
     from gateway.servicers.models import ModelsServicer
 
-    arm(core.failpoint, core.environment)
-    await migrated(core)
-    table = public_table(with_reflection=config.shows_reflection(core.environment))
-    services = await Services.open(core, wrap_inference=MicroBatcher)
-    board = HealthBoard(table.services())
-    servicers = {
+    return {
         _ANALYTICS: AnalyticsServicer(services),
         "cohortlens.v1.AuthService": joined(
             AuthServicer(services.identity.core),
@@ -214,25 +241,24 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
             board,
         ),
     }
-    limiter = _limiter(core, config, services)
-    chain = make_chain(
-        table,
-        servicers,
-        _authenticators(services),
-        board,
-        config,
-        services.audit.access,
-        limiter,
-        IdempotencyKeys(services.db, services.tenant_keys),
-        services.billing,
-    )
 
-    async def check() -> None:
-        replicas = await services.inference.live_replicas()
-        scoring = any(replicas.get(one) for one in SCORING)
-        for name in (_ANALYTICS, inference_v2_policy.SERVICE):
-            board.set_service(name, serving=scoring)
-        await services.db.ping()
+
+def _http_door(
+    core: CoreConfig,
+    config: GatewayConfig,
+    services: Services,
+    board: HealthBoard,
+    chain: Chain,
+    limiter: Limiter,
+) -> tuple[AsgiApp, Callable[[], Awaitable[list[str]]]]:
+    """The HTTP door as the network sees it, and what keeps it from being ready."""
+    from cohortlens.core.sealing import derived_key
+    from gateway.http.app import build_http_app
+    from gateway.http.checks import http_checks
+    from gateway.http.cors import guarded
+    from gateway.http.limited import AddressGate
+    from gateway.http.pages.addresses import page_door
+    from gateway.http.webhooks import webhook_door
 
     form_key = derived_key(services.keyring, "form-token")
     people = page_door(chain, form_key, core.public_url, core.stripe_api_base, core.billing_currency)
@@ -245,14 +271,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         AddressGate(limiter, TrustedProxies(config.trusted_proxies)),
     )
     is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
-    entrance = guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has)
-
-    async def close() -> None:
-        await _keys_given_back(chain)
-        await limiter.close()
-        await services.close()
-
-    return Parts(chain, entrance, board, check, close, http_app.missing)
+    return guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has), http_app.missing
 
 
 async def _keys_given_back(chain: Chain) -> None:
