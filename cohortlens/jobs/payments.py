@@ -122,7 +122,8 @@ def payment_tasks(services: Services) -> tuple[Task, ...]:
         _task("list_missed_events", 3_600.0, reconciling.list_missed),
         # Asked for each hour, done once a day: the rows say which day.
         _task("ask_all_customers", 3_600.0, reconciling.ask_all),
-        _task("end_grace", 60.0, due.end_due),
+        # Late by a minute at most, and by a quarter of a short grace.
+        _task("end_grace", min(60.0, max(1.0, config.billing_grace / 4)), due.end_due),
         _task("watch_billing_events", 15.0, lambda: watch_inbox(services.db)),
         _task("purge_billing_events", 86_400.0, lambda: purge_events(services.db)),
     )

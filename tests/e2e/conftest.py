@@ -114,8 +114,8 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
     ops = {"COHORTLENS_OPS_PORT": str(free_ports(3))}
     # All tests log in from one address, and many share a tenant.
     limits = {"COHORTLENS_LOGIN_PER_ADDRESS": "1000", **RAISED}
-    # A week of grace in four seconds, and one plan that can be tried.
-    selling = {"COHORTLENS_BILLING_GRACE": "4s", "COHORTLENS_TRIAL_DAYS": "professional=14"}
+    # A week of grace in six seconds, and one plan that can be tried.
+    selling = {"COHORTLENS_BILLING_GRACE": "6s", "COHORTLENS_TRIAL_DAYS": "professional=14"}
     return environ | ops | limits | selling | {"COHORTLENS_DATA_DIR": str(data_dir)}
 
 

@@ -28,7 +28,8 @@ _ENGLISH = {
         "Your trial ends soon",
         (
             "The trial of the plan {plan} for {name} ends on {date}.",
-            "After that the card on file is charged. Without one the plan ends; your data stay.",
+            "After that the card on file is charged. Without one that payment fails, and after a time of"
+            " grace data can only be read.",
         ),
         "See plan and card",
     ),
@@ -60,7 +61,8 @@ _SPANISH = {
         "Tu prueba termina pronto",
         (
             "La prueba del plan {plan} de {name} termina el {date}.",
-            "Después se cobra a la tarjeta guardada. Sin tarjeta el plan termina; tus datos se conservan.",
+            "Después se cobra a la tarjeta guardada. Sin tarjeta ese pago falla y, tras un plazo de gracia,"
+            " los datos solo se pueden leer.",
         ),
         "Ver plan y tarjeta",
     ),

@@ -142,12 +142,6 @@ def provider(stack):
 
 
 @pytest.fixture
-def grace_s(stack):
-    """How long an unpaid bill changes nothing in this stack."""
-    return float(stack.environ["COHORTLENS_BILLING_GRACE"].removesuffix("s"))
-
-
-@pytest.fixture
 def tenant(stack, provider):
     """A tenant of its own on the free plan."""
     email = f"owner-{uuid4().hex[:12]}@shop.example"
