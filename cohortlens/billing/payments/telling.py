@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 from babel.numbers import format_currency, get_currency_precision
@@ -28,6 +29,7 @@ from cohortlens.identity.tenancy.platform import suspend_in
 
 _TOLD_MAX = 100
 _LOST = "lost"
+_DISPUTE_LOST = "DISPUTE_LOST"
 
 
 class Telling:
@@ -90,36 +92,16 @@ class Telling:
 
     async def _money(self, event: InboxEvent, fetched: Fetched) -> bool:
         """Note a refund, a dispute or a warning; a lost dispute suspends, the first time it is heard of."""
-        dispute, charge = fetched.disputes.get(event.id), fetched.charges.get(event.id)
-        if dispute is not None:
-            is_lost = dispute.status == _LOST
-            kind = "DISPUTE_LOST" if is_lost else "DISPUTE"
-            subject = dispute.id if is_lost else event.id
-            facts = {
-                "dispute": dispute.id,
-                "charge": dispute.charge_id,
-                "status": dispute.status,
-                "reason": dispute.reason,
-                "amount": f"{dispute.amount_minor} {dispute.currency}",
-            }
-            what = (
-                "a dispute was lost; the tenant is suspended" if is_lost else f"a dispute: {dispute.status}"
-            )
-        elif charge is not None and event.type == "charge.refunded":
-            kind, subject, is_lost, what = "REFUND", event.id, False, "a charge was refunded"
-            facts = {"charge": charge.id, "amount": f"{charge.refunded_minor} {charge.currency}"}
-        elif charge is not None:
-            kind, subject, is_lost, what = "FRAUD_WARNING", event.id, False, "a charge may be a fraud"
-            facts = {"charge": charge.id, "amount": f"{charge.amount_minor} {charge.currency}"}
-        else:
+        found = _reversal(event, fetched)
+        if found is None or not await self._rows.mark(found.kind, found.subject, found.facts):
             return False
-        if not await self._rows.mark(kind, subject, facts):
-            return False
-        await AuditTrail(self._tx).append(WHO, _ACTIONS[kind], resource="subscription", details=facts)
-        suspended = is_lost and await suspend_in(
-            self._tx, WHO, self._tenant_id, f"the dispute {facts['dispute']} of a payment was lost"
+        await AuditTrail(self._tx).append(
+            WHO, _ACTIONS[found.kind], resource="subscription", details=found.facts
         )
-        await self._to_staff(what, facts)
+        suspended = found.kind == _DISPUTE_LOST and await suspend_in(
+            self._tx, WHO, self._tenant_id, f"the dispute {found.subject} of a payment was lost"
+        )
+        await self._to_staff(found.what, found.facts)
         return suspended
 
     async def _to_staff(self, what: str, facts: Mapping[str, str]) -> None:
@@ -132,10 +114,48 @@ class Telling:
         await go_on_for(self._tx, UUID(int=self._tenant_id.int))
 
 
+class _Reversal(NamedTuple):
+    """Money that goes back, or may.
+
+    Attributes:
+        kind: What happened, as it is noted.
+        subject: What it is noted for, once.
+        what: The same in words, for the staff.
+        facts: For audit log and staff.
+    """
+
+    kind: str
+    subject: str
+    what: str
+    facts: dict[str, str]
+
+
+def _reversal(event: InboxEvent, fetched: Fetched) -> _Reversal | None:
+    dispute, charge = fetched.disputes.get(event.id), fetched.charges.get(event.id)
+    if dispute is not None:
+        facts = {
+            "dispute": dispute.id,
+            "charge": dispute.charge_id,
+            "status": dispute.status,
+            "reason": dispute.reason,
+            "amount": f"{dispute.amount_minor} {dispute.currency}",
+        }
+        if dispute.status == _LOST:
+            return _Reversal(_DISPUTE_LOST, dispute.id, "a dispute was lost; the tenant is suspended", facts)
+        return _Reversal("DISPUTE", event.id, f"a dispute: {dispute.status}", facts)
+    if charge is None:
+        return None
+    if event.type == "charge.refunded":
+        facts = {"charge": charge.id, "amount": f"{charge.refunded_minor} {charge.currency}"}
+        return _Reversal("REFUND", event.id, "a charge was refunded", facts)
+    facts = {"charge": charge.id, "amount": f"{charge.amount_minor} {charge.currency}"}
+    return _Reversal("FRAUD_WARNING", event.id, "a charge may be a fraud", facts)
+
+
 _ACTIONS = {
     "REFUND": "billing.charge.refunded",
     "DISPUTE": "billing.dispute.changed",
-    "DISPUTE_LOST": "billing.dispute.lost",
+    _DISPUTE_LOST: "billing.dispute.lost",
     "FRAUD_WARNING": "billing.charge.warned",
 }
 
