@@ -14,6 +14,8 @@ from sqlalchemy import text
 from cohortlens.adapters.stripe_calls import StripeCalls
 from cohortlens.adapters.stripe_provider import StripeProvider
 from cohortlens.billing.subscriptions.catalogue_sync import CatalogueSync
+from cohortlens.core.outbox import Outbox
+from cohortlens.identity.models import TENANT_DELETION
 from tests.fakes.scripted_provider import event
 from tests.fixtures.fake_stripe import fake_stripe  # noqa: F401 - a fixture
 from tests.fixtures.tenants import register
@@ -79,19 +81,53 @@ async def jobs(postgres_urls, redis_url, fake_stripe, tmp_path):  # noqa: F811
             await process.wait()
 
 
+async def test_jobs_end_what_a_deleted_tenant_pays_for_and_delete_its_customer_before_its_rows(
+    database,
+    superuser,
+    payer,
+    jobs,
+    fake_stripe,  # noqa: F811
+):
+    tenant, bought = payer
+    await superuser.execute(
+        "UPDATE tenants SET status = 'DELETING', erase_at = now() + interval '30 days' WHERE id = $1",
+        tenant.tenant_id,
+    )
+    async with database.tenant_transaction(tenant.tenant_id) as tx:
+        await Outbox(tx).record(TENANT_DELETION, f"tenant:{tenant.tenant_id}", {})
+    process = await jobs()
+
+    def is_canceled() -> bool:
+        return fake_stripe.v1.subscriptions.retrieve(bought.id).status == "canceled"
+
+    await eventually(is_canceled, 60.0, "the end of the subscription")
+    process.kill()
+    await process.wait()
+    await superuser.execute("UPDATE tenants SET erase_at = now() WHERE id = $1", tenant.tenant_id)
+    await jobs()
+
+    async def is_erased() -> bool:
+        status = "SELECT status FROM tenants WHERE id = $1"
+        return await superuser.fetchval(status, tenant.tenant_id) == "ERASED"
+
+    await eventually(is_erased, 60.0, "the erasure")
+    assert fake_stripe.v1.customers.retrieve(bought.customer).deleted
+    assert await superuser.fetchval("SELECT count(*) FROM billing_profiles") == 0
+
+
 async def test_what_a_killed_process_had_claimed_is_applied_by_the_next_one(
     superuser, payer, deliver, events, jobs
 ):
     tenant, bought = payer
     await deliver(event("evt_told", "customer.subscription.created", bought.id, bought.customer))
-    for point in ("billing.claimed", "billing.applying"):
-        doomed = await jobs(point)
-        assert await asyncio.wait_for(doomed.wait(), 60) == -signal.SIGKILL, point
-        assert (await events())["evt_told"]["state"] == "PENDING"
-        assert await superuser.fetchval("SELECT count(*) FROM subscriptions") == 0
-        # A minute later: the lease of the dead is over.
-        await superuser.execute("UPDATE stripe_syncs SET until = now()")
-        await superuser.execute("UPDATE stripe_events SET next_try_at = now() WHERE state = 'PENDING'")
+    # The last moment before the commit; the others are in test_crashes.
+    doomed = await jobs("billing.applying")
+    assert await asyncio.wait_for(doomed.wait(), 60) == -signal.SIGKILL
+    assert (await events())["evt_told"]["state"] == "PENDING"
+    assert await superuser.fetchval("SELECT count(*) FROM subscriptions") == 0
+    # A minute later: the lease of the dead is over.
+    await superuser.execute("UPDATE stripe_syncs SET until = now()")
+    await superuser.execute("UPDATE stripe_events SET next_try_at = now() WHERE state = 'PENDING'")
 
     await jobs()
 

@@ -15,7 +15,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from cohortlens.core.ids import PLATFORM_TENANT_ID, SessionId, UserId, uuid7
 from cohortlens.core.tenant_keys import TenantKeys
-from cohortlens.identity.models import ROLE_SCOPES, InvalidCredentials, TokenRevoked
+from cohortlens.identity.models import ROLE_SCOPES, TENANT_DELETION, InvalidCredentials, TokenRevoked
 from cohortlens.identity.tenancy.erasure import TenantErasure
 from cohortlens.identity.tenancy.roles import EtagMismatch, RoleRequired
 from tests.fixtures import crew, servers
@@ -125,6 +125,9 @@ async def test_a_deleted_tenant_is_dead_at_once_and_comes_back_by_its_owner(
     deleted = await service.tenants.delete(ctx, PASSWORD)
     assert deleted.status == "DELETING"
     left = (deleted.erase_at - deleted.created_at).total_seconds()
+    # What ends the subscription is stored with the deletion.
+    topics = "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND topic = $2"
+    assert await superuser.fetchval(topics, ctx.tenant_id, TENANT_DELETION) == 1
     assert left == pytest.approx(30 * 86400, abs=60)
     for token in (pair.access_token, owner.opened.pair.access_token):
         assert isinstance(await crew.refused_within(another_process, token), TokenRevoked)
