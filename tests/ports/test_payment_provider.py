@@ -120,6 +120,17 @@ async def test_a_deleted_customer_is_marked_and_an_unknown_one_is_none(provider,
     assert await provider.subscriptions_of("cus_nobody0000000") == ()
 
 
+async def test_deleting_a_customer_ends_its_subscriptions_at_once_and_can_be_done_twice(provider, account):
+    customer = account.customer()
+    items = [{"price": account.price()}]
+    bought = account.client.v1.subscriptions.create(params={"customer": customer, "items": items})
+    assert await provider.delete_customer(customer)
+    assert await provider.delete_customer(customer)
+    assert (await provider.customer(customer)).deleted
+    assert (await provider.subscription(bought.id)).status is SubscriptionStatus.CANCELED
+    assert not await provider.delete_customer("cus_of_nobody_at_all")
+
+
 async def test_nothing_is_found_under_identifiers_that_nobody_has(provider):
     assert await provider.subscription("sub_nothing000000") is None
     assert await provider.invoice("in_nothing000000") is None
