@@ -298,7 +298,7 @@ async def test_money_that_went_back_stands_on_the_charge(provider, account):
     assert (found.customer_id, found.amount_minor, found.refunded_minor) == (customer, 2900, 900)
 
 
-async def test_usage_told_twice_is_taken_once(provider, account):
+async def test_telling_the_same_usage_twice_is_no_fault(provider, account):
     customer, name = account.customer(None), f"calls_{_key()}"
     account.client.v1.billing.meters.create(
         params={"display_name": "Calls", "event_name": name, "default_aggregation": {"formula": "sum"}}

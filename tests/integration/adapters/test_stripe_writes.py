@@ -207,7 +207,7 @@ async def test_the_portal_has_an_address(fake_stripe, provider):
 
 
 async def test_usage_is_told_once(fake_stripe, provider):
-    fake_stripe.v1.billing.meters.create(
+    meter = fake_stripe.v1.billing.meters.create(
         params={
             "display_name": "API calls",
             "event_name": "cohortlens_api_calls",
@@ -215,9 +215,15 @@ async def test_usage_is_told_once(fake_stripe, provider):
         }
     )
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-    event = MeterEvent("cohortlens_api_calls", fake_stripe.customer().id, 17, f"{TENANT}:api_calls:1", at)
+    customer = fake_stripe.customer().id
+    event = MeterEvent("cohortlens_api_calls", customer, 17, f"{TENANT}:api_calls:1", at)
     await provider.send_meter_event(event, key="m1")
     await provider.send_meter_event(event, key="m2")
+    minute = int(at.timestamp()) // 60 * 60
+    told = fake_stripe.v1.billing.meters.event_summaries.list(
+        meter.id, params={"customer": customer, "start_time": minute, "end_time": minute + 60}
+    )
+    assert [one.aggregated_value for one in told.data] == [17]
 
 
 @pytest.mark.parametrize(

@@ -52,20 +52,6 @@ def world(fake_stripe):
     schedule = v1.subscription_schedules.create(params={"from_subscription": subscription.id})
     invoice = v1.invoices.retrieve(subscription.latest_invoice, params={"expand": ["payments"]})
     [payment] = invoice.payments.data
-    intent = v1.payment_intents.retrieve(payment.payment.payment_intent)
-    refund = v1.refunds.create(params={"payment_intent": intent.id, "amount": 100})
-    dispute = fake_stripe.knob("disputes", charge=intent.latest_charge)
-    meter = v1.billing.meters.create(
-        params={"display_name": "Calls", "event_name": "calls", "default_aggregation": {"formula": "sum"}}
-    )
-    payload = {"stripe_customer_id": customer, "value": "3"}
-    event = v1.billing.meter_events.create(
-        params={"event_name": "calls", "payload": payload, "identifier": "i"}
-    )
-    now = event.timestamp // 60 * 60
-    summaries = v1.billing.meters.event_summaries.list(
-        meter.id, params={"customer": customer, "start_time": now - 60, "end_time": now + 60}
-    )
     portal = v1.billing_portal.sessions.create(
         params={"customer": customer, "return_url": "http://shop.test"}
     )
@@ -91,23 +77,52 @@ def world(fake_stripe):
         preview,
         invoice.lines.data[0],
         payment,
+        v1.events.list().data[0],
+        v1.webhook_endpoints.create(params={"url": "http://127.0.0.1:1/hook", "enabled_events": ["*"]}),
+        v1.test_helpers.test_clocks.create(params={"frozen_time": 1_800_000_000}),
+        portal,
+        v1.billing_portal.configurations.retrieve(portal.configuration),
+        v1.subscription_items.retrieve(subscription["items"].data[0].id).plan,
+        *of_a_payment(fake_stripe, payment.payment.payment_intent),
+        *of_usage(v1, customer),
+    ]
+
+
+def of_a_payment(fake_stripe, intent_id):
+    """What belongs to a payment, part of which goes back."""
+    v1 = fake_stripe.v1
+    intent = v1.payment_intents.retrieve(intent_id)
+    refund = v1.refunds.create(params={"payment_intent": intent.id, "amount": 100})
+    dispute = fake_stripe.knob("disputes", charge=intent.latest_charge)
+    return [
         intent,
         v1.charges.retrieve(intent.latest_charge),
         refund,
         v1.disputes.retrieve(dispute["id"]),
         v1.payment_methods.retrieve(intent.payment_method),
-        v1.events.list().data[0],
-        v1.webhook_endpoints.create(params={"url": "http://127.0.0.1:1/hook", "enabled_events": ["*"]}),
-        v1.test_helpers.test_clocks.create(params={"frozen_time": 1_800_000_000}),
+    ]
+
+
+def of_usage(v1, customer):
+    """What belongs to a meter."""
+    meter = v1.billing.meters.create(
+        params={"display_name": "Calls", "event_name": "calls", "default_aggregation": {"formula": "sum"}}
+    )
+    payload = {"stripe_customer_id": customer, "value": "3"}
+    event = v1.billing.meter_events.create(
+        params={"event_name": "calls", "payload": payload, "identifier": "i"}
+    )
+    now = event.timestamp // 60 * 60
+    summaries = v1.billing.meters.event_summaries.list(
+        meter.id, params={"customer": customer, "start_time": now - 60, "end_time": now + 60}
+    )
+    return [
         meter,
         event,
         v1.billing.meter_event_adjustments.create(
             params={"event_name": "calls", "type": "cancel", "cancel": {"identifier": "i"}}
         ),
         summaries.data[0],
-        portal,
-        v1.billing_portal.configurations.retrieve(portal.configuration),
-        v1.subscription_items.retrieve(subscription["items"].data[0].id).plan,
     ]
 
 
