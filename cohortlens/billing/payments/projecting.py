@@ -146,7 +146,7 @@ def _stored(
         billing_interval=item.interval if item else "",
         period_start=best.period_start,
         period_end=best.period_end,
-        # Not where the bills count from: another interval moves that, and would give the month anew.
+        # Not where invoices count from: another interval moves that, and would give the month anew.
         anchor=best.created_at,
         trial_end=best.trial_end,
         cancel_at_period_end=best.cancel_at_period_end,
