@@ -91,7 +91,7 @@ class WorkCharges:
             if not grant.has_access:
                 raise TenantSuspended("this organisation may not use the service now")
             if grant.lease_id is None:
-                more = await rows.upgrade_to(grant.limit)
+                more = await rows.upgrade_to(grant)
                 raise QuotaExceeded(API_CALLS, grant.reserved, grant.limit, grant.period_end, more, units)
 
 

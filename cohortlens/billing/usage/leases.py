@@ -107,7 +107,8 @@ SELECT id FROM held
 _CHARGED_IN = text("SELECT period_start FROM quota_leases WHERE tenant_id = app.tid() AND id = :id")
 _UPGRADE = text(
     """
-SELECT id FROM current_plans WHERE max_api_calls_per_month > :limit ORDER BY rank LIMIT 1
+SELECT id FROM current_plans WHERE max_api_calls_per_month > :limit
+   AND rank > coalesce((SELECT max(rank) FROM plans WHERE id = :plan), 0) ORDER BY rank LIMIT 1
 """
 )
 
@@ -180,9 +181,9 @@ class LeaseRows:
         )
         return {UUID(int=row.id.int) for row in rows}
 
-    async def upgrade_to(self, limit: int) -> str:
-        """The smallest plan that gives more than ``limit``; empty when none does."""
-        return str(await self._tx.scalar(_UPGRADE, {"limit": limit}) or "")
+    async def upgrade_to(self, grant: Grant) -> str:
+        """The smallest plan above the tenant's that gives more than it has; empty when none does."""
+        return str(await self._tx.scalar(_UPGRADE, {"limit": grant.limit, "plan": grant.plan}) or "")
 
     async def _asked(self, query: TextClause, **values: Any) -> Grant:
         given = {"meter": self._meter, "process": self._process_id, **values}

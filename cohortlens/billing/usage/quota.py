@@ -220,7 +220,7 @@ class MonthlyQuota:
             rows = LeaseRows(tx, self.meter, self._process_id)
             grant = await rows.grant(lease_id, units)
             if grant.granted < units and grant.has_access:
-                pool.upgrade_to = await rows.upgrade_to(grant.limit)
+                pool.upgrade_to = await rows.upgrade_to(grant)
         return grant
 
     def _serve(self, pool: Pool, now: float, *, is_short: bool) -> None:

@@ -68,6 +68,8 @@ async def test_two_processes_with_many_workers_spend_exactly_the_limit(superuser
 async def test_the_refusal_names_what_is_used_when_it_comes_back_and_which_plan_gives_more(
     superuser, tenant, opened
 ):
+    # The operator has set less than the plan gives: the plan that is held is no upgrade.
+    await superuser.execute("UPDATE entitlements SET plan_id = 'basic' WHERE tenant_id = $1", tenant)
     await set_limit(superuser, tenant, 3)
     quota = opened()
     await spend_all(quota, tenant)
@@ -80,7 +82,7 @@ async def test_the_refusal_names_what_is_used_when_it_comes_back_and_which_plan_
         "used": "3",
         "limit": "3",
         "resets_at": period_end.strftime("%Y-%m-01T00:00:00Z"),
-        "upgrade_to": "basic",
+        "upgrade_to": "professional",
     }
     assert fault.retry_delay_s is None
     assert [(one.metric, one.value) for one in fault.quota] == [("api_calls", 3)]
