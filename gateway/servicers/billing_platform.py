@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +60,13 @@ class BillingPlatformServicer:
         event = await self._operations.replay(call.context, request.event, request.reason)
         return pb.ReplayBillingEventResponse(event=_event(event))
 
+    async def RereadReplayBillingEvent(
+        self, request: pb.ReplayBillingEventRequest, made: Mapping[str, Any], call: Call
+    ) -> pb.ReplayBillingEventResponse:
+        """The answer of a replay, for a repeat of a call whose answer was lost."""
+        del request, call
+        return pb.ReplayBillingEventResponse(event=_event(await self._operations.event(made["event"])))
+
     async def ReconcileSubscription(
         self, request: pb.ReconcileSubscriptionRequest, call: Call
     ) -> pb.ReconcileSubscriptionResponse:
@@ -68,6 +76,13 @@ class BillingPlatformServicer:
             raise missing("tenant")
         event = await self._operations.reconcile(call.context, tenant_id, request.reason)
         return pb.ReconcileSubscriptionResponse(event=_event(event))
+
+    async def RereadReconcileSubscription(
+        self, request: pb.ReconcileSubscriptionRequest, made: Mapping[str, Any], call: Call
+    ) -> pb.ReconcileSubscriptionResponse:
+        """The answer of a comparison that was asked for, for a repeat of a call whose answer was lost."""
+        del request, call
+        return pb.ReconcileSubscriptionResponse(event=_event(await self._operations.event(made["event"])))
 
 
 def _event(one: BillingEvent) -> pb.BillingEvent:

@@ -15,6 +15,7 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.billing.payments.event_types import RECONCILE
 from cohortlens.billing.payments.inbox_rows import InboxRows
 from cohortlens.billing.payments.notifications import ProviderEvent
+from cohortlens.core import idempotency
 from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for
@@ -98,6 +99,7 @@ class BillingOperations:
             known = await tx.scalar(text("SELECT app.billing_event_replay(:event)"), {"event": event_id})
             if not known:
                 raise missing("event")
+            idempotency.made(event=event_id)
             await AuditTrail(tx).append(
                 who,
                 "platform.billing.replayed",
@@ -105,6 +107,18 @@ class BillingOperations:
                 details={"reason": reason},
             )
             return (await _read(tx, event=event_id, limit=1))[0]
+
+    async def event(self, event_id: str) -> BillingEvent:
+        """An event that a call has worked on, for a repeat of a call whose answer was lost.
+
+        Raises:
+            NotFound: It is not there any more.
+        """
+        async with self._db.tenant_transaction(PLATFORM_TENANT_ID) as tx:
+            found = await _read(tx, event=event_id, limit=1)
+        if not found:
+            raise missing("event")
+        return found[0]
 
     async def reconcile(self, who: RequestContext | Actor, tenant_id: UUID, reason: str) -> BillingEvent:
         """Have a tenant's subscription compared with the provider's now; answers the event that does it.
@@ -140,6 +154,7 @@ class BillingOperations:
                 object_id="",
             )
             await InboxRows(tx).store(event)
+            idempotency.made(event=event.id)
             trail, details = AuditTrail(tx), {"reason": reason}
             await trail.append(who, "platform.billing.reconciled", resource="subscription", details=details)
             await go_on_for(tx, PLATFORM_TENANT_ID)

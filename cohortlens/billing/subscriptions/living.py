@@ -21,7 +21,7 @@ from cohortlens.billing.subscriptions.payer_rows import PayerRows
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.idempotency import no_effect
+from cohortlens.core.idempotency import held, made, no_effect
 
 ASKED = "billing.subscription.change_asked"
 """Action of the audit row that stands before a change at the provider: who asked for what."""
@@ -154,10 +154,16 @@ class LivingSubscriptions:
     async def noted(
         self, ctx: RequestContext, customer_id: str, action: str, details: Mapping[str, Any]
     ) -> None:
-        """Write what was done into the audit log, and have what is stored follow."""
+        """Write what was done into the audit log, and have what is stored follow.
+
+        The effect is at the provider, under a key of the request: a repeat gets the same there. Here it is
+        noted once, also by a repeat that runs because the answer was lost behind this.
+        """
+        claim = held()
+        if claim is not None and claim.made.get("noted") == action:
+            return
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            # The effect is at the provider, under a key of the request: a repeat gets the same there.
-            no_effect(tx)
+            made(noted=action)
             await PayerRows(tx, ctx.tenant_id).ask_refresh(customer_id, livemode=self._provider.livemode)
             await AuditTrail(tx).append(ctx, action, resource="subscription", details=details)
 

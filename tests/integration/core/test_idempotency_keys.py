@@ -8,9 +8,11 @@ from sqlalchemy import text
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.core import idempotency
+from cohortlens.core.errors import CohortLensError
 from cohortlens.core.idempotency import KeyScope, KeyTakenOver, effects_of
-from cohortlens.core.idempotency_keys import Busy, Held, IdempotencyKeys, Other, Stored, purge
+from cohortlens.core.idempotency_keys import SEALED_COLUMN, Busy, Held, IdempotencyKeys, Other, Stored, purge
 from cohortlens.core.tenant_keys import TenantKeys
+from cohortlens.identity.tenancy.erasure import TenantErasure
 
 METHOD = "/cohortlens.v1.AuthService/CreateApiKey"
 
@@ -139,3 +141,21 @@ async def test_expired_keys_of_all_tenants_are_purged_by_jobs(database, keys, sc
     await superuser.execute("UPDATE idempotency_keys SET expires_at = now() WHERE key <> 'kept'")
     assert await purge(database) == 2
     assert await superuser.fetchval("SELECT key FROM idempotency_keys") == "kept"
+
+
+async def test_keys_of_an_erased_tenant_are_gone_and_their_answers_cannot_be_opened(
+    database, keys, scope, tenants, superuser, tmp_path
+):
+    tenant_keys = TenantKeys(bytes(range(32)))
+    theirs = KeyScope(tenants[1].tenant_id, scope.principal, scope.method, scope.key)
+    for one in (scope, theirs):
+        assert await keys.store((await keys.take(one, b"", 30)).claim, b"answer with a secret")
+    await superuser.execute(
+        "UPDATE tenants SET status = 'DELETING', erase_at = clock_timestamp() WHERE id = $1", scope.tenant_id
+    )
+    assert await TenantErasure(database, tenant_keys, tmp_path).run() == 1
+    assert await superuser.fetchval("SELECT array_agg(tenant_id) FROM idempotency_keys") == [theirs.tenant_id]
+    async with database.tenant_transaction(scope.tenant_id) as tx:
+        with pytest.raises(CohortLensError):
+            await TenantKeys(bytes(range(32))).sealer(tx, scope.tenant_id, SEALED_COLUMN)
+    assert await keys.take(theirs, b"", 30) == Stored(b"answer with a secret", b"")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +13,8 @@ from cohortlens.billing.subscriptions.living import ASKED
 from cohortlens.billing.subscriptions.models import Effective
 from cohortlens.core.errors import InvalidArgument
 from cohortlens.core.idempotency import Claim, KeyScope, effects_of
+from cohortlens.core.idempotency_keys import IdempotencyKeys
+from cohortlens.core.tenant_keys import TenantKeys
 from tests.fakes.payments import END, NOW
 from tests.fixtures.crew import actions
 
@@ -37,6 +38,19 @@ def noted(superuser, tenants):
         return (await actions(superuser, tenants[0].tenant_id))[-1][0]
 
     return last
+
+
+@pytest.fixture
+def attempt(runtime, tenants, owner, superuser):
+    """Takes the key of one request for its next attempt."""
+    keys = IdempotencyKeys(runtime, TenantKeys(bytes(range(32))))
+    scope = KeyScope(tenants[0].tenant_id, owner().caller.actor, "m", "k")
+
+    async def following() -> Claim:
+        await superuser.execute("UPDATE idempotency_keys SET locked_until = now()")
+        return (await keys.take(scope, b"", 30)).claim
+
+    return following
 
 
 async def test_a_preview_says_what_it_costs_and_breaks_and_changes_nothing(
@@ -264,20 +278,18 @@ async def test_the_portal_comes_back_to_pages_of_ours(changes, pays, owner, note
     ],
 )
 async def test_a_repeat_after_a_lost_answer_has_one_effect_and_the_same_answer(
-    changes, subscribed, provider, owner, tenants, superuser, write, state, call
+    changes, subscribed, provider, owner, tenants, superuser, attempt, write, state, call
 ):
     await subscribed(**state)
     provider.fails_after[write] = 1
-    claim_id = uuid.uuid4()
 
-    def attempt(number: int) -> Claim:
-        scope = KeyScope(tenants[0].tenant_id, owner().caller.actor, "m", "k")
-        return Claim(scope, claim_id, number)
-
-    with pytest.raises(PaymentProviderUnavailable), effects_of(attempt(1)):
+    with effects_of(await attempt()), pytest.raises(PaymentProviderUnavailable):
         await call(changes, owner())
-    with effects_of(attempt(2)):
+    with effects_of(await attempt()):
         again = await call(changes, owner())
+    with effects_of(await attempt()):
+        # The second one's answer was lost behind what it noted.
+        assert await call(changes, owner()) == again
 
     assert again
     assert provider.made[write] == 1
@@ -289,17 +301,15 @@ async def test_a_repeat_after_a_lost_answer_has_one_effect_and_the_same_answer(
 
 
 async def test_a_repeat_of_a_5xx_is_written_once_more_under_another_key(
-    changes, subscribed, provider, owner, tenants
+    changes, subscribed, provider, owner, attempt
 ):
     held = await subscribed()
     provider.fails_for_key["change_price"] = 1
-    request = uuid.uuid4()
-    scope = KeyScope(tenants[0].tenant_id, owner().caller.actor, "m", "k")
 
-    with pytest.raises(PaymentProviderUnavailable), effects_of(Claim(scope, request, 1)):
+    with effects_of(await attempt()), pytest.raises(PaymentProviderUnavailable):
         await changes.change_plan(owner(), plan="enterprise")
     assert provider.subscriptions[held.id].items == held.items
-    with effects_of(Claim(scope, request, 2)):
+    with effects_of(await attempt()):
         changed = await changes.change_plan(owner(), plan="enterprise")
 
     assert changed.subscription.plan == "enterprise"
