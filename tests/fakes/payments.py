@@ -181,7 +181,7 @@ class FakePayments:
             item = replace(subscription.items[0], price_id=price_id, interval=self.interval(price_id))
             return self.put(replace(subscription, items=(item,), schedule=None, schedule_id=""))
 
-        self.told["prorated_at"] = prorated_at
+        self.told |= {"prorated_at": prorated_at, "proration": proration}
         return self._once("change_price", key, (subscription.id, price_id, proration, prorated_at), make)
 
     async def schedule_price(self, subscription, price_id, *, key):

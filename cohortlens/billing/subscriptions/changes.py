@@ -193,7 +193,11 @@ class SubscriptionChanges:
         if _runs(subscription, offer):
             # Nothing is asked for; the provider would answer the next renewal, or that there is none.
             return ChangePreview(0, offer.currency, (), now())
-        found = await self._provider.preview(subscription, offer.price_id, proration=Proration.INVOICE_NOW)
+        proration = _proration(held, offer)
+        if proration is Proration.NONE and held.offer is not None and held.offer.interval is offer.interval:
+            # Likewise: the period is paid, and its rest is not given back.
+            return ChangePreview(0, offer.currency, (), now())
+        found = await self._provider.preview(subscription, offer.price_id, proration=proration)
         total = sum(line.amount_minor for line in found.lines)
         # The provider asks for nothing when it owes; what it owes counts for the invoices that come.
         amount = min(total, 0) or found.amount_due_minor
@@ -252,7 +256,11 @@ class SubscriptionChanges:
             rpc,
             "change",
             lambda key: self._provider.change_price(
-                found, offer.price_id, proration=Proration.INVOICE_NOW, prorated_at=prorated_at, key=key
+                found,
+                offer.price_id,
+                proration=_proration(held, offer),
+                prorated_at=prorated_at,
+                key=key,
             ),
         )
         failpoint("billing.change_made")
@@ -281,6 +289,23 @@ class SubscriptionChanges:
 
 def _runs(found: Subscription, offer: Offer) -> bool:
     return found.items[0].price_id == offer.price_id
+
+
+def _proration(held: Living, offer: Offer) -> Proration:
+    """Whether the rest of the period is settled now.
+
+    A smaller plan gives nothing back, as cancelling does not: the month's quota of the greater one may be
+    used up, and would have cost a day of it.
+    """
+    before = held.offer
+    is_smaller = (
+        before is not None and before.plan != offer.plan and _monthly_minor(offer) < _monthly_minor(before)
+    )
+    return Proration.NONE if is_smaller else Proration.INVOICE_NOW
+
+
+def _monthly_minor(offer: Offer) -> float:
+    return offer.amount_minor / (12 if offer.interval is Interval.YEAR else 1)
 
 
 def _require_changeable(found: Subscription, effective: Effective) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cohortlens.billing.models import Interval, PlanUnknown, SubscriptionInactive
-from cohortlens.billing.payments.models import PaymentProviderUnavailable, SubscriptionStatus
+from cohortlens.billing.payments.models import PaymentProviderUnavailable, Proration, SubscriptionStatus
 from cohortlens.billing.subscriptions.living import ASKED
 from cohortlens.billing.subscriptions.models import Effective
 from cohortlens.core.errors import InvalidArgument
@@ -62,13 +62,38 @@ async def test_a_preview_says_what_it_costs_and_breaks_and_changes_nothing(
     weighed = await changes.change_plan(owner(), plan="professional", validate_only=True)
 
     assert weighed.subscription.plan == "enterprise"
-    assert (weighed.preview.amount_due_minor, weighed.preview.currency) == (2450, "eur")
-    assert weighed.preview.prorated_at == weighed.preview.effective_at == NOW
+    assert (weighed.preview.amount_due_minor, weighed.preview.currency) == (0, "eur")
     by_reason = {one.reason: one for one in weighed.warnings}
     assert (by_reason["customers_over"].used, by_reason["customers_over"].limit) == (26_000, 25_000)
     assert (by_reason["users_over"].used, by_reason["users_over"].limit) == (12, 10)
     assert "marketplace" in by_reason["features_lost"].features
     assert not provider.made
+
+
+async def test_the_preview_of_a_greater_plan_is_the_rest_of_the_period(changes, subscribed, owner):
+    await subscribed("professional")
+    weighed = await changes.change_plan(owner(), plan="enterprise", validate_only=True)
+    assert (weighed.preview.amount_due_minor, weighed.preview.currency) == (24950, "eur")
+    assert weighed.preview.prorated_at == weighed.preview.effective_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("before", "plan", "interval", "proration"),
+    [
+        (("professional", "month"), "enterprise", None, Proration.INVOICE_NOW),
+        (("professional", "month"), "professional", Interval.YEAR, Proration.INVOICE_NOW),
+        (("professional", "year"), "enterprise", Interval.MONTH, Proration.INVOICE_NOW),
+        (("enterprise", "month"), "professional", None, Proration.NONE),
+        (("enterprise", "month"), "professional", Interval.YEAR, Proration.NONE),
+        (("professional", "month"), "basic", None, Proration.NONE),
+    ],
+)
+async def test_a_smaller_plan_at_once_gives_nothing_back(
+    changes, subscribed, provider, owner, before, plan, interval, proration
+):
+    await subscribed(*before)
+    await changes.change_plan(owner(), plan=plan, interval=interval)
+    assert provider.told["proration"] is proration
 
 
 async def test_the_plan_that_runs_costs_nothing_also_when_it_is_cancelled(changes, subscribed, owner):
