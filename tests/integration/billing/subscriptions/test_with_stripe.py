@@ -57,10 +57,17 @@ async def test_a_subscription_from_the_first_click_to_its_end(subscriptions, str
     assert (planned.subscription.plan, planned.subscription.planned_plan) == ("enterprise", "professional")
     assert (await changes.change_plan(owner(), plan="enterprise")).subscription.planned_plan == ""
 
-    weighed = await changes.change_plan(owner(), plan="professional", validate_only=True)
-    assert weighed.preview.amount_due_minor == 4900 - 49900
-    changed = await changes.change_plan(owner(), plan="professional", prorated_at=weighed.preview.prorated_at)
-    assert changed.subscription.plan == "professional"
+    before = len(stripe.v1.invoices.list().data)
+    smaller = await changes.change_plan(owner(), plan="professional")
+    assert smaller.subscription.plan == "professional"
+    assert len(stripe.v1.invoices.list().data) == before
+    assert stripe.v1.customers.list().data[0].balance == 0
+
+    weighed = await changes.change_plan(owner(), plan="enterprise", validate_only=True)
+    assert weighed.preview.amount_due_minor == 49900 - 4900
+    changed = await changes.change_plan(owner(), plan="enterprise", prorated_at=weighed.preview.prorated_at)
+    assert changed.subscription.plan == "enterprise"
+    assert stripe.v1.invoices.list().data[0].total == 49900 - 4900
 
     assert (await changes.cancel(owner())).cancel_at_period_end
     assert not (await changes.resume(owner())).cancel_at_period_end
