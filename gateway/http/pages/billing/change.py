@@ -44,6 +44,7 @@ class ChangePage(SignedInPage):
             interval=word,
             due_now=_amount(now.preview.amount_due_minor, now.preview.currency),
             credit_now=now.preview.amount_due_minor < 0,
+            is_free_now=now.preview.amount_due_minor == 0,
             lines=[
                 (one.description, money(one.amount_minor, now.preview.currency)) for one in now.preview.lines
             ],
