@@ -105,7 +105,7 @@ def test_the_same_by_http_is_a_plain_parquet_body(stack, demo, csv, expected):
         "task": "PREDICTION_TASK_SPEND",
         "horizonDays": 90,
         "input": given["input"],
-        "requestId": f"http-{given['input']}",
+        "requestId": given["input"],
     }
     answers = [
         json.loads(http(stack, demo, "/api/v1/batchPredictions", json.dumps(wanted).encode())[1])["batch"]
