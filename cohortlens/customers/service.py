@@ -18,7 +18,7 @@ from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core import clock, idempotency
 from cohortlens.core.context import RequestContext
-from cohortlens.core.db import Database
+from cohortlens.core.db import Database, retried
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violation
 from cohortlens.core.ids import CustomerId, ImportId, TenantId, plain_uuid, uuid7
 from cohortlens.core.outbox import Outbox
@@ -194,7 +194,11 @@ class CustomersService:
 
         Raises:
             CustomerNotFound: No such customer of this tenant.
+            Aborted: SERIALIZATION_RETRY: imports hold the rows again and again.
         """
+        await retried(lambda: self._deleted(ctx, name))
+
+    async def _deleted(self, ctx: RequestContext, name: str) -> None:
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             ((customer_id, _),) = await _resolved(tx, [name], ["customer"])
             if not await CustomersRepository(tx).delete(customer_id):
