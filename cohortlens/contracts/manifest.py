@@ -78,6 +78,25 @@ class IntervalCalibration:
 
 
 @dataclass(frozen=True)
+class Blend:
+    """How the value of one target is made from the members of the line-up.
+
+    Attributes:
+        weights: Share of each member that takes part, by its id; they add up to 1.
+        weights_without_sequence: The same for a row without a weekly sequence.
+        multiplier: Level of the weighted mean, 1 where it needs no correction.
+        knots: Where a probability is bent, ascending (given, meant) pairs; empty for other targets.
+        beaten_by: Naive prediction with a smaller loss in the backtest; empty when none has.
+    """
+
+    weights: dict[str, float]
+    weights_without_sequence: dict[str, float]
+    multiplier: float = 1.0
+    knots: tuple[tuple[float, float], ...] = ()
+    beaten_by: str = ""
+
+
+@dataclass(frozen=True)
 class ModelManifest:
     """What a model version is.
 
@@ -89,8 +108,8 @@ class ModelManifest:
         currency: ISO 4217 code of its money columns.
         seed: Seed of everything random.
         code_version: Version of the code that trained it.
-        targets: ``purchases`` and ``spend`` for a prediction; empty for a segmentation.
-        horizons_days: Horizons it can predict; empty for a segmentation.
+        targets: ``purchases``, ``spend`` and, since blends, ``churn``; empty for a segmentation.
+        horizons_days: Horizons it was trained for; empty for a segmentation.
         metrics: Hold-out metrics such as ``purchases.rmse``; undefined ones are left out.
         gate: Criteria with their verdicts.
         files: Digests of its blobs by name.
@@ -98,6 +117,12 @@ class ModelManifest:
             as ``target:days``.
         segments: Profiles in the order of the model's output.
         notes: Facts for a person, such as ``unstable``.
+        basis: ``BLEND``, ``BTYD`` or ``POPULATION_MEAN``, by what the data allows; empty for a segmentation,
+            and for a version from before blends, whose graphs alone give the value.
+        blends: Blend of each target by its name, and as ``target:mae`` the one that aims at medians.
+        btyd: Parameters of each buy-till-you-die model by its id, times in days.
+        members: Every member that was tried, with the reason it was dropped for, empty for one that stayed.
+        importance: Mean absolute contribution of each feature by target.
     """
 
     model: str
@@ -115,6 +140,11 @@ class ModelManifest:
     calibration: dict[str, IntervalCalibration] = field(default_factory=dict)
     segments: tuple[SegmentProfile, ...] = ()
     notes: tuple[str, ...] = ()
+    basis: str = ""
+    blends: dict[str, Blend] = field(default_factory=dict)
+    btyd: dict[str, dict[str, float]] = field(default_factory=dict)
+    members: dict[str, str] = field(default_factory=dict)
+    importance: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -171,5 +201,11 @@ def _build(document: dict[str, Any]) -> ModelManifest:
         horizons_days=tuple(document.pop("horizons_days")),
         notes=tuple(document.pop("notes")),
         calibration=calibration,
+        blends={target: _blend(entry) for target, entry in document.pop("blends", {}).items()},
         **document,
     )
+
+
+def _blend(entry: dict[str, Any]) -> Blend:
+    knots = tuple((float(given), float(meant)) for given, meant in entry.pop("knots"))
+    return Blend(knots=knots, **entry)
