@@ -18,6 +18,23 @@ class PredictionTask(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PREDICTION_TASK_UNSPECIFIED: _ClassVar[PredictionTask]
     PREDICTION_TASK_PURCHASES: _ClassVar[PredictionTask]
     PREDICTION_TASK_SPEND: _ClassVar[PredictionTask]
+    PREDICTION_TASK_CHURN: _ClassVar[PredictionTask]
+    PREDICTION_TASK_CLV: _ClassVar[PredictionTask]
+
+class PredictionLoss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREDICTION_LOSS_UNSPECIFIED: _ClassVar[PredictionLoss]
+    PREDICTION_LOSS_RMSE: _ClassVar[PredictionLoss]
+    PREDICTION_LOSS_MAE: _ClassVar[PredictionLoss]
+
+class PredictionBasis(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREDICTION_BASIS_UNSPECIFIED: _ClassVar[PredictionBasis]
+    PREDICTION_BASIS_BLEND: _ClassVar[PredictionBasis]
+    PREDICTION_BASIS_BLEND_NO_SEQUENCE: _ClassVar[PredictionBasis]
+    PREDICTION_BASIS_BTYD: _ClassVar[PredictionBasis]
+    PREDICTION_BASIS_POPULATION_MEAN: _ClassVar[PredictionBasis]
+    PREDICTION_BASIS_BOOSTING: _ClassVar[PredictionBasis]
 
 class ExplanationMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,6 +48,17 @@ class ExplanationSpace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 PREDICTION_TASK_UNSPECIFIED: PredictionTask
 PREDICTION_TASK_PURCHASES: PredictionTask
 PREDICTION_TASK_SPEND: PredictionTask
+PREDICTION_TASK_CHURN: PredictionTask
+PREDICTION_TASK_CLV: PredictionTask
+PREDICTION_LOSS_UNSPECIFIED: PredictionLoss
+PREDICTION_LOSS_RMSE: PredictionLoss
+PREDICTION_LOSS_MAE: PredictionLoss
+PREDICTION_BASIS_UNSPECIFIED: PredictionBasis
+PREDICTION_BASIS_BLEND: PredictionBasis
+PREDICTION_BASIS_BLEND_NO_SEQUENCE: PredictionBasis
+PREDICTION_BASIS_BTYD: PredictionBasis
+PREDICTION_BASIS_POPULATION_MEAN: PredictionBasis
+PREDICTION_BASIS_BOOSTING: PredictionBasis
 EXPLANATION_METHOD_UNSPECIFIED: ExplanationMethod
 EXPLANATION_METHOD_SHAP: ExplanationMethod
 EXPLANATION_SPACE_UNSPECIFIED: ExplanationSpace
@@ -43,23 +71,29 @@ class FeatureVector(_message.Message):
     def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "request_id")
+    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "request_id", "level_ratio", "loss", "annual_discount_ratio")
     TASK_FIELD_NUMBER: _ClassVar[int]
     CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ANNUAL_DISCOUNT_RATIO_FIELD_NUMBER: _ClassVar[int]
     task: PredictionTask
     customers: _containers.RepeatedScalarFieldContainer[str]
     vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
     horizon_days: int
     schema_hash: str
     request_id: str
-    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    level_ratio: float
+    loss: PredictionLoss
+    annual_discount_ratio: float
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., request_id: _Optional[str] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class Prediction(_message.Message):
-    __slots__ = ("prediction", "customer", "external_id", "task", "horizon_days", "value", "lower", "upper", "level_ratio", "unit", "model_version", "snapshot_id", "data_as_of", "create_time")
+    __slots__ = ("prediction", "customer", "external_id", "task", "horizon_days", "value", "lower", "upper", "level_ratio", "unit", "model_version", "snapshot_id", "data_as_of", "create_time", "basis", "loss", "annual_discount_ratio")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +108,9 @@ class Prediction(_message.Message):
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ANNUAL_DISCOUNT_RATIO_FIELD_NUMBER: _ClassVar[int]
     prediction: str
     customer: str
     external_id: str
@@ -88,7 +125,10 @@ class Prediction(_message.Message):
     snapshot_id: str
     data_as_of: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, prediction: _Optional[str] = ..., customer: _Optional[str] = ..., external_id: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., value: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., level_ratio: _Optional[float] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., data_as_of: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    basis: PredictionBasis
+    loss: PredictionLoss
+    annual_discount_ratio: float
+    def __init__(self, prediction: _Optional[str] = ..., customer: _Optional[str] = ..., external_id: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., value: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., level_ratio: _Optional[float] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., data_as_of: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., basis: _Optional[_Union[PredictionBasis, str]] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
     __slots__ = ("predictions",)
@@ -97,18 +137,24 @@ class PredictResponse(_message.Message):
     def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ...) -> None: ...
 
 class PredictStreamRequest(_message.Message):
-    __slots__ = ("correlation_id", "task", "vectors", "horizon_days", "schema_hash")
+    __slots__ = ("correlation_id", "task", "vectors", "horizon_days", "schema_hash", "level_ratio", "loss", "annual_discount_ratio")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ANNUAL_DISCOUNT_RATIO_FIELD_NUMBER: _ClassVar[int]
     correlation_id: str
     task: PredictionTask
     vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
     horizon_days: int
     schema_hash: str
-    def __init__(self, correlation_id: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+    level_ratio: float
+    loss: PredictionLoss
+    annual_discount_ratio: float
+    def __init__(self, correlation_id: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class FieldFault(_message.Message):
     __slots__ = ("field", "description")
@@ -145,18 +191,24 @@ class PredictStreamResponse(_message.Message):
     def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., correlation_id: _Optional[str] = ..., position: _Optional[int] = ..., fault: _Optional[_Union[RequestFault, _Mapping]] = ...) -> None: ...
 
 class TensorHeader(_message.Message):
-    __slots__ = ("task", "horizon_days", "schema_hash", "columns", "model_version")
+    __slots__ = ("task", "horizon_days", "schema_hash", "columns", "model_version", "level_ratio", "loss", "annual_discount_ratio")
     TASK_FIELD_NUMBER: _ClassVar[int]
     HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ANNUAL_DISCOUNT_RATIO_FIELD_NUMBER: _ClassVar[int]
     task: PredictionTask
     horizon_days: int
     schema_hash: str
     columns: _containers.RepeatedScalarFieldContainer[str]
     model_version: int
-    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., model_version: _Optional[int] = ...) -> None: ...
+    level_ratio: float
+    loss: PredictionLoss
+    annual_discount_ratio: float
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., model_version: _Optional[int] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class TensorChunk(_message.Message):
     __slots__ = ("sequence", "rows", "values")
@@ -177,20 +229,22 @@ class ScoreTensorRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[TensorHeader, _Mapping]] = ..., chunk: _Optional[_Union[TensorChunk, _Mapping]] = ...) -> None: ...
 
 class ScoreTensorResponse(_message.Message):
-    __slots__ = ("sequence", "rows", "value", "lower", "upper", "model_version")
+    __slots__ = ("sequence", "rows", "value", "lower", "upper", "model_version", "basis")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     LOWER_FIELD_NUMBER: _ClassVar[int]
     UPPER_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     rows: int
     value: bytes
     lower: bytes
     upper: bytes
     model_version: int
-    def __init__(self, sequence: _Optional[int] = ..., rows: _Optional[int] = ..., value: _Optional[bytes] = ..., lower: _Optional[bytes] = ..., upper: _Optional[bytes] = ..., model_version: _Optional[int] = ...) -> None: ...
+    basis: PredictionBasis
+    def __init__(self, sequence: _Optional[int] = ..., rows: _Optional[int] = ..., value: _Optional[bytes] = ..., lower: _Optional[bytes] = ..., upper: _Optional[bytes] = ..., model_version: _Optional[int] = ..., basis: _Optional[_Union[PredictionBasis, str]] = ...) -> None: ...
 
 class SegmentRequest(_message.Message):
     __slots__ = ("customers", "vectors", "schema_hash", "request_id")
@@ -305,14 +359,16 @@ class GetPredictionRequest(_message.Message):
     def __init__(self, prediction: _Optional[str] = ...) -> None: ...
 
 class GetPredictionResponse(_message.Message):
-    __slots__ = ("prediction", "features", "schema_hash")
+    __slots__ = ("prediction", "features", "schema_hash", "sequence")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     features: FeatureVector
     schema_hash: str
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., features: _Optional[_Union[FeatureVector, _Mapping]] = ..., schema_hash: _Optional[str] = ...) -> None: ...
+    sequence: FeatureVector
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., features: _Optional[_Union[FeatureVector, _Mapping]] = ..., schema_hash: _Optional[str] = ..., sequence: _Optional[_Union[FeatureVector, _Mapping]] = ...) -> None: ...
 
 class ListPredictionsRequest(_message.Message):
     __slots__ = ("customer", "task", "page_size", "page_token")
@@ -335,21 +391,27 @@ class ListPredictionsResponse(_message.Message):
     def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class PredictBatchRequest(_message.Message):
-    __slots__ = ("task", "horizon_days", "all_customers", "input", "request_id")
+    __slots__ = ("task", "horizon_days", "all_customers", "input", "request_id", "level_ratio", "loss", "annual_discount_ratio")
     TASK_FIELD_NUMBER: _ClassVar[int]
     HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
     ALL_CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ANNUAL_DISCOUNT_RATIO_FIELD_NUMBER: _ClassVar[int]
     task: PredictionTask
     horizon_days: int
     all_customers: bool
     input: str
     request_id: str
-    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., all_customers: _Optional[bool] = ..., input: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    level_ratio: float
+    loss: PredictionLoss
+    annual_discount_ratio: float
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., all_customers: _Optional[bool] = ..., input: _Optional[str] = ..., request_id: _Optional[str] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class BatchPrediction(_message.Message):
-    __slots__ = ("batch", "state", "progress_ratio", "rows", "rows_done", "rows_skipped", "task", "horizon_days", "unit", "model_version", "data_as_of", "input", "result_sha256", "result_bytes", "files_removed", "error", "create_time", "end_time")
+    __slots__ = ("batch", "state", "progress_ratio", "rows", "rows_done", "rows_skipped", "task", "horizon_days", "unit", "model_version", "data_as_of", "input", "result_sha256", "result_bytes", "files_removed", "error", "create_time", "end_time", "level_ratio", "loss", "annual_discount_ratio")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
@@ -368,6 +430,9 @@ class BatchPrediction(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ANNUAL_DISCOUNT_RATIO_FIELD_NUMBER: _ClassVar[int]
     batch: str
     state: _common_pb2.WorkState
     progress_ratio: float
@@ -386,7 +451,10 @@ class BatchPrediction(_message.Message):
     error: _common_pb2.WorkError
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, batch: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_skipped: _Optional[int] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., data_as_of: _Optional[str] = ..., input: _Optional[str] = ..., result_sha256: _Optional[str] = ..., result_bytes: _Optional[int] = ..., files_removed: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    level_ratio: float
+    loss: PredictionLoss
+    annual_discount_ratio: float
+    def __init__(self, batch: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_skipped: _Optional[int] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., data_as_of: _Optional[str] = ..., input: _Optional[str] = ..., result_sha256: _Optional[str] = ..., result_bytes: _Optional[int] = ..., files_removed: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class PredictBatchResponse(_message.Message):
     __slots__ = ("batch",)

@@ -143,8 +143,9 @@ class AnalyticsServiceServicer:
     """
 
     def Predict(self, request, context):
-        """Predicts purchases or spend of up to 1,000 customers, named by id or given as feature vectors. Predictions of
-        named customers are stored with the model version and the feature snapshot before the answer leaves.
+        """Predicts purchases, spend, lifetime value or churn of up to 1,000 customers, named by id or given as feature
+        vectors. Predictions of named customers are stored with the model version and the feature snapshot before the
+        answer leaves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
