@@ -1,5 +1,6 @@
 """Usage events: a bounded queue, a spool on disk, one insert for many; off the path of the calls.
 
+Events of one second that differ in nothing but their request become one on the way to the spool.
 Detail can be lost, the limit cannot: a crash loses what was not written to the spool yet, at most a quarter
 of a second of it; a full queue or spool loses what comes, counted by ``usage_events_lost_total``.
 """
@@ -29,7 +30,9 @@ EVERY_S = 0.25
 REPLAY_EVERY_S = 30.0
 _RETRY_S = 1.0
 _CLOSE_S = 5.0
-_STORED = Counter("usage_events_total", "Usage events stored", (), registry=REGISTRY)
+_STORED = Counter(
+    "usage_events_total", "Usage events stored, alike ones of one second as one", (), registry=REGISTRY
+)
 _LOST = Counter("usage_events_lost_total", "Usage events lost, by cause", ("cause",), registry=REGISTRY)
 _LOG = get_logger(__name__)
 _APPEND = text(
@@ -145,7 +148,7 @@ class UsageEvents:
         while queue:
             events = [queue[at] for at in range(min(len(queue), BATCH_MAX))]
             try:
-                await asyncio.to_thread(spool.append, events)
+                await asyncio.to_thread(_put, spool, events)
             except SpoolFull:
                 _LOST.labels("spool").inc(len(events))
                 _LOG.error("usage_events_lost", events=len(events), cause="the spool is full")
@@ -160,6 +163,35 @@ class UsageEvents:
             except (CohortLensError, OSError, TimeoutError) as error:
                 _LOG.warning("usage_replay_waits", error=str(error))
             await asyncio.sleep(REPLAY_EVERY_S)
+
+
+def folded(events: list[UsageEvent]) -> list[UsageEvent]:
+    """Fold the events of one second that differ in nothing but their request: a busy caller fills no table.
+
+    Args:
+        events: Events of any tenants.
+
+    Returns:
+        Events with the same sums of units and calls by tenant, meter, period, second, method, principal and
+        outcome; one that stands for several has no request id, and ended when the last of them did.
+    """
+    alike: dict[tuple[object, ...], list[UsageEvent]] = {}
+    for event in events:
+        at_s = event.at_us // 1_000_000
+        key = (*event[:3], at_s, event.method, event.principal, event.outcome)
+        alike.setdefault(key, []).append(event)
+    return [
+        group[0]
+        if len(group) == 1
+        else group[-1]._replace(
+            units=sum(one.units for one in group), calls=sum(one.calls for one in group), request_id=""
+        )
+        for group in alike.values()
+    ]
+
+
+def _put(spool: Spool, events: list[UsageEvent]) -> None:
+    spool.append(folded(events))
 
 
 async def replay(db: Database, folder: Path) -> int:

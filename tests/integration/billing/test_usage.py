@@ -61,7 +61,7 @@ async def events(runtime, tmp_path):
 
 
 async def stored(superuser) -> int:
-    return await superuser.fetchval("SELECT count(*) FROM usage_events")
+    return await superuser.fetchval("SELECT coalesce(sum(calls), 0) FROM usage_events")
 
 
 async def test_events_of_several_tenants_are_stored_within_a_second_and_added_up_once(
@@ -171,6 +171,25 @@ async def test_an_event_whose_clock_was_wrong_is_stored_in_this_month(superuser,
     events.note(event(tenants[0].tenant_id, at_us=1))
     await eventually(lambda: _is(stored(superuser), 2), seconds=5)
     assert await superuser.fetchval("SELECT max(created_at) <= now() FROM usage_events")
+
+
+async def test_alike_events_of_one_second_become_one_and_keep_their_sums(superuser, tenants, events):
+    second = time.time_ns() // 1_000_000_000 * 1_000_000
+    for number in range(40):
+        outcome = "OK" if number % 4 else "OVERLOADED"
+        at_us = second + number % 2 * 1_000_000 + number
+        events.note(event(tenants[0].tenant_id, number, at_us=at_us, outcome=outcome, units=2))
+    events.note(event(tenants[1].tenant_id, 99, at_us=second))
+    await eventually(lambda: _is(stored(superuser), 41), seconds=5)
+    rows = await superuser.fetch(
+        "SELECT outcome, request_id, sum(units) AS units, sum(calls) AS calls, count(*) AS rows "
+        "FROM usage_events GROUP BY tenant_id, outcome, request_id ORDER BY calls"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("OK", "request-99", 1, 1, 1),
+        ("OVERLOADED", "", 20, 10, 1),
+        ("OK", "", 60, 30, 2),
+    ]
 
 
 async def test_events_of_an_erased_tenant_hold_up_nobody(superuser, tenants, events):

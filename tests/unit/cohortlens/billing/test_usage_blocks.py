@@ -26,13 +26,16 @@ def pool_with(*leases, limit=1_000_000, version=1):
         (1_000, 1_000, 4, 1),
         (10_000, 10_000, 4, 2),
         (250_000, 250_000, 4, 62),
-        (10_000_000, 10_000_000, 4, 100),
+        (10_000_000, 10_000_000, 2, 2_000),
+        (10_000_000, 10_000_000, 10, 1_000),
+        (1_000_000_000, 1_000_000_000, 4, 2_000),
         (10_000_000, 8_000, 4, 100),
-        (10_000_000, 7_999, 4, 1),
+        (10_000_000, 800, 4, 10),
+        (10_000_000, 79, 4, 1),
         (0, 0, 4, 1),
     ],
 )
-def test_a_block_is_a_thousandth_of_the_limit_shared_by_all_and_one_unit_near_its_end(
+def test_a_block_is_a_thousandth_of_the_limit_shared_by_all_and_shrinks_near_its_end(
     limit, remaining, processes, size
 ):
     assert block_size(limit, remaining, processes) == size
