@@ -37,3 +37,15 @@ async def serving(
         failed = [criterion.name for criterion in found.manifest.gate if not criterion.passed]
         raise VersionNotReady(model, version, failed)
     return found
+
+
+async def named(registry: RegistryService, tenant_id: TenantId, model: str, version: int) -> ModelVersion:
+    """A version to be read, whatever its state; the active one when 0.
+
+    Raises:
+        NoActiveModel: 0 is asked for and none is active.
+        VersionNotFound: No such version.
+    """
+    if not version:
+        return await registry.active(tenant_id, model)
+    return await registry.version(tenant_id, model, version)

@@ -1,6 +1,7 @@
 import datetime
 
 from cohortlens.v1 import common_pb2 as _common_pb2
+from cohortlens.v1 import explanations_pb2 as _explanations_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -40,6 +41,8 @@ class ExplanationMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EXPLANATION_METHOD_UNSPECIFIED: _ClassVar[ExplanationMethod]
     EXPLANATION_METHOD_SHAP: _ClassVar[ExplanationMethod]
+    EXPLANATION_METHOD_LIME: _ClassVar[ExplanationMethod]
+    EXPLANATION_METHOD_COUNTERFACTUAL: _ClassVar[ExplanationMethod]
 
 class ExplanationSpace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -61,6 +64,8 @@ PREDICTION_BASIS_POPULATION_MEAN: PredictionBasis
 PREDICTION_BASIS_BOOSTING: PredictionBasis
 EXPLANATION_METHOD_UNSPECIFIED: ExplanationMethod
 EXPLANATION_METHOD_SHAP: ExplanationMethod
+EXPLANATION_METHOD_LIME: ExplanationMethod
+EXPLANATION_METHOD_COUNTERFACTUAL: ExplanationMethod
 EXPLANATION_SPACE_UNSPECIFIED: ExplanationSpace
 EXPLANATION_SPACE_LOG: ExplanationSpace
 
@@ -283,7 +288,7 @@ class SegmentResponse(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[SegmentAssignment, _Mapping]]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "method", "top", "request_id")
+    __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "method", "top", "request_id", "prediction", "interventional", "seed", "goal")
     TASK_FIELD_NUMBER: _ClassVar[int]
     CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
@@ -292,6 +297,10 @@ class ExplainRequest(_message.Message):
     METHOD_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    INTERVENTIONAL_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    GOAL_FIELD_NUMBER: _ClassVar[int]
     task: PredictionTask
     customers: _containers.RepeatedScalarFieldContainer[str]
     vectors: _containers.RepeatedCompositeFieldContainer[FeatureVector]
@@ -300,7 +309,11 @@ class ExplainRequest(_message.Message):
     method: ExplanationMethod
     top: int
     request_id: str
-    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ..., top: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    prediction: str
+    interventional: bool
+    seed: int
+    goal: _explanations_pb2.CounterfactualGoal
+    def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., customers: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Iterable[_Union[FeatureVector, _Mapping]]] = ..., horizon_days: _Optional[int] = ..., schema_hash: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ..., top: _Optional[int] = ..., request_id: _Optional[str] = ..., prediction: _Optional[str] = ..., interventional: _Optional[bool] = ..., seed: _Optional[int] = ..., goal: _Optional[_Union[_explanations_pb2.CounterfactualGoal, _Mapping]] = ...) -> None: ...
 
 class Attribution(_message.Message):
     __slots__ = ("feature", "value", "unit", "contribution", "factor")
@@ -317,7 +330,7 @@ class Attribution(_message.Message):
     def __init__(self, feature: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., contribution: _Optional[float] = ..., factor: _Optional[float] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("customer", "external_id", "value", "unit", "horizon_days", "space", "base_value", "attributions", "other_contribution", "additivity_residual", "model_version", "snapshot_id", "method")
+    __slots__ = ("customer", "external_id", "value", "unit", "horizon_days", "space", "base_value", "attributions", "other_contribution", "additivity_residual", "model_version", "snapshot_id", "method", "surrogate_residual", "fidelity_r2", "lime", "counterfactual")
     CUSTOMER_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -331,6 +344,10 @@ class Explanation(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
+    SURROGATE_RESIDUAL_FIELD_NUMBER: _ClassVar[int]
+    FIDELITY_R2_FIELD_NUMBER: _ClassVar[int]
+    LIME_FIELD_NUMBER: _ClassVar[int]
+    COUNTERFACTUAL_FIELD_NUMBER: _ClassVar[int]
     customer: str
     external_id: str
     value: float
@@ -344,7 +361,11 @@ class Explanation(_message.Message):
     model_version: int
     snapshot_id: str
     method: ExplanationMethod
-    def __init__(self, customer: _Optional[str] = ..., external_id: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., horizon_days: _Optional[int] = ..., space: _Optional[_Union[ExplanationSpace, str]] = ..., base_value: _Optional[float] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., other_contribution: _Optional[float] = ..., additivity_residual: _Optional[float] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ...) -> None: ...
+    surrogate_residual: float
+    fidelity_r2: float
+    lime: _explanations_pb2.LimeFit
+    counterfactual: _explanations_pb2.Counterfactual
+    def __init__(self, customer: _Optional[str] = ..., external_id: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., horizon_days: _Optional[int] = ..., space: _Optional[_Union[ExplanationSpace, str]] = ..., base_value: _Optional[float] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., other_contribution: _Optional[float] = ..., additivity_residual: _Optional[float] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ..., surrogate_residual: _Optional[float] = ..., fidelity_r2: _Optional[float] = ..., lime: _Optional[_Union[_explanations_pb2.LimeFit, _Mapping]] = ..., counterfactual: _Optional[_Union[_explanations_pb2.Counterfactual, _Mapping]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("explanations",)

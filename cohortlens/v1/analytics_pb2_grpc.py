@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cohortlens.v1 import analytics_pb2 as cohortlens_dot_v1_dot_analytics__pb2
+from cohortlens.v1 import explanations_pb2 as cohortlens_dot_v1_dot_explanations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -50,6 +51,11 @@ class AnalyticsServiceStub:
                 '/cohortlens.v1.AnalyticsService/Explain',
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.GetGlobalImportance = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/GetGlobalImportance',
+                request_serializer=cohortlens_dot_v1_dot_explanations__pb2.GetGlobalImportanceRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_explanations__pb2.GetGlobalImportanceResponse.FromString,
                 _registered_method=True)
         self.PredictBatch = channel.unary_unary(
                 '/cohortlens.v1.AnalyticsService/PredictBatch',
@@ -159,8 +165,17 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Explains predictions by the share of each feature (SHAP). base_value + the sum of contributions +
-        additivity_residual equals the natural logarithm of the predicted value.
+        """Explains predictions: by the share of each feature (SHAP or LIME), or by what would change them
+        (COUNTERFACTUAL). base_value + the sum of contributions + additivity_residual + surrogate_residual equals the
+        natural logarithm of the predicted value. LIME and COUNTERFACTUAL need the plan feature explain.lime.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGlobalImportance(self, request, context):
+        """What moves the predictions of one version most: the mean absolute contribution of each feature, measured when the
+        version was trained.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -314,6 +329,11 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_analytics__pb2.ExplainResponse.SerializeToString,
+            ),
+            'GetGlobalImportance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGlobalImportance,
+                    request_deserializer=cohortlens_dot_v1_dot_explanations__pb2.GetGlobalImportanceRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_explanations__pb2.GetGlobalImportanceResponse.SerializeToString,
             ),
             'PredictBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.PredictBatch,
@@ -483,6 +503,33 @@ class AnalyticsService:
             '/cohortlens.v1.AnalyticsService/Explain',
             cohortlens_dot_v1_dot_analytics__pb2.ExplainRequest.SerializeToString,
             cohortlens_dot_v1_dot_analytics__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGlobalImportance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/GetGlobalImportance',
+            cohortlens_dot_v1_dot_explanations__pb2.GetGlobalImportanceRequest.SerializeToString,
+            cohortlens_dot_v1_dot_explanations__pb2.GetGlobalImportanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

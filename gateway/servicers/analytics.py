@@ -10,7 +10,6 @@ from uuid import UUID
 
 from cohortlens.analytics.models import (
     Assignment,
-    MethodUnsupported,
     Prediction,
     SegmentationRun,
 )
@@ -20,12 +19,10 @@ from cohortlens.core.ids import CustomerId
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers import analytics_mapping as mapping
-from gateway.servicers.analytics_replies import AssignmentsReply, ExplanationsReply, PredictionsReply
+from gateway.servicers.analytics_replies import AssignmentsReply, PredictionsReply
 from gateway.servicers.analytics_streams import PredictStreams
 from gateway.servicers.batch_predictions import BatchPredictionsServicer
 from gateway.servicers.paging import read_page
-
-_METHODS = {pb.EXPLANATION_METHOD_UNSPECIFIED, pb.EXPLANATION_METHOD_SHAP}
 
 
 class AnalyticsServicer(BatchPredictionsServicer):
@@ -65,20 +62,6 @@ class AnalyticsServicer(BatchPredictionsServicer):
         """Assign customers or vectors to segments."""
         subjects = mapping.subjects_of(*mapping.opened(request))
         return AssignmentsReply(await self._analytics.segmentation.segment(call.context, subjects))
-
-    async def Explain(self, request: Any, call: Call) -> ExplanationsReply:
-        """Explain predictions of customers or vectors."""
-        message, vectors = mapping.opened(request)
-        if message.method not in _METHODS:
-            raise MethodUnsupported
-        made = await self._analytics.explanations.explain(
-            call.context,
-            mapping.task_of(message.task),
-            mapping.subjects_of(message, vectors),
-            message.horizon_days,
-            message.top,
-        )
-        return ExplanationsReply(made)
 
     def PredictStream(self, requests: AsyncIterator[Any], call: Call) -> AsyncGenerator[Any, None]:
         """Predict vectors message by message, answered as they are ready."""

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cohortlens/internal/v1/inference.proto\x12\x16\x63ohortlens.internal.v1\"7\n\x06Matrix\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\x12\x0e\n\x06values\x18\x03 \x01(\x0c\"&\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"~\n\x0cScoreRequest\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\x12\x13\n\x0bschema_hash\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x30\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x1e.cohortlens.internal.v1.Matrix\"@\n\rScoreResponse\x12/\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1e.cohortlens.internal.v1.Column\"\x90\x01\n\x0e\x45xplainRequest\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\x12\x13\n\x0bschema_hash\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x30\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x1e.cohortlens.internal.v1.Matrix\x12\x0e\n\x06method\x18\x05 \x01(\t\"L\n\x0f\x45xplainResponse\x12\x12\n\nbase_value\x18\x01 \x01(\x01\x12\x15\n\rcontributions\x18\x02 \x01(\x0c\x12\x0e\n\x06values\x18\x03 \x01(\x0c\"+\n\x10LoadModelRequest\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\"$\n\x11LoadModelResponse\x12\x0f\n\x07load_ms\x18\x01 \x01(\x01\"&\n\x10GetStatusRequest\x12\x12\n\nprobe_rust\x18\x01 \x01(\x08\"\xa9\x01\n\x11GetStatusResponse\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x0e\n\x06loaded\x18\x04 \x03(\t\x12\x16\n\x0erows_in_flight\x18\x05 \x01(\x03\x12\x10\n\x08uptime_s\x18\x06 \x01(\x01\x12\x12\n\nrust_files\x18\x07 \x03(\t\x12\x14\n\x0cprobed_files\x18\x08 \x01(\x03\"e\n\x0cTrainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0fsnapshot_digest\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x03\"\xa2\x01\n\rTrainResponse\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x16\n\x0eprogress_ratio\x18\x02 \x01(\x01\x12\x33\n\x06result\x18\x03 \x01(\x0b\x32#.cohortlens.internal.v1.TrainResult\x12\x35\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32$.cohortlens.internal.v1.TrainFailure\"L\n\x0bTrainResult\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\x12\x15\n\rmanifest_json\x18\x02 \x01(\t\x12\r\n\x05\x63pu_s\x18\x03 \x01(\x01\"/\n\x0cTrainFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2\x88\x03\n\x10InferenceService\x12T\n\x05Score\x12$.cohortlens.internal.v1.ScoreRequest\x1a%.cohortlens.internal.v1.ScoreResponse\x12Z\n\x07\x45xplain\x12&.cohortlens.internal.v1.ExplainRequest\x1a\'.cohortlens.internal.v1.ExplainResponse\x12`\n\tLoadModel\x12(.cohortlens.internal.v1.LoadModelRequest\x1a).cohortlens.internal.v1.LoadModelResponse\x12`\n\tGetStatus\x12(.cohortlens.internal.v1.GetStatusRequest\x1a).cohortlens.internal.v1.GetStatusResponse2i\n\x0fTrainingService\x12V\n\x05Train\x12$.cohortlens.internal.v1.TrainRequest\x1a%.cohortlens.internal.v1.TrainResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cohortlens/internal/v1/inference.proto\x12\x16\x63ohortlens.internal.v1\"7\n\x06Matrix\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\x12\x0e\n\x06values\x18\x03 \x01(\x0c\"&\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"~\n\x0cScoreRequest\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\x12\x13\n\x0bschema_hash\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x30\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x1e.cohortlens.internal.v1.Matrix\"@\n\rScoreResponse\x12/\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1e.cohortlens.internal.v1.Column\"\x9f\x01\n\x0e\x45xplainRequest\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\x12\x13\n\x0bschema_hash\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x30\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x1e.cohortlens.internal.v1.Matrix\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\r\n\x05seeds\x18\x06 \x03(\r\"\xbc\x01\n\x0f\x45xplainResponse\x12\x12\n\nbase_value\x18\x01 \x01(\x01\x12\x15\n\rcontributions\x18\x02 \x01(\x0c\x12\x0e\n\x06values\x18\x03 \x01(\x0c\x12\x11\n\texplained\x18\x04 \x01(\x0c\x12\r\n\x05\x62\x61ses\x18\x05 \x01(\x0c\x12\x12\n\nfidelities\x18\x06 \x01(\x0c\x12\x38\n\x07imputed\x18\x07 \x03(\x0b\x32\'.cohortlens.internal.v1.ImputedFeatures\"\"\n\x0fImputedFeatures\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\r\"+\n\x10LoadModelRequest\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\"$\n\x11LoadModelResponse\x12\x0f\n\x07load_ms\x18\x01 \x01(\x01\"&\n\x10GetStatusRequest\x12\x12\n\nprobe_rust\x18\x01 \x01(\x08\"\xa9\x01\n\x11GetStatusResponse\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x0e\n\x06loaded\x18\x04 \x03(\t\x12\x16\n\x0erows_in_flight\x18\x05 \x01(\x03\x12\x10\n\x08uptime_s\x18\x06 \x01(\x01\x12\x12\n\nrust_files\x18\x07 \x03(\t\x12\x14\n\x0cprobed_files\x18\x08 \x01(\x03\"e\n\x0cTrainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0fsnapshot_digest\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x0c\n\x04seed\x18\x05 \x01(\x03\"\xa2\x01\n\rTrainResponse\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x16\n\x0eprogress_ratio\x18\x02 \x01(\x01\x12\x33\n\x06result\x18\x03 \x01(\x0b\x32#.cohortlens.internal.v1.TrainResult\x12\x35\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32$.cohortlens.internal.v1.TrainFailure\"L\n\x0bTrainResult\x12\x17\n\x0f\x61rtifact_digest\x18\x01 \x01(\t\x12\x15\n\rmanifest_json\x18\x02 \x01(\t\x12\r\n\x05\x63pu_s\x18\x03 \x01(\x01\"/\n\x0cTrainFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2\x88\x03\n\x10InferenceService\x12T\n\x05Score\x12$.cohortlens.internal.v1.ScoreRequest\x1a%.cohortlens.internal.v1.ScoreResponse\x12Z\n\x07\x45xplain\x12&.cohortlens.internal.v1.ExplainRequest\x1a\'.cohortlens.internal.v1.ExplainResponse\x12`\n\tLoadModel\x12(.cohortlens.internal.v1.LoadModelRequest\x1a).cohortlens.internal.v1.LoadModelResponse\x12`\n\tGetStatus\x12(.cohortlens.internal.v1.GetStatusRequest\x1a).cohortlens.internal.v1.GetStatusResponse2i\n\x0fTrainingService\x12V\n\x05Train\x12$.cohortlens.internal.v1.TrainRequest\x1a%.cohortlens.internal.v1.TrainResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,27 +40,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORERESPONSE']._serialized_start=291
   _globals['_SCORERESPONSE']._serialized_end=355
   _globals['_EXPLAINREQUEST']._serialized_start=358
-  _globals['_EXPLAINREQUEST']._serialized_end=502
-  _globals['_EXPLAINRESPONSE']._serialized_start=504
-  _globals['_EXPLAINRESPONSE']._serialized_end=580
-  _globals['_LOADMODELREQUEST']._serialized_start=582
-  _globals['_LOADMODELREQUEST']._serialized_end=625
-  _globals['_LOADMODELRESPONSE']._serialized_start=627
-  _globals['_LOADMODELRESPONSE']._serialized_end=663
-  _globals['_GETSTATUSREQUEST']._serialized_start=665
-  _globals['_GETSTATUSREQUEST']._serialized_end=703
-  _globals['_GETSTATUSRESPONSE']._serialized_start=706
-  _globals['_GETSTATUSRESPONSE']._serialized_end=875
-  _globals['_TRAINREQUEST']._serialized_start=877
-  _globals['_TRAINREQUEST']._serialized_end=978
-  _globals['_TRAINRESPONSE']._serialized_start=981
-  _globals['_TRAINRESPONSE']._serialized_end=1143
-  _globals['_TRAINRESULT']._serialized_start=1145
-  _globals['_TRAINRESULT']._serialized_end=1221
-  _globals['_TRAINFAILURE']._serialized_start=1223
-  _globals['_TRAINFAILURE']._serialized_end=1270
-  _globals['_INFERENCESERVICE']._serialized_start=1273
-  _globals['_INFERENCESERVICE']._serialized_end=1665
-  _globals['_TRAININGSERVICE']._serialized_start=1667
-  _globals['_TRAININGSERVICE']._serialized_end=1772
+  _globals['_EXPLAINREQUEST']._serialized_end=517
+  _globals['_EXPLAINRESPONSE']._serialized_start=520
+  _globals['_EXPLAINRESPONSE']._serialized_end=708
+  _globals['_IMPUTEDFEATURES']._serialized_start=710
+  _globals['_IMPUTEDFEATURES']._serialized_end=744
+  _globals['_LOADMODELREQUEST']._serialized_start=746
+  _globals['_LOADMODELREQUEST']._serialized_end=789
+  _globals['_LOADMODELRESPONSE']._serialized_start=791
+  _globals['_LOADMODELRESPONSE']._serialized_end=827
+  _globals['_GETSTATUSREQUEST']._serialized_start=829
+  _globals['_GETSTATUSREQUEST']._serialized_end=867
+  _globals['_GETSTATUSRESPONSE']._serialized_start=870
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1039
+  _globals['_TRAINREQUEST']._serialized_start=1041
+  _globals['_TRAINREQUEST']._serialized_end=1142
+  _globals['_TRAINRESPONSE']._serialized_start=1145
+  _globals['_TRAINRESPONSE']._serialized_end=1307
+  _globals['_TRAINRESULT']._serialized_start=1309
+  _globals['_TRAINRESULT']._serialized_end=1385
+  _globals['_TRAINFAILURE']._serialized_start=1387
+  _globals['_TRAINFAILURE']._serialized_end=1434
+  _globals['_INFERENCESERVICE']._serialized_start=1437
+  _globals['_INFERENCESERVICE']._serialized_end=1829
+  _globals['_TRAININGSERVICE']._serialized_start=1831
+  _globals['_TRAININGSERVICE']._serialized_end=1936
 # @@protoc_insertion_point(module_scope)

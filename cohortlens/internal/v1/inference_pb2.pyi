@@ -43,28 +43,44 @@ class ScoreResponse(_message.Message):
     def __init__(self, columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("artifact_digest", "schema_hash", "target", "features", "method")
+    __slots__ = ("artifact_digest", "schema_hash", "target", "features", "method", "seeds")
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
     artifact_digest: str
     schema_hash: str
     target: str
     features: Matrix
     method: str
-    def __init__(self, artifact_digest: _Optional[str] = ..., schema_hash: _Optional[str] = ..., target: _Optional[str] = ..., features: _Optional[_Union[Matrix, _Mapping]] = ..., method: _Optional[str] = ...) -> None: ...
+    seeds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, artifact_digest: _Optional[str] = ..., schema_hash: _Optional[str] = ..., target: _Optional[str] = ..., features: _Optional[_Union[Matrix, _Mapping]] = ..., method: _Optional[str] = ..., seeds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("base_value", "contributions", "values")
+    __slots__ = ("base_value", "contributions", "values", "explained", "bases", "fidelities", "imputed")
     BASE_VALUE_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    EXPLAINED_FIELD_NUMBER: _ClassVar[int]
+    BASES_FIELD_NUMBER: _ClassVar[int]
+    FIDELITIES_FIELD_NUMBER: _ClassVar[int]
+    IMPUTED_FIELD_NUMBER: _ClassVar[int]
     base_value: float
     contributions: bytes
     values: bytes
-    def __init__(self, base_value: _Optional[float] = ..., contributions: _Optional[bytes] = ..., values: _Optional[bytes] = ...) -> None: ...
+    explained: bytes
+    bases: bytes
+    fidelities: bytes
+    imputed: _containers.RepeatedCompositeFieldContainer[ImputedFeatures]
+    def __init__(self, base_value: _Optional[float] = ..., contributions: _Optional[bytes] = ..., values: _Optional[bytes] = ..., explained: _Optional[bytes] = ..., bases: _Optional[bytes] = ..., fidelities: _Optional[bytes] = ..., imputed: _Optional[_Iterable[_Union[ImputedFeatures, _Mapping]]] = ...) -> None: ...
+
+class ImputedFeatures(_message.Message):
+    __slots__ = ("columns",)
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, columns: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class LoadModelRequest(_message.Message):
     __slots__ = ("artifact_digest",)

@@ -13,6 +13,8 @@ from cohortlens.core.paging import PageTokens
 from cohortlens.v1 import analytics_pb2 as pb
 from cohortlens.v1 import models_pb2
 from gateway.servicers.analytics import AnalyticsServicer
+from gateway.servicers.explanations import ExplanationsServicer
+from gateway.servicers.joined import joined
 from gateway.servicers.models import ModelsServicer
 from tests.fakes.models import install, prediction_manifest
 from tests.fixtures.waiting import eventually
@@ -34,7 +36,7 @@ def served(world):
         return SimpleNamespace(context=tenant.context())
 
     return SimpleNamespace(
-        analytics=AnalyticsServicer(services),
+        analytics=joined(AnalyticsServicer(services), ExplanationsServicer(services)),
         models=ModelsServicer(services),
         north=call(world.north),
         south=call(world.south),
