@@ -61,14 +61,41 @@ class Rows:
 
     Attributes:
         features: Features at the cut with the horizon, shape (n, columns), float32.
-        targets: ``purchases`` (purchase-days) and ``spend`` (major units) within the horizon, shape (n,).
+        targets: ``purchases`` (purchase-days), ``spend`` (major units) and ``churn`` (1: no purchase) within
+            the horizon, shape (n,); empty where they are not known.
+        customer: Number of the customer, shape (n,), int32.
+        cut: Day of the cut, shape (n,), int32.
+        sequence: Weekly sequences at the cut, shape (n, 40, 4), float32; None when no member wants them.
     """
 
     features: NDArray[np.float32]
     targets: dict[str, NDArray[np.float64]]
+    customer: NDArray[np.int32]
+    cut: NDArray[np.int32]
+    sequence: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Rows:
+        """The rows where ``keep`` (a mask of shape (n,), or positions) says so."""
+        return Rows(
+            self.features[keep],
+            {name: values[keep] for name, values in self.targets.items()},
+            self.customer[keep],
+            self.cut[keep],
+            None if self.sequence is None else self.sequence[keep],
+        )
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """A column of the features, shape (n,)."""
+        return self.features[:, SCHEMA.index(name)].astype(np.float64)
+
+    def at_horizon(self, days: float) -> Rows:
+        """The same rows asked for another horizon; their targets are not known."""
+        features = self.features.copy()
+        features[:, SCHEMA.index("horizon")] = days
+        return Rows(features, {}, self.customer, self.cut, self.sequence)
 
 
 def read_snapshot(path: Path, as_of_day: int) -> Snapshot:
@@ -163,7 +190,12 @@ def _with_targets(
     spend = np.bincount(who, weights=days.amount[inside], minlength=customers)[seen]
     with_horizon = features.copy()
     with_horizon[:, SCHEMA.index("horizon")] = horizon
-    return Rows(with_horizon, {"purchases": purchases, "spend": spend.astype(np.float64)})
+    targets = {
+        "purchases": purchases,
+        "spend": spend.astype(np.float64),
+        "churn": (purchases == 0).astype(np.float64),
+    }
+    return Rows(with_horizon, targets, seen.astype(np.int32), np.full(len(seen), cut, np.int32))
 
 
 def training_rows(
@@ -199,4 +231,11 @@ def training_rows(
 def concatenate(parts: list[Rows]) -> Rows:
     """All rows of several sets, in order."""
     targets = {name: np.concatenate([part.targets[name] for part in parts]) for name in parts[0].targets}
-    return Rows(np.concatenate([part.features for part in parts]), targets)
+    sequences = [part.sequence for part in parts if part.sequence is not None]
+    return Rows(
+        np.concatenate([part.features for part in parts]),
+        targets,
+        np.concatenate([part.customer for part in parts]),
+        np.concatenate([part.cut for part in parts]),
+        np.concatenate(sequences) if len(sequences) == len(parts) else None,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def evaluate(snapshot: Snapshot, horizons_days: tuple[int, ...], seed: int) -> E
             f"least {MIN_CUSTOMERS} are needed to judge predictions. Import older transactions.",
         )
     held_out = {
-        horizon: Rows(past.features, future.targets)
+        horizon: replace(past, targets=future.targets)
         for horizon, past, future in zip(horizons_days, seen, after, strict=True)
     }
     reported = max(h for h in horizons_days if h <= max(_REPORT_DAYS, min(horizons_days)))

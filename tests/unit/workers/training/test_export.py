@@ -114,12 +114,14 @@ def test_scaling_money_scales_spend(rows, fitted):
     money = np.array([column.unit == "money" for column in SCHEMA.columns])
     features = rows.features.copy()
     features[:, money] *= 64
-    dear = boosting.fit(Rows(features, {"spend": rows.targets["spend"] * 64}), "spend", 0)
+    dear = boosting.fit(
+        replace(rows, features=features, targets={"spend": rows.targets["spend"] * 64}), "spend", 0
+    )
     np.testing.assert_allclose(dear.predict(features), 64 * fitted.predict(rows.features), rtol=1e-9)
 
 
 def test_nothing_bought_is_nothing_to_learn(rows):
-    nothing = Rows(rows.features, {"purchases": np.zeros(len(rows))})
+    nothing = replace(rows, targets={"purchases": np.zeros(len(rows))})
     with pytest.raises(TrainingFault) as caught:
         boosting.fit(nothing, "purchases", 0)
     assert caught.value.reason == "NOTHING_TO_LEARN"
