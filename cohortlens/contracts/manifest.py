@@ -16,6 +16,9 @@ from cohortlens.contracts.artifacts import ArtifactCorrupt
 FORMAT = 1
 """Version of the manifest's own layout."""
 
+SEQUENCE_CELLS = ("gru", "lstm", "transformer")
+"""Members of a line-up that read weekly sequences."""
+
 
 @dataclass(frozen=True)
 class GateCriterion:
@@ -123,6 +126,7 @@ class ModelManifest:
         btyd: Parameters of each buy-till-you-die model by its id, times in days.
         members: Every member that was tried, with the reason it was dropped for, empty for one that stayed.
         importance: Mean absolute contribution of each feature by target.
+        horizon_most_days: Longest horizon that may be asked for; 0 where only ``horizons_days`` may be.
     """
 
     model: str
@@ -145,6 +149,12 @@ class ModelManifest:
     btyd: dict[str, dict[str, float]] = field(default_factory=dict)
     members: dict[str, str] = field(default_factory=dict)
     importance: dict[str, dict[str, float]] = field(default_factory=dict)
+    horizon_most_days: int = 0
+
+    @property
+    def wants_sequence(self) -> bool:
+        """Whether a blend gives weight to a model of weekly sequences."""
+        return any(member in SEQUENCE_CELLS for blend in self.blends.values() for member in blend.weights)
 
     @property
     def passed(self) -> bool:

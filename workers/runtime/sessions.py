@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cohortlens.contracts.artifacts import ArtifactCorrupt
 
 INPUT = "features"
-"""Name of the one input of every graph, float32 of shape (rows, columns)."""
+"""Name of the input of every graph on features, float32 of shape (rows, columns)."""
 
 _OVERHEAD_BYTES = 1 << 20
 _EXPANSION = 3
@@ -21,12 +21,13 @@ class Session:
 
     Args:
         data: Bytes of the ONNX file.
+        inputs: Names of the graph's inputs.
 
     Raises:
-        ArtifactCorrupt: onnxruntime cannot load the bytes, or the graph has another input.
+        ArtifactCorrupt: onnxruntime cannot load the bytes, or the graph has other inputs.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, inputs: tuple[str, ...] = (INPUT,)) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -38,9 +39,9 @@ class Session:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a family of its own without a common base
             raise ArtifactCorrupt("The graph of the model cannot be loaded; train again.") from error
-        if [entry.name for entry in self._session.get_inputs()] != [INPUT]:
+        if {entry.name for entry in self._session.get_inputs()} != set(inputs):
             raise ArtifactCorrupt(
-                f"The graph of the model does not have the one input {INPUT!r}; train again."
+                f"The graph of the model does not have the inputs {', '.join(inputs)}; train again."
             )
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.memory_bytes = _OVERHEAD_BYTES + _EXPANSION * len(data)
@@ -54,7 +55,20 @@ class Session:
         Returns:
             Each output as float64 of shape (n,).
         """
-        found = self._session.run(self._outputs, {INPUT: np.ascontiguousarray(features)})
+        return self.run_named({INPUT: features})
+
+    def run_named(self, feeds: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
+        """Run a graph of several inputs.
+
+        Args:
+            feeds: Float32 arrays by the inputs' names, n rows each.
+
+        Returns:
+            As ``run``.
+        """
+        found = self._session.run(
+            self._outputs, {name: np.ascontiguousarray(values) for name, values in feeds.items()}
+        )
         return {
             name: np.asarray(values.reshape(-1), np.float64)
             for name, values in zip(self._outputs, found, strict=True)

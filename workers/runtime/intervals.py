@@ -1,0 +1,44 @@
+"""Bounds around predictions, as training calibrated them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortlens.contracts.asks import DEFAULT_LEVEL
+from cohortlens.contracts.manifest import IntervalCalibration
+
+FloatArray = NDArray[np.float64]
+
+
+def calibration_key(target: str, horizon_days: int, level_ratio: float = DEFAULT_LEVEL) -> str:
+    """Key of an interval in a prediction's manifest: ``spend:90``, and ``spend:90@0.95`` for another level.
+
+    Args:
+        target: Name of a blend, such as ``spend`` or ``spend:mae``.
+        horizon_days: Horizon it was measured at.
+        level_ratio: Share of customers it covers.
+    """
+    key = f"{target}:{horizon_days}"
+    return key if level_ratio == DEFAULT_LEVEL else f"{key}@{level_ratio:g}"
+
+
+class Interval:
+    """Bounds around predictions, as training calibrated them.
+
+    Args:
+        calibration: What training measured.
+    """
+
+    def __init__(self, calibration: IntervalCalibration) -> None:
+        self._edges = np.array(calibration.edges, np.float64)
+        self._lower = np.array(calibration.lower, np.float64)
+        self._upper = np.array(calibration.upper, np.float64)
+        self._offset = calibration.offset
+
+    def bounds(self, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bounds of predictions >= 0, shape (n,) each, with 0 <= lower <= value <= upper."""
+        decile = self._edges.searchsorted(value, side="right")
+        scale = np.sqrt(self._offset * (value + self._offset))
+        lower = np.minimum(np.maximum(value - self._lower[decile] * scale, 0.0), value)
+        return lower, np.maximum(value + self._upper[decile] * scale, value)
