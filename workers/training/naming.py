@@ -6,7 +6,7 @@ Logistics 2 (1955), for the assignment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,28 +28,41 @@ RULES = (
 NAMES = tuple(dict.fromkeys(name for row in RULES for name in row))
 
 _FORBIDDEN = 1e9
+_LATER_ROUND = 1e3
+_KEPT = 0.5
+"""Standardised units by which a name that a segment had before may lie farther off than another."""
 
 
-def name_segments(z: FloatArray, centroids: FloatArray, worth: FloatArray) -> list[str]:
-    """Name segments, each name once.
+def name_segments(
+    z: FloatArray, centroids: FloatArray, worth: FloatArray, former: Sequence[str] = ()
+) -> list[str]:
+    """Name segments, each name once; more segments than names are numbered.
 
     Args:
         z: Customers in standardised units, columns since, repeat days, mean spend, shape (n, 3).
-        centroids: Centres in the same units, shape (k, 3), k <= 10.
+        centroids: Centres in the same units, shape (k, 3).
         worth: Mean spend of each segment's customers, shape (k,): the future one where it is known.
+        former: Name that each segment had in the version before, empty for a new one; nothing when all are.
 
     Returns:
         k names; Champions, if given, is the segment of the largest worth.
     """
-    rules = _rule_centroids(z)
+    rounds = -(-len(centroids) // len(NAMES))
+    rules = np.tile(_rule_centroids(z), (rounds, 1))
+    names = [name if turn == 0 else f"{name} {turn + 1}" for turn in range(rounds) for name in NAMES]
     cost = np.linalg.norm(centroids[:, None, :] - rules[None, :, :], axis=2)
-    champion, best = NAMES.index(CHAMPIONS), int(np.argmax(worth))
+    # A second of a name only where the first ones do not suffice.
+    cost += _LATER_ROUND * np.repeat(np.arange(rounds), len(NAMES))
+    for index, name in enumerate(former):
+        if name in names:
+            cost[index, names.index(name)] -= _KEPT
+    champion, best = names.index(CHAMPIONS), int(np.argmax(worth))
     chosen = linear_sum_assignment(cost)[1]
     if champion in chosen and chosen[best] != champion:
         cost[:, champion] = _FORBIDDEN
         cost[best, champion] = 0.0
         chosen = linear_sum_assignment(cost)[1]
-    return [NAMES[index] for index in chosen]
+    return [names[index] for index in chosen]
 
 
 def sentences(size: int, share_ratio: float, centroid: Mapping[str, float], currency: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ whose segments explain most of the customers' later spend is taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from cohortlens.contracts.manifest import SegmentProfile
 from workers.training import naming
 from workers.training.datasets import FIRST_CUT_DAYS, MIN_CUSTOMERS, Rows, Snapshot, rows_at
 from workers.training.faults import TrainingFault
+from workers.training.segment_keys import Former, Lineage, lineage
 
 FloatArray = NDArray[np.float64]
 
@@ -97,6 +98,7 @@ class Segmentation:
         profiles: Description of each.
         chosen: What the chosen k was worth.
         candidates: All that were tried.
+        highest_key: Highest number that a key has or had.
     """
 
     scaler: Scaler
@@ -104,6 +106,7 @@ class Segmentation:
     profiles: tuple[SegmentProfile, ...]
     chosen: Candidate
     candidates: tuple[Candidate, ...]
+    highest_key: int = 0
 
     def assign(self, features: NDArray[np.float32]) -> tuple[NDArray[np.intp], FloatArray]:
         """Index of the nearest centre and distance to it, shape (n,) each."""
@@ -117,30 +120,34 @@ def nearest(z: FloatArray, centroids: FloatArray) -> tuple[NDArray[np.intp], Flo
     return np.asarray(which, np.intp), np.sqrt(squared[np.arange(len(z)), which])
 
 
-def segment(snapshot: Snapshot, currency: str, seed: int) -> Segmentation:
+def segment(
+    snapshot: Snapshot, currency: str, seed: int, *, former: Former | None = None, fixed_k: int = 0
+) -> Segmentation:
     """Fit a segmentation at the end of a snapshot.
 
     Args:
         snapshot: The data.
         currency: Currency of the sentences.
         seed: Seed of everything random.
+        former: Segments that serve now, whose keys and names are kept where they are found again.
+        fixed_k: Number of segments that was asked for, 2 to 20; chosen by the rule when 0.
 
     Raises:
-        TrainingFault: ``NOTHING_TO_LEARN``: fewer than three kinds of customers.
+        TrainingFault: ``NOTHING_TO_LEARN``: fewer kinds of customers than segments, or than three.
     """
     features = rows_at(snapshot.days, snapshot.customers, snapshot.as_of, (0,))[0].features
     scaler = Scaler.fit(features)
     z = scaler.apply(features)
-    kinds = _kinds(z)
-    if kinds < _KS.start:
+    kinds, least = _kinds(z), fixed_k or _KS.start
+    if kinds < least:
         raise TrainingFault(
             "NOTHING_TO_LEARN",
-            f"The customers are of {kinds} kinds by recency, frequency and money; at least {_KS.start} are "
-            "needed to tell segments apart. Import more transactions.",
+            f"The customers are of {kinds} kinds by recency, frequency and money; at least {least} are "
+            "needed to tell segments apart. Import more transactions, or ask for fewer segments.",
         )
     rng = np.random.default_rng(seed)
     later = hold_back(snapshot)
-    ks = [k for k in _KS if k <= kinds]
+    ks = [fixed_k] if fixed_k else [k for k in _KS if k <= kinds]
     candidates = tuple(_judge(z, k, later, rng, seed) for k in ks)
     chosen = choose(candidates)
     centroids = _fit(z, chosen.k, seed)
@@ -148,8 +155,9 @@ def segment(snapshot: Snapshot, currency: str, seed: int) -> Segmentation:
     total = _means(features[:, SCHEMA.index("sum")].astype(np.float64), which, chosen.k)
     order = np.argsort(-total, kind="stable")
     centroids = centroids[order]
-    profiles = _profiles(features, z, Segmentation(scaler, centroids, (), chosen, ()), later, currency)
-    return Segmentation(scaler, centroids, profiles, chosen, candidates)
+    kept = lineage(centroids, scaler.mean, scaler.sd, former)
+    bare = Segmentation(scaler, centroids, (), chosen, candidates, kept.highest)
+    return replace(bare, profiles=_profiles(features, z, bare, later, currency, kept))
 
 
 def hold_back(snapshot: Snapshot) -> Rows | None:
@@ -229,7 +237,12 @@ def _fit(z: FloatArray, k: int, seed: int) -> FloatArray:
 
 
 def _profiles(
-    features: NDArray[np.float32], z: FloatArray, fitted: Segmentation, later: Rows | None, currency: str
+    features: NDArray[np.float32],
+    z: FloatArray,
+    fitted: Segmentation,
+    later: Rows | None,
+    currency: str,
+    kept: Lineage,
 ) -> tuple[SegmentProfile, ...]:
     k = len(fitted.centroids)
     which = fitted.assign(features)[0]
@@ -247,15 +260,13 @@ def _profiles(
     if later is not None:
         means["later_spend"] = _means(later.targets["spend"], fitted.assign(later.features)[0], k)
         worth = means["later_spend"]
-    names = naming.name_segments(z, fitted.centroids, worth)
+    names = naming.name_segments(z, fitted.centroids, worth, kept.names)
     profiles = []
-    for index, name in enumerate(names):
+    for index, (key, name) in enumerate(zip(kept.keys, names, strict=True)):
         centroid = {key: float(values[index]) for key, values in means.items()}
         share = float(sizes[index]) / len(features)
         english, spanish = naming.sentences(int(sizes[index]), share, centroid, currency)
-        profiles.append(
-            SegmentProfile(f"s{index + 1}", name, english, spanish, int(sizes[index]), share, centroid)
-        )
+        profiles.append(SegmentProfile(key, name, english, spanish, int(sizes[index]), share, centroid))
     return tuple(profiles)
 
 
