@@ -14,29 +14,37 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.featurize import featurize
+from cohortlens.contracts.purchase_days import PurchaseDays
 from workers.runtime.shap_explainer import ShapExplainer
 from workers.runtime.tree_arrays import TreeArrays
 from workers.training.boosting import Boosted, tree_arrays
+from workers.training.datasets import Rows, Snapshot
 from workers.training.faults import TrainingFault
 
 FloatArray = NDArray[np.float64]
-Rows = NDArray[np.float32]
-LogValue = Callable[[Rows], FloatArray]
-"""Rows, shape (n, columns or wider), to natural logarithms of values, shape (n,), finite."""
+Features = NDArray[np.float32]
+Source = Callable[[Rows], FloatArray]
+"""The model that answers: rows to values >= 0 of one target, shape (n,), finite."""
+Weekly = Callable[[PurchaseDays, int, int], Features]
+"""``cohortlens.contracts.sequences.weekly_sequences``."""
 
 FIDELITY_R2 = 0.95
 """Least share of the variance of the log value that the trees must explain; below it nothing is promoted."""
 
-LEAST_VALUE = 1e-6
-"""Smaller values are explained as this one: a logarithm has no room for nothing at all."""
+_LEAST_SHARE = 1e-3
+"""Smaller values are learnt as this share of the mean: their logarithms would outweigh all others."""
 
 _ROUNDS = 150
 _LEAVES = 15
-_LEARNING_RATE = 0.12
+_LEARNING_RATE = 0.15
 _LEAF_ROWS = 10
 _LEFT_OUT_SHARE = 0.2
 _MAX_ROWS = 40_000
 _IMPORTANCE_ROWS = 2_000
+_AHEAD_DAYS = (0, 15, 30, 60)
+_BACK_DAYS = (30, 90)
+_STEP_BACK_LEAST_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Distilled:
 
     Attributes:
         trees: They add up to the log value.
-        fidelity_r2: Share of the log value's variance they explain on customers left out, at most 1.
+        fidelity_r2: Share of the log value's variance that they explain at ``as_of`` on customers left out,
+            at most 1.
         importance: Mean absolute contribution of each feature by its name, log space.
     """
 
@@ -59,52 +68,84 @@ class Distilled:
         return self.fidelity_r2 >= FIDELITY_R2
 
 
-def log_of(values: FloatArray) -> FloatArray:
-    """Natural logarithms of values >= 0 of any shape, with ``LEAST_VALUE`` as the least."""
-    return np.log(np.maximum(values, LEAST_VALUE))
+def rows_to_imitate(
+    snapshot: Snapshot, horizons_days: tuple[int, ...], seed: int, weekly: Weekly | None = None
+) -> Rows:
+    """Rows on which trees learn what a model says; nobody needs to know what came after them.
+
+    Customers are shown as they stand at the end of the data, as they stood before, and as they will stand in
+    the weeks to come if they buy nothing: a version explains until the next one is trained, and trees know no
+    age that they have not seen.
+
+    Args:
+        snapshot: The data.
+        horizons_days: Horizons the model was trained for; each row has one of them, in turn.
+        seed: Seed of the choice of customers, when there are too many.
+        weekly: Gives the rows their sequences; None when no member wants them.
+
+    Returns:
+        At most 40,000 rows without targets; ``cut`` is the day each row is of.
+    """
+    rng = np.random.default_rng(seed)
+    days, number = snapshot.days, snapshot.customers
+    back = [b for b in _BACK_DAYS if snapshot.history_days - b >= _STEP_BACK_LEAST_DAYS]
+    cuts = [snapshot.as_of - b for b in back] + [snapshot.as_of + a for a in _AHEAD_DAYS]
+    share = _MAX_ROWS / max(1, len(cuts) * number)
+    drawn = rng.random(number) < share if share < 1 else np.ones(number, np.bool_)
+    parts = []
+    for at, cut in enumerate(cuts):
+        features = featurize(days, cut, number)
+        seen = np.flatnonzero(drawn & ~np.isnan(features[:, SCHEMA.index("age")]))
+        features = features[seen]
+        turn = (np.arange(len(seen)) + at) % len(horizons_days)
+        features[:, SCHEMA.index("horizon")] = np.array(horizons_days, np.float32)[turn]
+        sequence = None if weekly is None else weekly(days, cut, number)[seen]
+        parts.append((features, seen.astype(np.int32), np.full(len(seen), cut, np.int32), sequence))
+    columns = list(zip(*parts, strict=True))
+    features, customer, cut_days = (np.concatenate(column) for column in columns[:3])
+    return Rows(features, {}, customer, cut_days, None if weekly is None else np.concatenate(columns[3]))
 
 
-def distil(rows: Rows, source: LogValue, customers: NDArray[np.int64], seed: int) -> Distilled:
+def distil(rows: Rows, source: Source, as_of: int, seed: int) -> Distilled:
     """Imitate a model by trees.
 
     Args:
-        rows: Rows as the model takes them, shape (n, w), float32, the horizon set; the trees learn from the
-            first columns, those of ``SCHEMA``, w may be larger (a weekly sequence behind them). Give each
-            horizon that will be asked for.
-        source: The model: rows to log values (``log_of`` of what is predicted).
-        customers: Whose row each is, shape (n,): the rows of one customer are never on both sides.
-        seed: Seed of the choice of customers.
+        rows: ``rows_to_imitate``.
+        source: The model that answers.
+        as_of: Day on whose rows the fidelity is measured, days since 1970-01-01.
+        seed: Seed of the choice of customers who are left out.
 
     Raises:
-        TrainingFault: ``NOTHING_TO_LEARN``: no rows, or the model gives a value that is not finite.
+        TrainingFault: ``NOTHING_TO_LEARN``: fewer than two customers, or the model gives a value that is
+            negative or not finite.
 
     Source:
         Hinton, Vinyals, Dean, Distilling the knowledge in a neural network (2015), with trees as the pupil.
     """
-    rng = np.random.default_rng(seed)
-    rows, customers = _sample(rows, customers, rng)
-    wanted = np.asarray(source(rows), np.float64)
-    if not len(rows) or not np.isfinite(wanted).all():
+    values = np.asarray(source(rows), np.float64)
+    if not len(rows) or not (np.isfinite(values) & (values >= 0)).all():
         raise TrainingFault(
             "NOTHING_TO_LEARN",
             "The model gives no finite values to explain; import more transactions and train again.",
         )
-    features = np.ascontiguousarray(rows[:, : len(SCHEMA.columns)])
-    left_out = _left_out(customers, rng)
+    wanted = _logs(values)
+    left_out = _left_out(rows.customer, seed)
     estimator = HistGradientBoostingRegressor(
         loss="squared_error",
         max_iter=_ROUNDS,
         max_leaf_nodes=_LEAVES,
         learning_rate=_LEARNING_RATE,
         min_samples_leaf=int(np.clip(len(rows) // 100, 2, _LEAF_ROWS)),
-        # It would split by row, so one customer's cuts would stand on both sides.
+        # It would split by row, so the rows of one customer would stand on both sides.
         early_stopping=False,
         random_state=seed % 2**32,
     )
-    estimator.fit(_learnable(features[~left_out]), wanted[~left_out])
+    estimator.fit(_learnable(rows.features[~left_out]), wanted[~left_out])
     trees = tree_arrays(Boosted(estimator, 1.0))
-    fidelity = _r2(wanted[left_out], estimator.predict(features[left_out].astype(np.float64)))
-    return Distilled(trees, fidelity, importance_of(trees, features))
+    judged = left_out & (rows.cut == as_of)
+    features = rows.features[judged]
+    fidelity = _r2(wanted[judged], estimator.predict(features.astype(np.float64)))
+    return Distilled(trees, fidelity, importance_of(trees, rows.features[rows.cut == as_of]))
 
 
 def own_trees(trees: TreeArrays, rows: Rows, multiplier: float = 1.0) -> Distilled:
@@ -112,14 +153,14 @@ def own_trees(trees: TreeArrays, rows: Rows, multiplier: float = 1.0) -> Distill
 
     Args:
         trees: The member's, in log space.
-        rows: Rows to measure the importance on, shape (n, w), float32, the horizon set.
+        rows: Rows to measure the importance on.
         multiplier: What calibration multiplies the member's value by, > 0.
     """
     levelled = replace(trees, base=np.array(float(trees.base) + np.log(multiplier), np.float64))
-    return Distilled(levelled, 1.0, importance_of(levelled, rows[:, : len(SCHEMA.columns)]))
+    return Distilled(levelled, 1.0, importance_of(levelled, rows.features))
 
 
-def importance_of(trees: TreeArrays, features: Rows) -> dict[str, float]:
+def importance_of(trees: TreeArrays, features: Features) -> dict[str, float]:
     """Mean absolute contribution of each feature by its name, log space.
 
     Args:
@@ -131,25 +172,22 @@ def importance_of(trees: TreeArrays, features: Rows) -> dict[str, float]:
     return dict(zip(SCHEMA.names, shares.tolist(), strict=True))
 
 
-def _sample(
-    rows: Rows, customers: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[Rows, NDArray[np.int64]]:
-    if len(rows) <= _MAX_ROWS:
-        return rows, customers
-    drawn = np.sort(rng.choice(len(rows), _MAX_ROWS, replace=False))
-    return rows[drawn], customers[drawn]
+def _logs(values: FloatArray) -> FloatArray:
+    """Logarithms, of at least a thousandth of the mean; of 1 where all values are 0."""
+    mean = float(values.mean())
+    return np.log(np.maximum(values, _LEAST_SHARE * mean if mean > 0 else 1.0))
 
 
-def _left_out(customers: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+def _left_out(customers: NDArray[np.int32], seed: int) -> NDArray[np.bool_]:
     """Rows of every fifth customer; of at least one, and never of all."""
     known = np.unique(customers)
     if len(known) < 2:
         raise TrainingFault("NOTHING_TO_LEARN", "One customer alone cannot teach and judge an explanation.")
-    chosen = rng.permutation(known)[: max(1, round(len(known) * _LEFT_OUT_SHARE))]
-    return np.isin(customers, chosen)
+    count = max(1, round(len(known) * _LEFT_OUT_SHARE))
+    return np.isin(customers, np.random.default_rng(seed).permutation(known)[:count])
 
 
-def _learnable(features: Rows) -> FloatArray:
+def _learnable(features: Features) -> FloatArray:
     """The rows as the estimator takes them: it cannot bin a column of NaN, and never splits a constant."""
     learnable = features.astype(np.float64)
     learnable[:, np.isnan(features).all(axis=0)] = 0.0
@@ -157,6 +195,8 @@ def _learnable(features: Rows) -> FloatArray:
 
 
 def _r2(wanted: FloatArray, found: FloatArray) -> float:
+    if not len(wanted):
+        return 0.0
     spread = float(np.sum((wanted - wanted.mean()) ** 2))
     missed = float(np.sum((wanted - found) ** 2))
     # One value for everybody is imitated exactly or not at all; a variance of nothing cannot be shared out.
