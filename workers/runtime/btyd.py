@@ -147,7 +147,7 @@ def expected_purchases(
         Shape (n,), finite, >= 0. With x = t_x = age = 0 the mean of customers from their first day on.
     """
     bought, last, old, ahead = _history(x, t_x, age, horizon)
-    return _alive(p, bought, last, old) * _if_alive(p, bought, old, ahead)
+    return _alive(p, bought, last, old) * purchases_if_alive(p, bought, old, ahead)
 
 
 def probability_alive(p: BtydParameters, x: ArrayLike, t_x: ArrayLike, age: ArrayLike) -> FloatArray:
@@ -184,8 +184,8 @@ def probability_of_none(
         Shape (n,), 0..1.
     """
     bought, last, old, ahead = _history(x, t_x, age, horizon)
-    odds = _log_odds_dead(p, bought, last, old)
-    none: FloatArray = expit(odds) + expit(-odds) * _none_if_alive(p, bought, old, ahead)
+    odds = log_odds_dead(p, bought, last, old)
+    none: FloatArray = expit(odds) + expit(-odds) * none_if_alive(p, bought, old, ahead)
     return np.minimum(1.0, none)
 
 
@@ -227,7 +227,7 @@ def timing(p: BtydParameters, x: ArrayLike, age: ArrayLike, horizons: ArrayLike)
     pairs, position = _distinct(bought, old)
     ahead = np.atleast_1d(np.asarray(horizons, np.float64))
     n, k = len(pairs), len(ahead)
-    curve = _if_alive(p, np.repeat(pairs[:, 0], k), np.repeat(pairs[:, 1], k), np.tile(ahead, n))
+    curve = purchases_if_alive(p, np.repeat(pairs[:, 0], k), np.repeat(pairs[:, 1], k), np.tile(ahead, n))
     return np.maximum.accumulate(curve.reshape(n, k), axis=1)[position]
 
 
@@ -247,8 +247,8 @@ def horizon_ratio(
         Shape (n,), > 0; 1 where both are equal.
     """
     bought, _, old, _ = _history(x, 0.0, age, 0.0)
-    asked = _if_alive(p, bought, old, np.full(len(bought), float(horizon)))
-    return asked / _if_alive(p, bought, old, np.full(len(bought), float(trained)))
+    asked = purchases_if_alive(p, bought, old, np.full(len(bought), float(horizon)))
+    return asked / purchases_if_alive(p, bought, old, np.full(len(bought), float(trained)))
 
 
 def steps_days(horizon: float) -> FloatArray:
@@ -343,11 +343,19 @@ def _distinct(x: FloatArray, age: FloatArray) -> tuple[FloatArray, NDArray[np.in
 
 
 def _alive(p: BtydParameters, x: FloatArray, t_x: FloatArray, age: FloatArray) -> FloatArray:
-    alive: FloatArray = expit(-_log_odds_dead(p, x, t_x, age))
+    alive: FloatArray = expit(-log_odds_dead(p, x, t_x, age))
     return alive
 
 
-def _log_odds_dead(p: BtydParameters, x: FloatArray, t_x: FloatArray, age: FloatArray) -> FloatArray:
+def log_odds_dead(p: BtydParameters, x: FloatArray, t_x: FloatArray, age: FloatArray) -> FloatArray:
+    """Log odds that customers have left, of histories that are known to be sound: nothing is checked.
+
+    Args:
+        p: Parameters.
+        x: Repeat purchase-days so far, >= 0, shape (n,).
+        t_x: Days from the first purchase to the last, 0..age, shape (n,).
+        age: Days from the first purchase to the cut, shape (n,).
+    """
     if p.boundary == NO_DROPOUT:
         return np.full(len(x), -np.inf)
     if p.family == "paretonbd":
@@ -355,7 +363,15 @@ def _log_odds_dead(p: BtydParameters, x: FloatArray, t_x: FloatArray, age: Float
     return btyd_beta.log_odds_dead(*_four(p), x, t_x, age, first=p.family == "mbgnbd")
 
 
-def _if_alive(p: BtydParameters, x: FloatArray, age: FloatArray, horizon: FloatArray) -> FloatArray:
+def purchases_if_alive(p: BtydParameters, x: FloatArray, age: FloatArray, horizon: FloatArray) -> FloatArray:
+    """Purchase-days expected within a horizon of customers that have not left; nothing is checked.
+
+    Args:
+        p: Parameters.
+        x: Repeat purchase-days so far, >= 0, shape (n,).
+        age: Days from the first purchase to the cut, >= 0, shape (n,).
+        horizon: Days ahead, >= 0, shape (n,).
+    """
     if p.boundary == NO_DROPOUT:
         r, alpha = p.values
         return (r + x) / (alpha + age) * horizon
@@ -366,7 +382,15 @@ def _if_alive(p: BtydParameters, x: FloatArray, age: FloatArray, horizon: FloatA
     return btyd_beta.purchases_if_alive(r, alpha, third, after, x, age, horizon)
 
 
-def _none_if_alive(p: BtydParameters, x: FloatArray, age: FloatArray, horizon: FloatArray) -> FloatArray:
+def none_if_alive(p: BtydParameters, x: FloatArray, age: FloatArray, horizon: FloatArray) -> FloatArray:
+    """Probability of no purchase within a horizon of customers that have not left; nothing is checked.
+
+    Args:
+        p: Parameters.
+        x: Repeat purchase-days so far, >= 0, shape (n,).
+        age: Days from the first purchase to the cut, >= 0, shape (n,).
+        horizon: Days ahead, >= 0, shape (n,).
+    """
     if p.family == "paretonbd" and p.boundary != NO_DROPOUT:
         return btyd_pareto.none_if_alive(*_four(p), x, age, horizon)
     # Without a purchase the coin is never thrown.
