@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.contracts.artifacts import ArtifactCorrupt, LocalArtifactStore
 from cohortlens.contracts.features import SCHEMA, ContractFault
-from cohortlens.contracts.manifest import IntervalCalibration, ModelManifest
-from cohortlens.core.errors import FailedPrecondition, InvalidArgument
+from cohortlens.contracts.manifest import ModelManifest
+from cohortlens.contracts.sequences import WIDE_COLUMNS, split
+from workers.runtime.faults import (
+    ExplanationUnsupported,
+    HorizonUnsupported,
+    SchemaMismatch,
+    TargetUnsupported,
+)
+from workers.runtime.intervals import Interval, calibration_key
+from workers.runtime.lineup import Lineup
 from workers.runtime.sessions import Session
 from workers.runtime.shap_explainer import ShapExplainer
 from workers.runtime.tree_arrays import TreeArrays
@@ -34,38 +43,14 @@ def graph_file(target: str) -> str:
     return f"{target}.onnx"
 
 
+def explainer_file(target: str) -> str:
+    """Name of a target's distilled trees in a prediction's manifest."""
+    return f"{target}.explainer.npz"
+
+
 def trees_file(target: str) -> str:
     """Name of a target's tree arrays in a prediction's manifest."""
     return f"{target}.trees.npz"
-
-
-def calibration_key(target: str, horizon_days: int) -> str:
-    """Key of a target's interval for one horizon in a prediction's manifest."""
-    return f"{target}:{horizon_days}"
-
-
-class SchemaMismatch(FailedPrecondition):
-    """The version was trained on another feature schema than this release computes."""
-
-    reason = "FEATURE_SCHEMA_MISMATCH"
-
-
-class ExplanationUnsupported(FailedPrecondition):
-    """A segmentation has no trees to explain."""
-
-    reason = "METHOD_UNSUPPORTED"
-
-
-class HorizonUnsupported(InvalidArgument):
-    """The version was not trained for the horizon asked."""
-
-    reason = "HORIZON_UNSUPPORTED"
-
-
-class TargetUnsupported(InvalidArgument):
-    """The version has no such target."""
-
-    reason = "TARGET_UNSUPPORTED"
 
 
 @dataclass(frozen=True)
@@ -104,11 +89,15 @@ class Bundle:
         self._explaining = threading.Lock()
         if manifest.model == "segmentation":
             self._sessions[""] = Session(_file(files, SEGMENTATION_FILE))
+        self._lineup = Lineup(manifest, files) if manifest.blends else None
         for target in manifest.targets:
-            self._sessions[target] = Session(_file(files, graph_file(target)))
-            self._trees[target] = TreeArrays.from_npz(_file(files, trees_file(target)))
-            self._intervals[target] = _intervals(manifest, target)
-        if not self._sessions:
+            if self._lineup is None:
+                self._sessions[target] = Session(_file(files, graph_file(target)))
+                self._intervals[target] = _intervals(manifest, target)
+                self._trees[target] = TreeArrays.from_npz(_file(files, trees_file(target)))
+            elif explainer_file(target) in files:
+                self._trees[target] = TreeArrays.from_npz(files[explainer_file(target)])
+        if not self._sessions and self._lineup is None:
             raise ArtifactCorrupt(f"The manifest names no graph for a model {manifest.model!r}.")
 
     @staticmethod
@@ -136,6 +125,7 @@ class Bundle:
     def memory_bytes(self) -> int:
         """Estimate of the bytes it holds, explainers included."""
         graphs = sum(session.memory_bytes for session in self._sessions.values())
+        graphs += self._lineup.memory_bytes if self._lineup is not None else 0
         return graphs + (1 + _EXPLAINER_EXPANSION) * sum(trees.nbytes for trees in self._trees.values())
 
     def warm(self, *, explain: bool = False) -> None:
@@ -144,21 +134,23 @@ class Bundle:
         Args:
             explain: Also build the explainers.
         """
-        for rows in _WARM_ROWS:
-            features = np.zeros((rows, len(SCHEMA.columns)), np.float32)
+        wide = WIDE_COLUMNS if self.manifest.wants_sequence else self._columns
+        for rows, columns in product(_WARM_ROWS, {self._columns, wide}):
+            features = np.zeros((rows, columns), np.float32)
             if len(self._horizons):
                 features[:, self._horizon_column] = self._horizons[0]
-            for target in self._sessions:
+            for target in self.manifest.targets or ("",):
                 self.score(target, features)
-                if explain and target:
+                if explain and target in self._trees:
                     self.explain(target, features)
 
     def score(self, target: str, features: NDArray[np.float32]) -> dict[str, FloatArray]:
         """Score rows.
 
         Args:
-            target: One of the manifest's targets; empty for a segmentation.
-            features: Rows, shape (n, columns), float32, as ``SCHEMA.check`` accepts them.
+            target: One of the manifest's targets, or an ask (``contracts.asks``); empty for a segmentation.
+            features: Rows, shape (n, columns), float32, as ``SCHEMA.check`` accepts them; with their weekly
+                sequences behind them, shape (n, WIDE_COLUMNS), where the version takes those.
 
         Returns:
             Columns of shape (n,): ``value``, ``lower``, ``upper`` (purchases, or money in major units), or
@@ -167,8 +159,10 @@ class Bundle:
         Raises:
             ContractFault: Rows of another shape or type.
             TargetUnsupported: No such target.
-            HorizonUnsupported: A row's horizon is not one of the version's.
+            HorizonUnsupported: The version does not predict a row's horizon.
         """
+        if self._lineup is not None:
+            return self._lineup.score(target, *self._split(features))
         session = self._session(target, features)
         if not target:
             return session.run(features)
@@ -192,24 +186,33 @@ class Bundle:
         Raises:
             ExplanationUnsupported: The version is a segmentation.
         """
-        session = self._session(target, features)
-        if not target:
-            raise ExplanationUnsupported("A segmentation is described by its profiles; explain a prediction.")
-        self._horizon_of(features)
+        values = self.score(target, features).get("value")
+        if values is None or target not in self._trees:
+            raise ExplanationUnsupported("The version has no trees to explain; explain a prediction.")
         explainer = self._explainer(target)
         return Attributions(
             base_value=explainer.base_value,
-            contributions=explainer.contributions(features),
-            values=session.run(features)["value"],
+            contributions=explainer.contributions(features[:, : self._columns]),
+            values=values,
         )
 
-    def _session(self, target: str, features: NDArray[np.float32]) -> Session:
+    def _split(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Features and weekly sequences of rows for a line-up."""
+        if features.ndim == 2 and features.shape[1] == WIDE_COLUMNS and features.dtype == np.float32:
+            return split(features)
+        self._check(features)
+        return features, None
+
+    def _check(self, features: NDArray[np.float32]) -> None:
         if features.ndim != 2 or features.shape[1] != self._columns or features.dtype != np.float32:
             raise ContractFault(
                 f"Expected float32 rows of {self._columns} columns, found {features.dtype} of shape "
                 f"{features.shape}.",
                 reason="FEATURE_SCHEMA_MISMATCH",
             )
+
+    def _session(self, target: str, features: NDArray[np.float32]) -> Session:
+        self._check(features)
         session = self._sessions.get(target)
         if session is None:
             names = ", ".join(self.manifest.targets) or "none"
@@ -241,27 +244,6 @@ class Bundle:
             if target not in self._explainers:
                 self._explainers[target] = ShapExplainer(self._trees[target])
             return self._explainers[target]
-
-
-class Interval:
-    """Bounds around predictions, as training calibrated them.
-
-    Args:
-        calibration: What training measured.
-    """
-
-    def __init__(self, calibration: IntervalCalibration) -> None:
-        self._edges = np.array(calibration.edges, np.float64)
-        self._lower = np.array(calibration.lower, np.float64)
-        self._upper = np.array(calibration.upper, np.float64)
-        self._offset = calibration.offset
-
-    def bounds(self, value: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Bounds of predictions >= 0, shape (n,) each, with 0 <= lower <= value <= upper."""
-        decile = self._edges.searchsorted(value, side="right")
-        scale = np.sqrt(self._offset * (value + self._offset))
-        lower = np.minimum(np.maximum(value - self._lower[decile] * scale, 0.0), value)
-        return lower, np.maximum(value + self._upper[decile] * scale, value)
 
 
 def _intervals(manifest: ModelManifest, target: str) -> list[Interval]:

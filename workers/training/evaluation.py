@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import GateCriterion, IntervalCalibration
-from workers.runtime.bundle import calibration_key
+from workers.runtime.intervals import calibration_key
 from workers.training import intervals
 from workers.training.boosting import TARGETS, Boosted, fit
 from workers.training.datasets import MIN_CUSTOMERS, Rows, Snapshot, rows_at, training_rows

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.contracts.manifest import IntervalCalibration
-from workers.runtime.bundle import Interval
+from workers.runtime.intervals import Interval
 
 FloatArray = NDArray[np.float64]
 

@@ -21,7 +21,8 @@ from cohortlens.core.config import read
 from cohortlens.core.telemetry import configure_logging
 from workers.config import WorkerConfig
 from workers.deployments.prediction import PredictionReplica
-from workers.runtime.bundle import Bundle, calibration_key, graph_file, trees_file
+from workers.runtime.bundle import Bundle, graph_file, trees_file
+from workers.runtime.intervals import calibration_key
 from workers.runtime.tree_arrays import TreeArrays
 
 TARGET, HORIZON_DAYS = "spend", 30

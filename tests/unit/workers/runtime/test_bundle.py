@@ -10,8 +10,8 @@ from cohortlens.contracts.artifacts import ArtifactCorrupt, ArtifactMissing, Loc
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.contracts.featurize import featurize
 from tests.fixtures.shops import FIRST_DAY, day_text, shop, write_snapshot
-from workers.runtime.bundle import (
-    Bundle,
+from workers.runtime.bundle import Bundle
+from workers.runtime.faults import (
     ExplanationUnsupported,
     HorizonUnsupported,
     SchemaMismatch,

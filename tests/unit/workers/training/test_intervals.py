@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workers.runtime.bundle import Interval
+from workers.runtime.intervals import Interval
 from workers.training.intervals import LEVEL_RATIO, calibrate, coverage
 
 
