@@ -19,6 +19,7 @@ from cohortlens.adapters.worker_tls import channels
 from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
 from cohortlens.analytics.batches.work import BatchWork
+from cohortlens.analytics.drift.service import DriftService
 from cohortlens.analytics.explanations import ExplanationsService
 from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.predictions import PredictionsService
@@ -89,6 +90,7 @@ class Analytics:
     batches: BatchesService
     batch_work: BatchWork
     shadow: ShadowTraffic
+    drift: DriftService
 
 
 @dataclass(frozen=True)
@@ -386,4 +388,5 @@ def _analytics(
             db, registry, FeatureFreezer(db, features), scorer, usage.charges, artifacts.root
         ),
         shadow=shadow,
+        drift=DriftService(db, registry),
     )

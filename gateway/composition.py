@@ -203,13 +203,16 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
     from gateway.servicers.auth_users import AuthUsersServicer
     from gateway.servicers.billing import billing_servicer
     from gateway.servicers.customers import CustomersServicer
+    from gateway.servicers.drift import DriftServicer
     from gateway.servicers.explanations import ExplanationsServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
     from gateway.servicers.models import ModelsServicer
 
     return {
-        _ANALYTICS: joined(AnalyticsServicer(services), ExplanationsServicer(services)),
+        _ANALYTICS: joined(
+            AnalyticsServicer(services), ExplanationsServicer(services), DriftServicer(services)
+        ),
         "cohortlens.v1.AuthService": joined(
             AuthServicer(services.identity.core),
             AuthSessionsServicer(

@@ -1,6 +1,7 @@
 import datetime
 
 from cohortlens.v1 import common_pb2 as _common_pb2
+from cohortlens.v1 import drift_pb2 as _drift_pb2
 from cohortlens.v1 import explanations_pb2 as _explanations_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2

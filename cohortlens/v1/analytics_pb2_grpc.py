@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cohortlens.v1 import analytics_pb2 as cohortlens_dot_v1_dot_analytics__pb2
+from cohortlens.v1 import drift_pb2 as cohortlens_dot_v1_dot_drift__pb2
 from cohortlens.v1 import explanations_pb2 as cohortlens_dot_v1_dot_explanations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
@@ -131,6 +132,21 @@ class AnalyticsServiceStub:
                 '/cohortlens.v1.AnalyticsService/ListSegmentMembers',
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentMembersRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentMembersResponse.FromString,
+                _registered_method=True)
+        self.StartDriftReport = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/StartDriftReport',
+                request_serializer=cohortlens_dot_v1_dot_drift__pb2.StartDriftReportRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_drift__pb2.StartDriftReportResponse.FromString,
+                _registered_method=True)
+        self.GetDriftReport = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/GetDriftReport',
+                request_serializer=cohortlens_dot_v1_dot_drift__pb2.GetDriftReportRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_drift__pb2.GetDriftReportResponse.FromString,
+                _registered_method=True)
+        self.ListDriftReports = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/ListDriftReports',
+                request_serializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsResponse.FromString,
                 _registered_method=True)
         self.GetFeatureSchema = channel.unary_unary(
                 '/cohortlens.v1.AnalyticsService/GetFeatureSchema',
@@ -298,6 +314,28 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartDriftReport(self, request, context):
+        """Starts a report on drift: how far the present customers, the predictions for them and their segments have moved
+        from what the active version was trained on. Poll GetDriftReport until the state is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDriftReport(self, request, context):
+        """One drift report with its columns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDriftReports(self, request, context):
+        """Drift reports, newest first, without their columns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetFeatureSchema(self, request, context):
         """The ordered definition of the features that models take.
         """
@@ -409,6 +447,21 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.ListSegmentMembers,
                     request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentMembersRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentMembersResponse.SerializeToString,
+            ),
+            'StartDriftReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartDriftReport,
+                    request_deserializer=cohortlens_dot_v1_dot_drift__pb2.StartDriftReportRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_drift__pb2.StartDriftReportResponse.SerializeToString,
+            ),
+            'GetDriftReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDriftReport,
+                    request_deserializer=cohortlens_dot_v1_dot_drift__pb2.GetDriftReportRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_drift__pb2.GetDriftReportResponse.SerializeToString,
+            ),
+            'ListDriftReports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDriftReports,
+                    request_deserializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsResponse.SerializeToString,
             ),
             'GetFeatureSchema': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFeatureSchema,
@@ -935,6 +988,87 @@ class AnalyticsService:
             '/cohortlens.v1.AnalyticsService/ListSegmentMembers',
             cohortlens_dot_v1_dot_analytics__pb2.ListSegmentMembersRequest.SerializeToString,
             cohortlens_dot_v1_dot_analytics__pb2.ListSegmentMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartDriftReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/StartDriftReport',
+            cohortlens_dot_v1_dot_drift__pb2.StartDriftReportRequest.SerializeToString,
+            cohortlens_dot_v1_dot_drift__pb2.StartDriftReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDriftReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/GetDriftReport',
+            cohortlens_dot_v1_dot_drift__pb2.GetDriftReportRequest.SerializeToString,
+            cohortlens_dot_v1_dot_drift__pb2.GetDriftReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDriftReports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/ListDriftReports',
+            cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsResponse.FromString,
             options,
             channel_credentials,
             insecure,

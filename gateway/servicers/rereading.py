@@ -95,6 +95,7 @@ REREADS: dict[str, Way] = {
     "RotateSigningKey": Listed("ListSigningKeys", "kid"),
     "Segment": RunsAgain(),
     "SetChallenger": Got("GetChallenger"),
+    "StartDriftReport": Got("GetDriftReport"),
     "StartSegmentation": Got("GetSegmentationRun"),
     "StartTraining": Got("GetTrainingRun", each="runs"),
     "SuspendTenant": Listed("ListTenants", "tenant"),

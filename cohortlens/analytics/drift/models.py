@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from cohortlens.analytics.models import WorkState
-from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violation
+from cohortlens.core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Violation
 
 DRIFT_REQUESTED = "analytics.drift.requested"
 """Topic: a report waits for a job. Payload ``drift_report_id``."""
@@ -19,6 +19,9 @@ DRIFT_REPORTED = "analytics.drift.reported"
 
 MIN_ROWS = 200
 """Fewest rows on each side of a comparison."""
+
+MAX_WAITING = 20
+"""Reports of a tenant that may be unfinished at the same time; one of them runs."""
 
 RETENTION = timedelta(days=25 * 31)
 """How long reports are kept: 25 months."""
@@ -230,5 +233,15 @@ class DaysInvalid(InvalidArgument):
     """The days of a comparison do not fit the data or each other."""
 
     def __init__(self, field: str, why: str, *, reason: str = "") -> None:
-        text = f"{field}: {why}"
-        super().__init__(text, **({"reason": reason} if reason else {}), violations=(Violation(field, why),))
+        super().__init__(f"{field}: {why}", reason=reason or self.reason, violations=(Violation(field, why),))
+
+
+class DriftQueueFull(ResourceExhausted):
+    """Too many reports of the tenant wait."""
+
+    reason = "DRIFT_QUEUE_FULL"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{MAX_WAITING} drift reports are not finished yet; wait for one", retry_delay_s=60.0
+        )

@@ -15,6 +15,7 @@ from cohortlens.v1 import (
     auth_users_pb2,
     common_pb2,
     customers_pb2,
+    drift_pb2,
     models_pb2,
 )
 from tests.fixtures.waiting import eventually_blocking
@@ -103,12 +104,17 @@ def of_the_demo(client: Client) -> dict[str, str]:
             client.analytics.PredictBatch,
             analytics_pb2.PredictBatchRequest(task=SPEND, all_customers=True),
         ).batch
+        report = client.call(
+            client.analytics.StartDriftReport,
+            drift_pb2.StartDriftReportRequest(reference_as_of="1997-12-31"),
+        ).drift_report
     runs = client.call(client.models.ListTrainingRuns, models_pb2.ListTrainingRunsRequest()).runs
     segments = client.call(client.analytics.ListSegments, analytics_pb2.ListSegmentsRequest())
     return {
         "customer": customer,
         "prediction": prediction.prediction,
         "batch": batch.batch,
+        "drift_report": report.drift_report,
         "training": runs[0].run,
         "segmentation": segments.run.run,
     }

@@ -24,6 +24,7 @@ KINDS = {
     "batch": "batch",
     "customer": "customer",
     "customers": "customer",
+    "drift_report": "drift_report",
     "export": "export",
     "filter": "filter",
     "import": "import",
@@ -44,12 +45,13 @@ KINDS = {
 # fmt: off
 OTHER_TEXTS = frozenset({
     "cancel_url", "event", "plan", "return_url", "success_url",
-    "accept_terms_version", "actor", "alg", "audiences", "certificate_name", "chunk", "client_assertion",
+    "accept_terms_version", "actor", "alg", "as_of", "audiences", "certificate_name", "chunk", "client_assertion",
     "client_assertion_type", "client_id", "code", "code_challenge", "code_challenge_method",
     "code_verifier", "columns", "correlation_id", "crv", "currency", "customer_ref", "delimiter", "device_name",
     "display_name", "e", "email", "encoding", "etag", "features", "file_name", "grant_type", "id_column",
     "ip_allowlist", "jwks", "key", "key_set", "kty", "mfa_token", "model", "n", "new_password",
-    "old_password", "password", "period", "reason", "redirect_uri", "redirect_uris", "refresh_token", "request_id",
+    "old_password", "password", "period", "reason", "redirect_uri", "redirect_uris", "reference_as_of", "refresh_token",
+    "request_id",
     "response_type", "role", "schema_hash", "scope", "scopes", "segment", "state", "terms_version",
     "token", "token_type_hint", "totp", "type", "use", "value", "values", "x", "y",
 })
