@@ -127,6 +127,8 @@ class ModelManifest:
         members: Every member that was tried, with the reason it was dropped for, empty for one that stayed.
         importance: Mean absolute contribution of each feature by target.
         horizon_most_days: Longest horizon that may be asked for; 0 where only ``horizons_days`` may be.
+        sequence_hash: Hash of the schema of the weekly sequences it was trained on, hex; empty without a
+            member that reads them.
     """
 
     model: str
@@ -150,6 +152,7 @@ class ModelManifest:
     members: dict[str, str] = field(default_factory=dict)
     importance: dict[str, dict[str, float]] = field(default_factory=dict)
     horizon_most_days: int = 0
+    sequence_hash: str = ""
 
     @property
     def wants_sequence(self) -> bool:
