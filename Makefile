@@ -141,6 +141,10 @@ test-integration: setup-dev ## Against real PostgreSQL, Valkey and one Serve rep
 test-e2e: setup-dev ## The whole stack over the network; T=path for one file
 	$(PYTEST) $(or $(T),tests/e2e)
 
+.PHONY: vectors
+vectors: setup-dev ## Compute others' results again: DIR=folder of vector files, DATA=folder of the data they name
+	@$(MAIN)/python -m tests.vectors $(if $(DIR),"$(DIR)") $(if $(DATA),--data "$(DATA)")
+
 .PHONY: lint
 lint: setup-dev ## ruff, buf lint, buf breaking
 	$(MAIN)/ruff format --check .
@@ -244,6 +248,16 @@ soak-quota: setup-dev ## 64 workers in four processes race for 1,000 units, one 
 .PHONY: soak-replica
 soak-replica: setup-dev ## A replica's memory over 200,000 requests and 200 model switches
 	$(MAIN)/python -m load.bench.soak
+
+## ---- measure the models, on any file of transactions ----
+
+MODEL_BENCH = OMP_NUM_THREADS=1 $(WORKERS)/python -W ignore -m
+ON_DATA = --data $(or $(DATA),$(error give the file as DATA=...)) $(if $(CUT),--cut $(CUT)) $(if $(HORIZON),--horizon $(HORIZON)) \
+  $(if $(COLUMNS),--columns "$(COLUMNS)") $(if $(JSON),--json $(JSON)) $(if $(SEED),--seed $(SEED)) $(if $(STRICT),--strict)
+
+.PHONY: segment-bench
+segment-bench: setup-dev ## Stability and use of segments for every k, on DATA=file; CUT=YYYY-MM-DD HORIZON=days
+	@$(MODEL_BENCH) workers.bench.segments $(ON_DATA)
 
 $(STATE)/bench-%: $(LOCKS)/bench-%.lock | $(STATE)/python
 	@echo "setup: the reference environment $* (.venv-bench-$*)"

@@ -1,0 +1,1 @@
+"""Results of others, computed again: ``python -m tests.vectors DIR`` runs every vector file below a folder."""

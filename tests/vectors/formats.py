@@ -1,0 +1,7 @@
+"""The formats the runner knows; every area of the product adds its own here."""
+
+from __future__ import annotations
+
+from tests.vectors.cases import Format
+
+FORMATS: tuple[Format, ...] = ()
