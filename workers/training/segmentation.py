@@ -150,7 +150,7 @@ def segment(
     ks = [fixed_k] if fixed_k else [k for k in _KS if k <= kinds]
     candidates = tuple(_judge(z, k, later, rng, seed) for k in ks)
     chosen = choose(candidates)
-    centroids = _fit(z, chosen.k, seed)
+    centroids = centres(z, chosen.k, seed)
     which = nearest(z, centroids)[0]
     total = _means(features[:, SCHEMA.index("sum")].astype(np.float64), which, chosen.k)
     order = np.argsort(-total, kind="stable")
@@ -193,14 +193,14 @@ def explained_share(values: FloatArray, groups: NDArray[np.intp]) -> float:
 
 def _judge(z: FloatArray, k: int, later: Rows | None, rng: np.random.Generator, seed: int) -> Candidate:
     sample = z if len(z) <= _SAMPLE else z[np.sort(rng.choice(len(z), _SAMPLE, replace=False))]
-    whole = nearest(sample, _fit(sample, k, seed))[0]
+    whole = nearest(sample, centres(sample, k, seed))[0]
     agreements = []
     for refit in range(_REFITS):
         drawn = sample[rng.integers(len(sample), size=len(sample))]
         if _kinds(drawn) < k:
             agreements.append(0.0)
             continue
-        agreements.append(adjusted_rand_score(whole, nearest(sample, _fit(drawn, k, seed + refit + 1))[0]))
+        agreements.append(adjusted_rand_score(whole, nearest(sample, centres(drawn, k, seed + refit + 1))[0]))
     found = len(np.unique(whole))
     silhouette = 0.0
     if 1 < found < len(sample):
@@ -223,7 +223,7 @@ def _told(later: Rows | None, k: int, seed: int) -> float:
     z = Scaler.fit(later.features).apply(later.features)
     if _kinds(z) < k:
         return 0.0
-    return explained_share(np.log1p(later.targets["spend"]), nearest(z, _fit(z, k, seed))[0])
+    return explained_share(np.log1p(later.targets["spend"]), nearest(z, centres(z, k, seed))[0])
 
 
 def _kinds(z: FloatArray) -> int:
@@ -231,7 +231,8 @@ def _kinds(z: FloatArray) -> int:
     return len(np.unique(np.round(z, 9), axis=0))
 
 
-def _fit(z: FloatArray, k: int, seed: int) -> FloatArray:
+def centres(z: FloatArray, k: int, seed: int) -> FloatArray:
+    """Centres of k-means, shape (k, d), of rows in standardised units, shape (n, d)."""
     fitted = KMeans(k, n_init=_STARTS, random_state=seed % 2**32).fit(z)
     return np.asarray(fitted.cluster_centers_, np.float64)
 
