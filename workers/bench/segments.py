@@ -22,6 +22,7 @@ from sklearn.metrics import (
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.errors import FailedPrecondition
 from workers.bench import asked as asking
 from workers.bench.transactions import EPOCH, Transactions, day_of
@@ -229,7 +230,7 @@ def _assign_us(fitted: segmentation.Segmentation) -> float:
     graph = export.segmentation_graph(
         segmentation.COLUMNS, fitted.scaler.mean, fitted.scaler.sd, fitted.centroids
     )
-    session, row = Session(graph), np.ones((1, len(segmentation.SCHEMA.columns)), np.float32)
+    session, row = Session(graph), np.ones((1, len(SCHEMA.columns)), np.float32)
     session.run(row)
     before = time.process_time()
     for _ in range(_TIMED):
