@@ -49,6 +49,18 @@ class WorkerConfig(ClusterConfig):
     )
     object_memory: int = setting("WORKER_OBJECT_MEMORY", 100 * 2**20, "bytes of Ray's object store")
     training_slots: int = setting("TRAINING_SLOTS", 1, "models that may be trained at the same time")
+    sequence_cell: str = setting(
+        "SEQUENCE_CELL",
+        "gru",
+        "net on weekly sequences that each training of predictions tries; none saves its time",
+        choices=("gru", "lstm", "transformer", "none"),
+    )
+    sequence_head: str = setting(
+        "SEQUENCE_HEAD",
+        "tweedie",
+        "how that net learns money: tweedie, or lognormal for a zero-inflated log-normal",
+        choices=("tweedie", "lognormal"),
+    )
     batch_slots: int | None = setting(
         "BATCH_SLOTS", None, "slices of batch predictions scored at once; one per processor when unset"
     )

@@ -74,7 +74,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        training = RayTraining(self._config.artifacts)
+        training = RayTraining(self._config.artifacts, self._config.sequence_cell, self._config.sequence_head)
         listen = Listen(self._config.bind, self._config.worker_tls())
         service, server = await serve_training(training.run, listen)
         replica = f"training-{os.getpid()}"

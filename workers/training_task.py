@@ -7,6 +7,7 @@ import queue
 import resource
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,14 @@ Train = Callable[[LocalArtifactStore, TrainingOrder, Report], tuple[str, str]]
 """Trains; gives the artifact digest and the manifest as JSON."""
 
 
-def pipeline(store: LocalArtifactStore, order: TrainingOrder, report: Report) -> tuple[str, str]:
+def pipeline(
+    store: LocalArtifactStore,
+    order: TrainingOrder,
+    report: Report,
+    *,
+    sequence_cell: str,
+    sequence_head: str,
+) -> tuple[str, str]:
     """Run ``workers.training.pipeline``, imported here: the supervisor itself must not load torch."""
     show_pandas()
     from workers.training.pipeline import train  # noqa: PLC0415
@@ -44,6 +52,8 @@ def pipeline(store: LocalArtifactStore, order: TrainingOrder, report: Report) ->
         order.seed,
         store,
         report,
+        sequence_cell=sequence_cell,
+        sequence_head=sequence_head,
     )
     return outcome.artifact_digest, outcome.manifest.to_json()
 
@@ -93,10 +103,13 @@ class RayTraining:
 
     Args:
         artifact_dir: Folder of the artifact store.
+        sequence_cell: Net on weekly sequences that is tried: gru, lstm, transformer or none.
+        sequence_head: How it learns money: tweedie or lognormal.
     """
 
-    def __init__(self, artifact_dir: Path) -> None:
+    def __init__(self, artifact_dir: Path, sequence_cell: str, sequence_head: str) -> None:
         self._artifact_dir = artifact_dir
+        self._pipeline = partial(pipeline, sequence_cell=sequence_cell, sequence_head=sequence_head)
         # max_calls ends the process after one training, so that its memory returns to the system.
         self._task: Any = ray.remote(
             num_cpus=1, resources={TRAINING_RESOURCE: 1}, max_calls=1, max_retries=0
@@ -109,7 +122,9 @@ class RayTraining:
             Progress, then ``Trained`` or ``Failed`` (``TRAINING_CRASHED`` when its process died).
         """
         yield Progress("queued", 0.0)
-        stream = self._task.options(name=f"train:{order.model}").remote(pipeline, self._artifact_dir, order)
+        stream = self._task.options(name=f"train:{order.model}").remote(
+            self._pipeline, self._artifact_dir, order
+        )
         ended = False
         try:
             async for reference in stream:

@@ -62,6 +62,8 @@ PASSED_THROUGH = frozenset(
         "SCALE_TARGET_QUEUE",
         "SCALE_TARGET_ROWS",
         "SCALE_UP_DELAY",
+        "SEQUENCE_CELL",
+        "SEQUENCE_HEAD",
         "SHARE_RUNNING",
         "SHARE_WAITING",
         "TLS_CERT",

@@ -54,6 +54,8 @@ class _Order:
     manifest: ModelManifest
     store: LocalArtifactStore
     progress: Progress
+    sequence_cell: str
+    sequence_head: str
 
 
 def train(
@@ -64,6 +66,9 @@ def train(
     seed: int,
     store: LocalArtifactStore,
     progress: Progress,
+    *,
+    sequence_cell: str = "none",
+    sequence_head: str = "tweedie",
 ) -> TrainOutcome:
     """Train a model version and store it.
 
@@ -75,6 +80,8 @@ def train(
         seed: Seed of everything random.
         store: Where the files and the manifest go.
         progress: Told of each stage.
+        sequence_cell: Net on weekly sequences to try: ``gru``, ``lstm``, ``transformer`` or ``none``.
+        sequence_head: How it learns money: ``tweedie``, or ``lognormal`` for a zero-inflated log-normal.
 
     Returns:
         The stored version; its gate tells whether it may serve.
@@ -100,7 +107,7 @@ def train(
             seed=seed,
             code_version=version("cohortlens"),
         )
-        finished = trainer(_Order(snapshot, manifest, store, progress))
+        finished = trainer(_Order(snapshot, manifest, store, progress, sequence_cell, sequence_head))
     digest = store.put_bytes(finished.to_json().encode())
     progress("store", 1.0)
     return TrainOutcome(digest, finished)

@@ -88,7 +88,7 @@ class Workers:
             name: value for name, value in os.environ.items() if not name.startswith(("COHORTLENS_", "RAY_"))
         }
         environ |= {"COHORTLENS_REDIS_URL": self.redis_url, "COHORTLENS_DATA_DIR": str(self.data_dir)}
-        environ["COHORTLENS_OPS_PORT"] = "0"
+        environ |= {"COHORTLENS_OPS_PORT": "0", "COHORTLENS_SEQUENCE_CELL": "none"}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers"],
