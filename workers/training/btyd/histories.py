@@ -137,4 +137,5 @@ def _fold_any(columns: list[FloatArray], weight: FloatArray | None) -> Histories
     for row in rows:
         fresh[1:] |= row[1:] != row[:-1]
     starts = np.flatnonzero(fresh)
-    return Histories(*(row[starts] for row in rows[:3]), weight=np.add.reduceat(given[order], starts))
+    x, t_x, age = (row[starts] for row in rows)
+    return Histories(x, t_x, age, np.add.reduceat(given[order], starts))
