@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.vectors.cases import Format
+from tests.vectors.drift import DRIFT
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (DRIFT,)

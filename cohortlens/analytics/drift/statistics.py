@@ -32,8 +32,9 @@ _TABLES_AT_ONCE = 500
 
 
 def level_key(value: Any) -> Hashable:
-    """The level of a category: ``1``, ``"1"`` and ``True`` are three."""
-    return (type(value).__name__, value)
+    """The level of a category: ``1``, ``"1"`` and ``True`` are three, ``1`` and ``1.0`` are one."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return ("number" if is_number else type(value).__name__, value)
 
 
 def level_counts(reference: Iterable[Any], current: Iterable[Any]) -> tuple[CountArray, CountArray]:
