@@ -6,6 +6,7 @@ times in days; every array is float64 of shape (n,), or a number that stands for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -361,6 +362,16 @@ def log_odds_dead(p: BtydParameters, x: FloatArray, t_x: FloatArray, age: FloatA
     if p.family == "paretonbd":
         return btyd_pareto.log_odds_dead(*_four(p), x, t_x, age)
     return btyd_beta.log_odds_dead(*_four(p), x, t_x, age, first=p.family == "mbgnbd")
+
+
+def log_odds_dead_of_one(p: BtydParameters, x: float, t_x: float, age: float) -> float:
+    """``log_odds_dead`` of one history, as plain numbers where the family allows it."""
+    if p.boundary == NO_DROPOUT:
+        return -math.inf
+    if p.family == "paretonbd":
+        one = [np.array([number]) for number in (x, t_x, age)]
+        return float(btyd_pareto.log_odds_dead(*_four(p), *one)[0])
+    return btyd_beta.log_odds_dead_of_one(*_four(p), x, t_x, age, first=p.family == "mbgnbd")
 
 
 def purchases_if_alive(p: BtydParameters, x: FloatArray, age: FloatArray, horizon: FloatArray) -> FloatArray:

@@ -6,6 +6,8 @@ alone calls this; everything is float64 of shape (n,), times in one unit of any 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, hyp2f1
@@ -47,6 +49,16 @@ def log_odds_dead(
     bought = x >= 1.0
     left = silent + np.log(a) - np.log(b + np.where(bought, x, 1.0) - 1.0)
     return np.where(bought, left, -np.inf)
+
+
+def log_odds_dead_of_one(
+    r: float, alpha: float, a: float, b: float, x: float, t_x: float, age: float, first: bool
+) -> float:
+    """``log_odds_dead`` of one history, on plain numbers: a tenth of the time that arrays of one take."""
+    if not first and x < 1.0:
+        return -math.inf
+    silent = (r + x) * math.log1p((age - t_x) / (alpha + t_x))
+    return silent + math.log(a) - math.log(b + x - (not first))
 
 
 def purchases_if_alive(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 Place = NDArray[np.intp]
 
-REPEATS, DAYS = 32, 2048
+REPEATS, DAYS = 128, 2048
 """Histories below both are kept; others are computed each time."""
 
 _TABLES = 8
@@ -41,6 +41,12 @@ def place_of(x: FloatArray, age: FloatArray) -> Place:
     sound = (x < REPEATS) & (age < DAYS) & (x == np.floor(x)) & (age == np.floor(age))
     # Looked at as bytes: a row at a time, numpy's own passes show in the time of a call.
     return np.where(sound, at, _NOWHERE) if b"\0" in sound.tobytes() else at
+
+
+def place_of_one(x: float, age: float) -> int:
+    """``place_of`` one history."""
+    at, days = int(x), int(age)
+    return at * DAYS + days if at == x and days == age and at < REPEATS and days < DAYS else _NOWHERE
 
 
 class HistoryTables:
@@ -85,6 +91,21 @@ class HistoryTables:
             found[missing] = table[place[missing]] = function(x[missing], age[missing])
             table[_NOWHERE] = 0.0
         return found
+
+    def value_of_one(
+        self,
+        name: Hashable,
+        place: int,
+        x: float,
+        age: float,
+        function: Callable[[FloatArray, FloatArray], FloatArray],
+    ) -> float:
+        """``values`` of one history; ``place`` from ``place_of_one``."""
+        table = self._tables.get(name)
+        if table is not None and (found := table.item(place)):
+            self._tables.move_to_end(name)
+            return found
+        return self.values(name, np.array([place]), np.array([x]), np.array([age]), function).item()
 
     def _added(self, name: Hashable) -> FloatArray:
         # Pages of zeros are given by the kernel only once they are written to.

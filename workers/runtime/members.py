@@ -8,6 +8,7 @@ calls, in ``HistoryTables``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
@@ -21,7 +22,7 @@ from cohortlens.contracts.asks import CHURN, PURCHASES, SPEND
 from cohortlens.contracts.features import SCHEMA
 from workers.runtime import btyd
 from workers.runtime.btyd import BtydParameters, GammaGamma
-from workers.runtime.history_tables import HistoryTables, place_of
+from workers.runtime.history_tables import HistoryTables, place_of, place_of_one
 from workers.runtime.sessions import Session
 
 Features = NDArray[np.float32]
@@ -44,6 +45,9 @@ HYBRID_COLUMNS = ("btyd_purchases", "btyd_none", "btyd_alive", "btyd_value")
 
 _X, _T_X, _AGE, _ZBAR = (SCHEMA.index(name) for name in ("x", "t_x", "age", "zbar"))
 _HORIZON = SCHEMA.index("horizon")
+_ODDS_MOST = 700.0
+_FATES = 8192
+"""Histories asked for one by one whose fate a model remembers."""
 
 
 class LineupRows:
@@ -78,6 +82,12 @@ class LineupRows:
     def t_x(self) -> FloatArray:
         """Days from the first purchase to the last, at most the age, shape (n,)."""
         return np.minimum(self.features[:, _T_X], self.age)
+
+    @property
+    def history_of_one(self) -> tuple[float, float, float]:
+        """``x``, ``t_x`` and ``age`` of the only row."""
+        age = self.age.item()
+        return self.x.item(), min(self.features.item(_T_X), age), age
 
     @property
     def zbar(self) -> FloatArray:
@@ -135,7 +145,8 @@ class BtydMember:
         self._money = money
         self._tables = HistoryTables()
         family = parameters.family
-        self._keys = {name: f"{family}.{name}" for name in ("purchases", "none", "dead", "alive")}
+        self._keys = {name: f"{family}.{name}" for name in ("purchases", "none", "dead", "alive", "fate")}
+        self._fates: dict[tuple[float, float, float], tuple[float, float]] = {}
 
     @property
     def memory_bytes(self) -> int:
@@ -188,9 +199,14 @@ class BtydMember:
         )
 
     def _purchases(self, rows: LineupRows) -> FloatArray:
+        if len(rows.x) == 1:
+            return np.array([self._fate(rows)[1] * self._of_one(btyd.purchases_if_alive, rows)])
         return self.alive(rows) * self._if_alive(rows, rows.horizon)
 
     def _none(self, rows: LineupRows) -> FloatArray:
+        if len(rows.x) == 1:
+            dead, alive = self._fate(rows)
+            return np.array([min(1.0, dead + alive * self._of_one(btyd.none_if_alive, rows))])
         return self._none_within(rows, rows.horizon)
 
     def _none_within(self, rows: LineupRows, horizon: float | FloatArray) -> FloatArray:
@@ -198,11 +214,43 @@ class BtydMember:
         return np.minimum(1.0, dead + self.alive(rows) * self._none_if_alive(rows, horizon))
 
     def _alive(self, rows: LineupRows) -> FloatArray:
+        if len(rows.x) == 1:
+            return np.array([self._fate(rows)[1]])
         alive: FloatArray = expit(-rows.kept(self._keys["dead"], self._log_odds_dead))
         return alive
 
     def _log_odds_dead(self, rows: LineupRows) -> FloatArray:
         return btyd.log_odds_dead(self._parameters, rows.x, rows.t_x, rows.age)
+
+    def _fate(self, rows: LineupRows) -> tuple[float, float]:
+        """Probabilities of one customer to have left, and to be there."""
+        found: Any = rows.kept(self._keys["fate"], cast("Any", self._fate_of_one))
+        return cast("tuple[float, float]", found)
+
+    def _fate_of_one(self, rows: LineupRows) -> tuple[float, float]:
+        history = rows.history_of_one
+        fate = self._fates.get(history)
+        if fate is None:
+            x, t_x, age = history
+            odds = btyd.log_odds_dead_of_one(self._parameters, x, t_x, age)
+            # The larger share is taken from the smaller one: neither loses digits, nor is e^odds too large.
+            less = 1.0 / (1.0 + math.exp(min(abs(odds), _ODDS_MOST)))
+            fate = (1.0 - less, less) if odds > 0 else (less, 1.0 - less)
+            if len(self._fates) >= _FATES:
+                self._fates.clear()
+            self._fates[history] = fate
+        return fate
+
+    def _of_one(self, function: Any, rows: LineupRows) -> float:
+        if not isinstance(rows.horizon, float):
+            return float(function(self._parameters, rows.x, rows.age, rows.horizon)[0])
+        x, _, age = rows.history_of_one
+        return self._tables.value_of_one(
+            (function, rows.horizon), place_of_one(x, age), x, age, self._function(function, rows.horizon)
+        )
+
+    def _function(self, function: Any, horizon: float) -> Callable[[FloatArray, FloatArray], FloatArray]:
+        return lambda x, age: function(self._parameters, x, age, np.full(len(x), horizon))
 
     def _if_alive(self, rows: LineupRows, horizon: float | FloatArray) -> FloatArray:
         return self._tabled(btyd.purchases_if_alive, rows, horizon)
@@ -218,7 +266,7 @@ class BtydMember:
             rows.place,
             rows.x,
             rows.age,
-            lambda x, age: function(self._parameters, x, age, np.full(len(x), horizon)),
+            self._function(function, horizon),
         )
 
     def _expected_money(self, rows: LineupRows) -> FloatArray:

@@ -43,7 +43,11 @@ class Session:
             raise ArtifactCorrupt(
                 f"The graph of the model does not have the inputs {', '.join(inputs)}; train again."
             )
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        outputs = self._session.get_outputs()
+        self._outputs = [output.name for output in outputs]
+        # Most graphs have one output, which is what a replica returns without touching it again.
+        is_plain = len(outputs) == 1 and outputs[0].type == "tensor(double)"
+        self._only = self._outputs[0] if is_plain else None
         self.memory_bytes = _OVERHEAD_BYTES + _EXPANSION * len(data)
 
     def run(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
@@ -55,7 +59,10 @@ class Session:
         Returns:
             Each output as float64 of shape (n,).
         """
-        return self.run_named({INPUT: features})
+        if self._only is None:
+            return self.run_named({INPUT: features})
+        found = self._session.run(self._outputs, {INPUT: np.ascontiguousarray(features)})[0]
+        return {self._only: found.reshape(-1)}
 
     def run_named(self, feeds: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
         """Run a graph of several inputs.
