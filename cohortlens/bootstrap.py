@@ -16,6 +16,7 @@ from cohortlens.adapters.stripe_calls import is_live
 from cohortlens.adapters.stripe_provider import payment_provider
 from cohortlens.adapters.stripe_webhooks import StripeWebhooks
 from cohortlens.adapters.worker_tls import channels
+from cohortlens.analytics.backtests import Backtests
 from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
 from cohortlens.analytics.batches.work import BatchWork
@@ -24,8 +25,10 @@ from cohortlens.analytics.explanations import ExplanationsService
 from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.predictions import PredictionsService
 from cohortlens.analytics.reads import AnalyticsReads, segment_names
+from cohortlens.analytics.retraining import Retraining
 from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.shadow import ShadowTraffic
+from cohortlens.analytics.shadow_promotion import ShadowPromotion
 from cohortlens.analytics.training import TrainingService
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.audit.access_log import AccessLog
@@ -86,10 +89,13 @@ class Analytics:
     explanations: ExplanationsService
     segmentation: SegmentationService
     training: TrainingService
+    retraining: Retraining
+    backtests: Backtests
     reads: AnalyticsReads
     batches: BatchesService
     batch_work: BatchWork
     shadow: ShadowTraffic
+    shadow_promotion: ShadowPromotion
     drift: DriftService
 
 
@@ -233,7 +239,7 @@ class Services:
                 db, config.data_dir / "spool", tokens, tenant_keys, segment_names=segment_names
             )
             features = FeatureLookup(db, customers)
-            registry = RegistryService(db)
+            registry = RegistryService(db, float(config.shadow_period))
             scorer = GrpcBatchScorer(directory)
             # Not through the wrapper: callers' rows must not wait behind the shadow's.
             shadow = ShadowTraffic(db, client)
@@ -264,7 +270,9 @@ class Services:
                 registry=registry,
                 promotions=PromotionsService(db, registry, ModelWarmup(inference)),
                 challengers=ChallengersService(db, registry, ModelWarmup(inference)),
-                analytics=_analytics(db, features, registry, inference, scorer, config, shadow, usage),
+                analytics=_analytics(
+                    db, features, registry, inference, scorer, config, shadow, usage, billing
+                ),
                 inference=inference,
                 page_tokens=tokens,
                 keyring=keyring,
@@ -374,19 +382,36 @@ def _analytics(
     config: CoreConfig,
     shadow: ShadowTraffic,
     usage: Usage,
+    billing: Billing,
 ) -> Analytics:
     segmentation = SegmentationService(db, features, registry, inference)
     artifacts = LocalArtifactStore(config.artifacts)
+    training = TrainingService(
+        db, features, registry, inference, segmentation, artifacts, limit_s=float(config.training_limit)
+    )
     return Analytics(
         predictions=PredictionsService(db, features, registry, inference, shadow),
         explanations=ExplanationsService(features, registry, inference),
         segmentation=segmentation,
-        training=TrainingService(db, features, registry, inference, segmentation, artifacts),
+        training=training,
+        retraining=Retraining(
+            db,
+            features,
+            registry,
+            training,
+            billing.entitlements,
+            billing.catalogue,
+            every_s=float(config.retrain_every),
+        ),
+        backtests=Backtests(registry, artifacts),
         reads=AnalyticsReads(db),
         batches=BatchesService(db, registry, artifacts.root),
         batch_work=BatchWork(
             db, registry, FeatureFreezer(db, features), scorer, usage.charges, artifacts.root
         ),
         shadow=shadow,
+        shadow_promotion=ShadowPromotion(
+            db, registry, ModelWarmup(inference), shadow_s=float(config.shadow_period)
+        ),
         drift=DriftService(db, registry),
     )

@@ -207,6 +207,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
     from gateway.servicers.explanations import ExplanationsServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
+    from gateway.servicers.model_history import ModelHistoryServicer
     from gateway.servicers.models import ModelsServicer
 
     return {
@@ -236,7 +237,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
         ),
         "cohortlens.v1.BillingService": billing_servicer(services.billing, services.page_tokens),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
-        "cohortlens.v1.ModelsService": ModelsServicer(services),
+        "cohortlens.v1.ModelsService": joined(ModelsServicer(services), ModelHistoryServicer(services)),
         inference_v2_policy.SERVICE: InferenceServicer(
             services.analytics.predictions,
             services.analytics.segmentation,

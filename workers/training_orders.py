@@ -16,6 +16,10 @@ class TrainingOrder:
         as_of: Last day of data, YYYY-MM-DD.
         currency: ISO 4217 currency of the money columns.
         seed: Seed of everything random.
+        champion_digest: Version that the new one is held against, hex; empty when none serves.
+        cause: Why it is trained, such as ``DRIFT``; for logs.
+        run: Identifier of the run: an attempt goes on behind the stages that the one before it finished;
+            empty when there is no other attempt.
     """
 
     model: str
@@ -23,6 +27,9 @@ class TrainingOrder:
     as_of: str
     currency: str
     seed: int
+    champion_digest: str = ""
+    cause: str = "REQUESTED"
+    run: str = ""
 
 
 @dataclass(frozen=True)

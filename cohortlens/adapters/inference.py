@@ -117,6 +117,9 @@ class GrpcInferenceClient:
             as_of=order.as_of.isoformat(),
             currency=order.currency,
             seed=order.seed,
+            champion_digest=order.champion_digest,
+            cause=order.cause,
+            run=order.run,
         )
         call = rpc.TrainingServiceStub(endpoint.channel).Train(request, timeout=self._training_limit_s)
         ended = False

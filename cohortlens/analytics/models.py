@@ -20,7 +20,7 @@ from cohortlens.core.errors import (
     NotFound,
     Violation,
 )
-from cohortlens.core.ids import CustomerId, PredictionId, SegmentationRunId, TrainingRunId
+from cohortlens.core.ids import CustomerId, PredictionId, SegmentationRunId
 
 Vectors: TypeAlias = NDArray[np.float64] | Sequence[Sequence[float]]
 TRAINING_REQUESTED = "training.requested"
@@ -265,27 +265,6 @@ class Explanation:
     snapshot_id: str
 
 
-@dataclass(frozen=True)
-class TrainingRun:
-    """One training of one model; times aware, UTC."""
-
-    run_id: TrainingRunId
-    model: str
-    state: WorkState
-    stage: str
-    progress_ratio: float
-    seed: int
-    snapshot_digest: str | None
-    as_of: date | None
-    currency: str | None
-    artifact_digest: str | None
-    version: int
-    error_reason: str
-    error_message: str
-    created_at: datetime
-    ended_at: datetime | None
-
-
 class SubjectsInvalid(InvalidArgument):
     """Neither or both of customers and vectors."""
 
@@ -359,6 +338,18 @@ class TrainingInProgress(FailedPrecondition):
     def __init__(self, model: str) -> None:
         super().__init__(
             f"a training of {model} is under way; wait until it has ended", metadata={"model": model}
+        )
+
+
+class AsOfInFuture(InvalidArgument):
+    """The day asked for is behind the last day of data."""
+
+    reason = "AS_OF_IN_FUTURE"
+
+    def __init__(self, as_of: date, last_day: date) -> None:
+        text = f"is {as_of}, the data ends on {last_day}; give that day or an earlier one"
+        super().__init__(
+            f"as_of {text}", metadata={"last_day": str(last_day)}, violations=(Violation("as_of", text),)
         )
 
 

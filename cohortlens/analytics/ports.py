@@ -71,6 +71,9 @@ class TrainingOrder:
         as_of: Last day of data.
         currency: ISO 4217 code of the money columns.
         seed: Seed of everything random.
+        champion_digest: Version that the new one is held against, hex; empty when none serves.
+        cause: Why it is trained, such as ``DRIFT``; for logs.
+        run: Identifier of the run: an attempt goes on behind the stages that the one before it finished.
     """
 
     model: str
@@ -78,6 +81,9 @@ class TrainingOrder:
     as_of: date
     currency: str
     seed: int
+    champion_digest: str = ""
+    cause: str = "REQUESTED"
+    run: str = ""
 
 
 class InferenceClient(Protocol):

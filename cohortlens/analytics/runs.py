@@ -1,4 +1,4 @@
-"""The tables of long work: training runs, segmentation runs, their segments and profiles."""
+"""The tables of segmentation: runs, their segments and profiles."""
 
 from __future__ import annotations
 
@@ -15,17 +15,11 @@ from cohortlens.analytics.models import (
     SegmentationRun,
     SegmentProfile,
     StoredSegment,
-    TrainingRun,
     WorkState,
 )
 from cohortlens.core.db import driver
-from cohortlens.core.ids import CustomerId, SegmentationRunId, TrainingRunId
+from cohortlens.core.ids import CustomerId, SegmentationRunId
 
-_TRAINING = """
-id, model, state, stage, progress_ratio, seed, snapshot_digest, as_of, currency, artifact_digest,
-coalesce(version, 0) AS version, error_reason, error_message, created_at, ended_at
-FROM training_runs WHERE tenant_id = app.tid()
-"""
 _RUN = """
 id, state, progress_ratio, model_version, customers, as_of, currency, current, cursor, error_reason,
 error_message, created_at, ended_at FROM segmentation_runs WHERE tenant_id = app.tid()
@@ -57,117 +51,6 @@ FROM unnest(CAST(:keys AS text[]), CAST(:names AS text[]), CAST(:sentences AS te
 LEFT JOIN members ON members.segment_key = given.key
 ON CONFLICT (tenant_id, run_id, segment_key) DO NOTHING
 """
-
-
-class TrainingRunsRepository:
-    """SQL of training runs.
-
-    Args:
-        tx: A transaction of the tenant.
-    """
-
-    def __init__(self, tx: AsyncConnection) -> None:
-        self._tx = tx
-
-    async def insert(
-        self,
-        run_id: UUID,
-        model: str,
-        *,
-        cause: str,
-        seed: int,
-        created_by: UUID | None,
-        created_at: datetime,
-    ) -> bool:
-        """Store a pending run; False when one of the model is pending or running already."""
-        rows = await self._tx.execute(
-            text(
-                """
-                INSERT INTO training_runs (tenant_id, id, model, cause, seed, created_by, created_at)
-                VALUES (app.tid(), :id, :model, :cause, :seed, :created_by, :created_at)
-                ON CONFLICT (tenant_id, model) WHERE state IN ('PENDING', 'RUNNING') DO NOTHING
-                RETURNING id
-                """
-            ),
-            {
-                "id": run_id,
-                "model": model,
-                "cause": cause,
-                "seed": seed,
-                "created_by": created_by,
-                "created_at": created_at,
-            },
-        )
-        return rows.one_or_none() is not None
-
-    async def get(self, run_id: UUID, *, lock: bool = False) -> TrainingRun | None:
-        """One run, locked until the transaction ends if wanted."""
-        suffix = "FOR UPDATE" if lock else ""
-        rows = await self._tx.execute(text(f"SELECT {_TRAINING} AND id = :id {suffix}"), {"id": run_id})
-        row = rows.one_or_none()
-        return None if row is None else _training(row)
-
-    async def page(self, before: UUID | None, limit: int) -> list[TrainingRun]:
-        """Runs older than ``before``, newest first."""
-        rows = await self._tx.execute(
-            text(
-                f"SELECT {_TRAINING} AND (CAST(:before AS uuid) IS NULL OR id < :before) "
-                "ORDER BY id DESC LIMIT :limit"
-            ),
-            {"before": before, "limit": limit},
-        )
-        return [_training(row) for row in rows]
-
-    async def progress(self, run_id: UUID, stage: str, progress_ratio: float) -> None:
-        """Say how far a run is; a run that has ended stays as it is."""
-        await self._tx.execute(
-            text(
-                "UPDATE training_runs SET state = 'RUNNING', stage = :stage, progress_ratio = :ratio "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": run_id, "stage": stage, "ratio": min(1.0, max(0.0, progress_ratio))},
-        )
-
-    async def set_snapshot(self, run_id: UUID, digest: str, as_of: date, currency: str) -> None:
-        """Remember what the run trains on."""
-        await self._tx.execute(
-            text(
-                "UPDATE training_runs SET snapshot_digest = :digest, as_of = :as_of, currency = :currency "
-                "WHERE tenant_id = app.tid() AND id = :id"
-            ),
-            {"id": run_id, "digest": digest, "as_of": as_of, "currency": currency},
-        )
-
-    async def set_artifact(self, run_id: UUID, digest: str, cpu_s: float) -> None:
-        """Remember what the run made."""
-        await self._tx.execute(
-            text(
-                "UPDATE training_runs SET artifact_digest = :digest, cpu_s = :cpu_s "
-                "WHERE tenant_id = app.tid() AND id = :id"
-            ),
-            {"id": run_id, "digest": digest, "cpu_s": cpu_s},
-        )
-
-    async def succeed(self, run_id: UUID, version: int, at: datetime) -> None:
-        """End a run well."""
-        await self._tx.execute(
-            text(
-                "UPDATE training_runs SET state = 'SUCCEEDED', stage = 'register', progress_ratio = 1, "
-                "version = :version, ended_at = :at WHERE tenant_id = app.tid() AND id = :id"
-            ),
-            {"id": run_id, "version": version, "at": at},
-        )
-
-    async def fail(self, run_id: UUID, reason: str, message: str, at: datetime) -> None:
-        """End a run badly; one that has ended stays as it is."""
-        await self._tx.execute(
-            text(
-                "UPDATE training_runs SET state = 'FAILED', error_reason = :reason, "
-                "error_message = :message, ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": run_id, "reason": reason, "message": message, "at": at},
-        )
 
 
 class SegmentationRepository:
@@ -343,10 +226,6 @@ def _segment(row: StoredSegment) -> tuple[Any, ...]:
         row.features,
         one.snapshot_id,
     )
-
-
-def _training(row: Any) -> TrainingRun:
-    return TrainingRun(TrainingRunId(row.id), row.model, WorkState(row.state), *row[3:])
 
 
 def _run(row: Any) -> SegmentationRun:

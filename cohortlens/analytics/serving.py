@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from cohortlens.core.ids import TenantId
-from cohortlens.registry.models import READY, ModelVersion, NoActiveModel, VersionNotReady
+from cohortlens.registry.models import ModelVersion, NoActiveModel
+from cohortlens.registry.promotions import check_ready
 from cohortlens.registry.service import RegistryService
 
 
@@ -23,7 +24,7 @@ async def serving(
     Raises:
         NoActiveModel: None is named and none is active.
         VersionNotFound: No such version.
-        VersionNotReady: It failed its gate.
+        VersionNotReady: It failed its gate, or its files are removed.
     """
     if not version:
         return await registry.active(tenant_id, model)
@@ -33,9 +34,7 @@ async def serving(
         if active.version == version:
             return active
     found = await registry.version(tenant_id, model, version)
-    if found.state != READY:
-        failed = [criterion.name for criterion in found.manifest.gate if not criterion.passed]
-        raise VersionNotReady(model, version, failed)
+    check_ready(found)
     return found
 
 

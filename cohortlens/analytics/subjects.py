@@ -16,7 +16,7 @@ from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.core.ids import CustomerId, TenantId
-from cohortlens.customers.models import FeatureRows
+from cohortlens.customers.models import DataState, FeatureRows
 
 HORIZON = SCHEMA.index("horizon")
 
@@ -38,6 +38,9 @@ class CustomerData(Protocol):
 
     async def count_customers(self, tenant_id: TenantId) -> int:
         """Customers that have features."""
+
+    async def data_state(self, tenant_id: TenantId) -> DataState:
+        """How much data there is, and of which day."""
 
     async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
         """Purchase-days of all customers without identifiers, the last day of data, the currency."""

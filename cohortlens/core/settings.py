@@ -189,6 +189,20 @@ class CoreConfig(SharedConfig):
         "origins beside PUBLIC_URL to which checkout and portal may return, separated by commas; none",
     )
 
+    shadow_period: Duration = setting(
+        "SHADOW_PERIOD",
+        Duration(86_400),
+        "how long a better version of the prediction is compared on live calls before it answers; 0s for not",
+    )
+    retrain_every: Duration = setting(
+        "RETRAIN_EVERY",
+        Duration(7 * 86_400),
+        "age of a training at which the feature retraining trains on newer data by itself; 0s for never",
+    )
+    training_limit: Duration = setting(
+        "TRAINING_LIMIT", Duration(1800), "time a training run may take over all its attempts"
+    )
+
     failpoint: str = setting(
         "FAILPOINT", "", "point at which a process kills itself; for fault tests, with COHORTLENS_ENV=test"
     )

@@ -16,7 +16,7 @@ from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, driver
 from cohortlens.core.ids import CustomerId, TenantId
-from cohortlens.customers.models import FeatureRows, customer_key
+from cohortlens.customers.models import DataState, FeatureRows, customer_key
 from cohortlens.customers.repository import CustomersRepository, feature_rows
 from cohortlens.customers.service import CustomersService
 
@@ -78,6 +78,13 @@ class FeatureLookup:
                 text("SELECT count(*) FROM customer_features WHERE tenant_id = app.tid()")
             )
         return int(counted or 0)
+
+    async def data_state(self, tenant_id: TenantId) -> DataState:
+        """How much data there is, and of which day."""
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            state = await CustomersRepository(tx).data_state()
+            counted = await tx.scalar(text("SELECT count(*) FROM purchase_days WHERE tenant_id = app.tid()"))
+        return DataState(int(counted or 0), *(state[1:] if state else (None, 0)))
 
     async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
         """As ``CustomersService.training_snapshot``."""

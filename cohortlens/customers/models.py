@@ -181,6 +181,21 @@ class FeatureRows:
     currency: str
 
 
+@dataclass(frozen=True)
+class DataState:
+    """How much data a tenant has.
+
+    Attributes:
+        purchase_days: Purchase-days of all customers.
+        as_of: Last day of data; None before the first import.
+        revision: Counts the imports that changed the data; 0 before the first.
+    """
+
+    purchase_days: int
+    as_of: date | None
+    revision: int
+
+
 def customer_key(name: str) -> UUID | str | None:
     """What a request's name of a customer stands for.
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from cohortlens.analytics.alias_moves import follow_alias
 from cohortlens.analytics.batches.models import BATCH_REQUESTED
+from cohortlens.analytics.drift.models import DRIFT_REPORTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
 from cohortlens.audit.exports import EXPORT_REQUESTED
 from cohortlens.billing.models import ENTITLEMENT_CHANGED, ENTITLEMENT_USAGE
@@ -28,6 +30,7 @@ from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.models import TENANT_DELETION
 from cohortlens.identity.sessions.keeper import SESSION_REVOKED
+from cohortlens.registry.models import ALIAS_MOVED
 
 
 class Services(Protocol):
@@ -115,9 +118,23 @@ async def import_died(services: Services, event: Event) -> None:
     )
 
 
-async def train_first(services: Services, event: Event) -> None:
-    """After an import: train the models that do not serve yet."""
-    await services.analytics.training.start_first(event.tenant_id)
+async def train_after_import(services: Services, event: Event) -> None:
+    """After an import: train what does not serve yet, and what knows much less than there is."""
+    await services.analytics.retraining.after_import(event.tenant_id)
+
+
+async def train_after_drift(services: Services, event: Event) -> None:
+    """After a drift report that asks to act: train its model again."""
+    payload = event.payload
+    await services.analytics.retraining.after_drift(
+        event.tenant_id, payload["model"], payload["verdict"], UUID(payload["drift_report_id"])
+    )
+
+
+async def alias_moved(services: Services, event: Event) -> None:
+    """After another segmentation became active: put all customers into its segments."""
+    segmentation = services.analytics.segmentation
+    await follow_alias(services.db, segmentation, event.tenant_id, event.payload["model"])
 
 
 async def run_training(services: Services, event: Event) -> None:
@@ -204,7 +221,9 @@ HANDLERS: Mapping[str, Handler] = {
         send_mail, concurrency=4, on_dead=mail_died, final=(MailRefused, SealBroken, LookupError)
     ),
     IMPORT_REQUESTED: Handler(run_import, concurrency=2, on_dead=import_died),
-    TRANSACTIONS_IMPORTED: Handler(train_first, concurrency=2),
+    TRANSACTIONS_IMPORTED: Handler(train_after_import, concurrency=2),
+    DRIFT_REPORTED: Handler(train_after_drift, concurrency=2),
+    ALIAS_MOVED: Handler(alias_moved, concurrency=2),
     TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),
     SEGMENTATION_REQUESTED: Handler(run_segmentation, on_dead=segmentation_died),
     EXPORT_REQUESTED: Handler(run_export, on_dead=export_died),

@@ -87,6 +87,14 @@ async def _watch_partitions(services: Services) -> int:
     return await watch_partitions(services.db, services.redis)
 
 
+async def _retrain(services: Services) -> int:
+    return await services.analytics.retraining.run_schedule()
+
+
+async def _promote_challengers(services: Services) -> int:
+    return await services.analytics.shadow_promotion.run()
+
+
 async def _remember_models(services: Services) -> int:
     return await remember_active(services.db, services.redis)
 
@@ -229,6 +237,8 @@ TASKS = (
     Task("watch_mail", 60.0, _watch_mail),
     Task("watch_partitions", 60.0, _watch_partitions),
     Task("remember_models", 600.0, _remember_models),
+    Task("retrain", 3_600.0, _retrain),
+    Task("promote_challengers", 60.0, _promote_challengers),
 )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
 
 from cohortlens.contracts.manifest import ModelManifest
-from cohortlens.core.errors import FailedPrecondition, NotFound
+from cohortlens.core.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 
 SEGMENTATION = "segmentation"
 PREDICTION = "prediction"
@@ -14,9 +16,22 @@ MODELS = (SEGMENTATION, PREDICTION)
 
 READY = "READY"
 REJECTED = "REJECTED"
+RETIRED = "RETIRED"
 
 CHAMPION = "CHAMPION"
 CHALLENGER = "CHALLENGER"
+
+ALIAS_MOVED = "registry.alias.moved"
+"""Topic of the outbox: another version became active; payload ``model``, ``version``, ``action``."""
+
+
+class Outcome(StrEnum):
+    """What becomes of a version that a training registers."""
+
+    PROMOTED = "PROMOTED"
+    CHALLENGER = "CHALLENGER"
+    REJECTED = "REJECTED"
+    KEPT = "KEPT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +62,13 @@ class ModelVersion:
     Attributes:
         model: ``segmentation`` or ``prediction``.
         version: Version, from 1.
-        state: ``READY`` or ``REJECTED``.
+        state: ``READY``, ``REJECTED``, or ``RETIRED`` when its files are removed.
         artifact_digest: Digest of the manifest, hex.
         manifest: What it is and how good.
         created_at: When it was registered.
         active_since: Since when it serves; None unless active.
+        training_run_id: Run that made it.
+        is_challenger: Whether it is compared with the active version.
         challenger: Version that is compared with it; filled in only where ``RegistryService.active`` answers.
     """
 
@@ -62,12 +79,58 @@ class ModelVersion:
     manifest: ModelManifest
     created_at: datetime
     active_since: datetime | None
+    training_run_id: UUID | None = None
+    is_challenger: bool = False
     challenger: Challenger | None = None
 
     @property
     def active(self) -> bool:
         """Whether it serves now."""
         return self.active_since is not None
+
+
+@dataclass(frozen=True)
+class AliasInterval:
+    """A time in which one version had one alias.
+
+    Attributes:
+        interval_id: Identifier; later ones are greater.
+        alias: ``CHAMPION`` or ``CHALLENGER``.
+        version: The version.
+        start: From this instant on.
+        end: Until before this instant; None while it goes on.
+        action: ``PROMOTED``, ``ROLLED_BACK`` or ``CHALLENGED``.
+        actor: User or program; None when the service did it by itself.
+        reason: Why.
+        forced: Whether it was promoted although it had failed its gate.
+        share_ratio: Share of the calls a challenger sees; None for a champion.
+    """
+
+    interval_id: UUID
+    alias: str
+    version: int
+    start: datetime
+    end: datetime | None
+    action: str
+    actor: UUID | None
+    reason: str
+    forced: bool
+    share_ratio: float | None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of a version that a training made.
+
+    Attributes:
+        version: Its number.
+        outcome: What became of it.
+        is_new: Whether it was registered now; else an earlier attempt of the same run did it.
+    """
+
+    version: int
+    outcome: Outcome
+    is_new: bool
 
 
 class NoActiveModel(FailedPrecondition):
@@ -91,14 +154,47 @@ class VersionNotFound(NotFound):
 
 
 class VersionNotReady(FailedPrecondition):
-    """The version failed its gate and cannot serve."""
+    """The version failed its gate, or its files are removed: it cannot be used."""
 
     reason = "VERSION_NOT_READY"
 
-    def __init__(self, model: str, version: int, failed: list[str]) -> None:
+    def __init__(self, model: str, version: int, why: str) -> None:
         super().__init__(
-            f"version {version} of {model} failed its gate ({', '.join(failed)}); promote another version",
+            f"version {version} of {model} {why}; choose another version",
             metadata={"model": model, "version": str(version)},
+        )
+
+
+class GateNotPassed(FailedPrecondition):
+    """The version failed its gate and does not become active unless somebody forces it."""
+
+    reason = "GATE_NOT_PASSED"
+
+    def __init__(self, model: str, version: int, failed: str) -> None:
+        super().__init__(
+            f"version {version} of {model} failed its gate ({failed}); promote another version, or set force "
+            "and give a reason",
+            metadata={"model": model, "version": str(version)},
+        )
+
+
+class ReasonRequired(InvalidArgument):
+    """Who forces a version past its gate says why."""
+
+    def __init__(self) -> None:
+        text = "required with force: say why a version that failed its gate is to serve"
+        super().__init__(f"reason: {text}", violations=(Violation("reason", text),))
+
+
+class BacktestMissing(FailedPrecondition):
+    """The version has no backtest to show."""
+
+    reason = "BACKTEST_MISSING"
+
+    def __init__(self, version: int, why: str) -> None:
+        super().__init__(
+            f"version {version} has no backtest: {why}; start a training for a version that has one",
+            metadata={"version": str(version)},
         )
 
 
@@ -179,8 +275,20 @@ def previous_version(history: list[tuple[str, int]]) -> int | None:
     return stack[-2] if len(stack) > 1 else None
 
 
+def failed_criteria(manifest: ModelManifest) -> str:
+    """The criteria of the gate that do not hold, with value and bound, for a person."""
+    return ", ".join(
+        f"{one.name} is {one.value:.4g}, bound {one.threshold:.4g}" for one in manifest.gate if not one.passed
+    )
+
+
+def is_held_against_champion(manifest: ModelManifest) -> bool:
+    """Whether the gate of a version compared it with the active one of its training on the same folds."""
+    return any(one.name.endswith(VS_CHAMPION) for one in manifest.gate)
+
+
 def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
-    """Whether a version that passed its gate replaces the one that serves.
+    """Whether a version that passed its gate replaces one that its gate did not hold it against.
 
     A prediction must not lose to the champion in any loss, each measured against the naive forecast on
     its own hold-out; a segmentation must explain as much of later spend, within .005 (design, section 14).
@@ -194,6 +302,9 @@ def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
 def _losses(manifest: ModelManifest) -> dict[str, float]:
     return {one.name: one.value for one in manifest.gate if one.name.endswith(_RELATIVE_LOSS)}
 
+
+VS_CHAMPION = "_vs_champion"
+"""How the names of criteria end that hold a version against the active one."""
 
 _RELATIVE_LOSS = "_vs_population_mean"
 _ETA2_SLACK = 0.005

@@ -14,14 +14,25 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.core import clock, idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.errors import Aborted, CohortLensError, DeadlineExceeded, Unavailable
+from cohortlens.core.errors import (
+    Aborted,
+    CohortLensError,
+    DeadlineExceeded,
+    PermissionDenied,
+    Unavailable,
+)
 from cohortlens.registry.models import (
     READY,
+    REJECTED,
+    RETIRED,
+    GateNotPassed,
     ModelVersion,
     NoPreviousVersion,
+    ReasonRequired,
     VersionNotFound,
     VersionNotLoadable,
     VersionNotReady,
+    failed_criteria,
     previous_version,
 )
 from cohortlens.registry.ports import ModelLoader
@@ -31,6 +42,7 @@ from cohortlens.registry.service import RegistryService
 LOAD_LIMIT_S = 20.0
 """Seconds that loading a version on all replicas may take before the change is given up."""
 
+_FORCING_ROLES = ("admin", "owner")
 _COMMIT_S = 0.5
 _ATTEMPTS = 3
 
@@ -57,10 +69,34 @@ async def loaded_by_workers(
 
 
 def check_ready(version: ModelVersion) -> None:
-    """Raise VersionNotReady for a version that failed its gate."""
+    """Raise VersionNotReady for a version that failed its gate or whose files are removed."""
+    if version.state == RETIRED:
+        raise VersionNotReady(version.model, version.version, "is retired: its files are removed")
     if version.state != READY:
-        failed = [criterion.name for criterion in version.manifest.gate if not criterion.passed]
-        raise VersionNotReady(version.model, version.version, failed)
+        failed = failed_criteria(version.manifest)
+        raise VersionNotReady(version.model, version.version, f"failed its gate ({failed})")
+
+
+def check_promotable(ctx: RequestContext, version: ModelVersion, reason: str, *, force: bool) -> None:
+    """Raise unless a version may become active.
+
+    Raises:
+        GateNotPassed: It failed its gate and nobody forces it.
+        ReasonRequired: It is forced without saying why.
+        PermissionDenied: ROLE_REQUIRED: a program forces it, or a person who is not admin.
+        VersionNotReady: Its files are removed.
+    """
+    if version.state != REJECTED:
+        check_ready(version)
+        return
+    if not force:
+        raise GateNotPassed(version.model, version.version, failed_criteria(version.manifest))
+    # Raises for a program: nobody would answer for it.
+    _ = ctx.caller.user_id
+    if ctx.caller.role not in _FORCING_ROLES:
+        raise PermissionDenied("only an admin or owner can force a promotion", reason="ROLE_REQUIRED")
+    if not reason.strip():
+        raise ReasonRequired
 
 
 class PromotionsService:
@@ -77,20 +113,25 @@ class PromotionsService:
         self._registry = registry
         self._loader = loader
 
-    async def promote(self, ctx: RequestContext, model: str, version: int, reason: str) -> ModelVersion:
+    async def promote(
+        self, ctx: RequestContext, model: str, version: int, reason: str, *, force: bool = False
+    ) -> ModelVersion:
         """Make ``version`` the active one; the active one stays as it is. A challenger that wins is cleared.
 
         Raises:
             VersionNotFound: No such version.
-            VersionNotReady: It failed its gate.
+            GateNotPassed: It failed its gate; ``force`` promotes it all the same.
+            ReasonRequired: ``force`` without a reason.
+            PermissionDenied: ROLE_REQUIRED: forced by somebody else than an admin or owner.
+            VersionNotReady: Its files are removed.
             VersionNotLoadable: The workers cannot load it; nothing changed.
             Unavailable: No worker is live to load it (``WORKERS_UNAVAILABLE``); nothing changed.
             DeadlineExceeded: Loading took too long; nothing changed.
         """
         found = await self._registry.version(ctx.tenant_id, model, version)
-        check_ready(found)
         if found.active:
             return found
+        check_promotable(ctx, found, reason, force=force)
         await loaded_by_workers(self._loader, ctx, found)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             repository = RegistryRepository(tx)
@@ -102,7 +143,8 @@ class PromotionsService:
                 await self._activate(ctx, repository, present, "PROMOTED", reason)
             promoted = await repository.get(model, version)
             if not present.active:
-                await _note(tx, ctx, "registry.model.promoted", present)
+                forced = {"forced": True} if present.state == REJECTED else {}
+                await _note(tx, ctx, "registry.model.promoted", present, **forced)
         self._registry.forget(ctx.tenant_id)
         assert promoted is not None
         return promoted
@@ -154,14 +196,19 @@ class PromotionsService:
         why: str,
     ) -> None:
         model, number, at = version.model, version.version, clock.now()
-        await repository.activate(model, number, action=action, actor=ctx.caller.id, reason=why, at=at)
+        forced = action == "PROMOTED" and version.state == REJECTED
+        await repository.activate(
+            model, number, action=action, actor=ctx.caller.id, reason=why, at=at, forced=forced
+        )
         # It cannot be compared with itself.
         await repository.clear_challenger(model, at, only=number)
 
 
-async def _note(tx: AsyncConnection, ctx: RequestContext, action: str, version: ModelVersion) -> None:
+async def _note(
+    tx: AsyncConnection, ctx: RequestContext, action: str, version: ModelVersion, **details: bool
+) -> None:
     resource = f"models/{version.model}/versions/{version.version}"
-    await AuditTrail(tx).append(ctx, action, resource=resource)
+    await AuditTrail(tx).append(ctx, action, resource=resource, details=details)
 
 
 async def _version_before(repository: RegistryRepository, model: str) -> ModelVersion:

@@ -11,14 +11,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.core.ids import uuid7
-from cohortlens.registry.models import CHALLENGER, CHAMPION, Challenger, ModelVersion
+from cohortlens.core.outbox import Outbox
+from cohortlens.registry.models import (
+    ALIAS_MOVED,
+    CHALLENGER,
+    CHAMPION,
+    AliasInterval,
+    Challenger,
+    ModelVersion,
+)
 
 _COLUMNS = """
-v.model, v.version, v.state, v.artifact_digest, v.manifest::text AS manifest, v.created_at, a.since
+v.model, v.version, v.state, v.artifact_digest, v.manifest::text AS manifest, v.created_at, a.since,
+v.training_run_id, c.version IS NOT NULL AS is_challenger
 FROM model_versions v
 LEFT JOIN model_aliases a ON a.tenant_id = v.tenant_id AND a.model = v.model AND a.version = v.version
   AND a.alias = 'CHAMPION'
+LEFT JOIN model_aliases c ON c.tenant_id = v.tenant_id AND c.model = v.model AND c.version = v.version
+  AND c.alias = 'CHALLENGER'
 WHERE v.tenant_id = app.tid() AND v.model = :model
+"""
+_WAS_LIVE = """
+AND (CAST(:live_at AS timestamptz) IS NULL OR EXISTS (
+  SELECT FROM model_alias_history h
+   WHERE h.tenant_id = v.tenant_id AND h.model = v.model AND h.version = v.version AND h.alias = 'CHAMPION'
+     AND h.live @> CAST(:live_at AS timestamptz)))
 """
 
 
@@ -97,22 +114,48 @@ class RegistryRepository:
         row = (await self._tx.execute(text(f"SELECT {_COLUMNS} {which}"), arguments)).one_or_none()
         return None if row is None else _version(row)
 
-    async def page(self, model: str, below: int | None, limit: int) -> list[ModelVersion]:
-        """Versions under ``below``, newest first."""
+    async def page(
+        self, model: str, below: int | None, limit: int, live_at: datetime | None = None
+    ) -> list[ModelVersion]:
+        """Versions under ``below``, newest first; of those only the one that was active at ``live_at``."""
         rows = await self._tx.execute(
             text(
                 f"SELECT {_COLUMNS} AND (CAST(:below AS integer) IS NULL OR v.version < :below) "
-                "ORDER BY v.version DESC LIMIT :limit"
+                f"{_WAS_LIVE} ORDER BY v.version DESC LIMIT :limit"
             ),
-            {"model": model, "below": below, "limit": limit},
+            {"model": model, "below": below, "limit": limit, "live_at": live_at},
         )
         return [_version(row) for row in rows]
 
+    async def intervals(self, model: str, alias: str, before: UUID | None, limit: int) -> list[AliasInterval]:
+        """Times in which versions had an alias (any when empty), latest first, those before ``before``."""
+        rows = await self._tx.execute(
+            text(
+                "SELECT id, alias, version, lower(live), upper(live), action, actor, reason, forced, "
+                "share_ratio FROM model_alias_history WHERE tenant_id = app.tid() AND model = :model "
+                "AND (:alias = '' OR alias = :alias) AND (CAST(:before AS uuid) IS NULL OR id < :before) "
+                "ORDER BY id DESC LIMIT :limit"
+            ),
+            {"model": model, "alias": alias, "before": before, "limit": limit},
+        )
+        return [AliasInterval(*row) for row in rows]
+
     async def activate(
-        self, model: str, version: int, *, action: str, actor: UUID | None, reason: str, at: datetime
+        self,
+        model: str,
+        version: int,
+        *,
+        action: str,
+        actor: UUID | None,
+        reason: str,
+        at: datetime,
+        forced: bool = False,
     ) -> None:
-        """Make ``version`` the champion from now on. Needs ``lock``."""
-        await self._move(CHAMPION, model, version, action, actor, reason, at, None)
+        """Make ``version`` the champion from now on, and say so to jobs. Needs ``lock``."""
+        await self._move(CHAMPION, model, version, action, actor, reason, at, None, forced)
+        await Outbox(self._tx).record(
+            ALIAS_MOVED, f"alias:{model}", {"model": model, "version": version, "action": action}
+        )
 
     async def challenge(
         self, model: str, version: int, share_ratio: float, *, actor: UUID | None, reason: str, at: datetime
@@ -170,6 +213,7 @@ class RegistryRepository:
         reason: str,
         at: datetime,
         share_ratio: float | None,
+        forced: bool = False,
     ) -> None:
         """Close the alias's live interval, open one for ``version``, move the alias."""
         arguments = {
@@ -183,12 +227,19 @@ class RegistryRepository:
             text(
                 """
                 INSERT INTO model_alias_history
-                  (tenant_id, id, model, alias, version, live, action, actor, reason, share_ratio)
+                  (tenant_id, id, model, alias, version, live, action, actor, reason, share_ratio, forced)
                 VALUES (app.tid(), :id, :model, :alias, :version, tstzrange(:at, NULL), :action, :actor,
-                  :reason, :share)
+                  :reason, :share, :forced)
                 """
             ),
-            {**arguments, "id": uuid7(), "action": action, "actor": actor, "reason": reason},
+            {
+                **arguments,
+                "id": uuid7(),
+                "action": action,
+                "actor": actor,
+                "reason": reason,
+                "forced": forced,
+            },
         )
         await self._tx.execute(
             text(
@@ -241,5 +292,13 @@ class RegistryRepository:
 def _version(row: Any) -> ModelVersion:
     manifest = ModelManifest.from_json(row.manifest)
     return ModelVersion(
-        row.model, row.version, row.state, row.artifact_digest, manifest, row.created_at, row.since
+        row.model,
+        row.version,
+        row.state,
+        row.artifact_digest,
+        manifest,
+        row.created_at,
+        row.since,
+        row.training_run_id,
+        row.is_challenger,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -18,17 +19,24 @@ from cohortlens.core.errors import DeadlineExceeded, Unavailable
 from cohortlens.core.ids import TenantId
 from cohortlens.registry.models import (
     MODELS,
+    PREDICTION,
     READY,
     REJECTED,
+    AliasInterval,
     ModelVersion,
     NoActiveModel,
+    Outcome,
+    Registered,
     VersionNotFound,
     is_better,
+    is_held_against_champion,
 )
 from cohortlens.registry.repository import RegistryRepository
 
 ACTIVE_FOR_S = 2.0
 """Seconds another process may go on with the version that was active before."""
+SHADOW_SHARE = 0.1
+"""Share of the calls that a version sees which the service itself lets be compared."""
 
 _CACHED_MOST = 20_000
 _PATIENCE_S = 0.5
@@ -40,10 +48,13 @@ class RegistryService:
 
     Args:
         db: The database.
+        shadow_s: Seconds that a prediction is compared with the active one before it takes its place; 0 for
+            at once.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, shadow_s: float = 0.0) -> None:
         self._db = db
+        self._shadow_s = shadow_s
         self._active: dict[tuple[TenantId, str], tuple[float, ModelVersion]] = {}
         self._reading: dict[tuple[TenantId, str], asyncio.Task[ModelVersion]] = {}
 
@@ -129,16 +140,34 @@ class RegistryService:
         return await self.version(ctx.tenant_id, model, version)
 
     async def list_versions(
-        self, ctx: RequestContext, model: str, *, below: int | None, limit: int
+        self,
+        ctx: RequestContext,
+        model: str,
+        *,
+        below: int | None,
+        limit: int,
+        live_at: datetime | None = None,
     ) -> list[ModelVersion]:
-        """Versions under ``below``, newest first."""
+        """Versions under ``below``, newest first; with ``live_at`` the one that was active at that time."""
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            return await RegistryRepository(tx).page(model, below, limit)
+            return await RegistryRepository(tx).page(model, below, limit, live_at)
+
+    async def history(
+        self, ctx: RequestContext, model: str, alias: str, before: UUID | None, limit: int
+    ) -> list[AliasInterval]:
+        """Times in which versions had ``alias`` (any when empty), latest first, those before ``before``."""
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await RegistryRepository(tx).intervals(model, alias, before, limit)
 
     async def register(
-        self, tx: AsyncConnection, manifest: ModelManifest, artifact_digest: str, training_run_id: UUID
-    ) -> tuple[int, bool]:
-        """Store what a training made, and promote it when its gate and the champion allow it.
+        self,
+        tx: AsyncConnection,
+        manifest: ModelManifest,
+        artifact_digest: str,
+        training_run_id: UUID,
+        champion_digest: str | None = None,
+    ) -> Registered:
+        """Store what a training made; let it serve, or be compared first, when its gate allows it.
 
         Runs in the caller's transaction, so that the run, its version and the promotion appear together. The
         same training run registers once: the second time its version is returned and nothing changes.
@@ -148,15 +177,16 @@ class RegistryService:
             manifest: Manifest of the version.
             artifact_digest: Its digest, hex.
             training_run_id: The run that made it.
+            champion_digest: Version that its gate held it against, hex; None for none.
 
         Returns:
-            The version, and whether it was promoted now. Call ``forget`` after the commit if so.
+            The version and what became of it. Call ``forget`` after the commit.
         """
         repository = RegistryRepository(tx)
         await repository.lock(manifest.model)
         known = await repository.by_training_run(training_run_id)
         if known is not None:
-            return known[1], False
+            return Registered(known[1], Outcome.KEPT, is_new=False)
         champion = await repository.get(manifest.model, 0)
         version = await repository.insert(
             manifest,
@@ -165,13 +195,34 @@ class RegistryService:
             training_run_id=training_run_id,
             created_at=clock.now(),
         )
-        if not manifest.passed or (champion is not None and not is_better(manifest, champion.manifest)):
-            return version, False
-        reason = "first version" if champion is None else f"not worse than version {champion.version}"
-        await repository.activate(
-            manifest.model, version, action="PROMOTED", actor=None, reason=reason, at=clock.now()
-        )
-        return version, True
+        outcome = self._outcome(manifest, champion, champion_digest)
+        if outcome is Outcome.PROMOTED:
+            reason = "first version" if champion is None else f"not worse than version {champion.version}"
+            await repository.activate(
+                manifest.model, version, action="PROMOTED", actor=None, reason=reason, at=clock.now()
+            )
+        elif outcome is Outcome.CHALLENGER:
+            assert champion is not None
+            reason = f"not worse than version {champion.version} in the backtest"
+            await repository.challenge(
+                manifest.model, version, SHADOW_SHARE, actor=None, reason=reason, at=clock.now()
+            )
+        return Registered(version, outcome, is_new=True)
+
+    def _outcome(
+        self, manifest: ModelManifest, champion: ModelVersion | None, champion_digest: str | None
+    ) -> Outcome:
+        if not manifest.passed:
+            return Outcome.REJECTED
+        if champion is None:
+            return Outcome.PROMOTED
+        # The gate compared it with the version that served when its snapshot was taken.
+        is_judged = is_held_against_champion(manifest) and champion.artifact_digest == champion_digest
+        if not is_judged and not is_better(manifest, champion.manifest):
+            return Outcome.KEPT
+        # Segments have no shadow: nobody can see two of them at once.
+        shadowed = self._shadow_s > 0 and manifest.model == PREDICTION
+        return Outcome.CHALLENGER if shadowed else Outcome.PROMOTED
 
     async def inactive_models(self, tx: AsyncConnection) -> list[str]:
         """Models of which no version of the tenant of ``tx`` serves."""

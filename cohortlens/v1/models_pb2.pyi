@@ -2,6 +2,7 @@ import datetime
 
 from cohortlens.v1 import analytics_pb2 as _analytics_pb2
 from cohortlens.v1 import common_pb2 as _common_pb2
+from cohortlens.v1 import model_versions_pb2 as _model_versions_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -13,27 +14,59 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class TrainingCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRAINING_CAUSE_UNSPECIFIED: _ClassVar[TrainingCause]
+    TRAINING_CAUSE_REQUESTED: _ClassVar[TrainingCause]
+    TRAINING_CAUSE_FIRST_IMPORT: _ClassVar[TrainingCause]
+    TRAINING_CAUSE_GROWTH: _ClassVar[TrainingCause]
+    TRAINING_CAUSE_DRIFT: _ClassVar[TrainingCause]
+    TRAINING_CAUSE_SCHEDULE: _ClassVar[TrainingCause]
+
+class TrainingOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRAINING_OUTCOME_UNSPECIFIED: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_PROMOTED: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_CHALLENGER: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_REJECTED: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_KEPT: _ClassVar[TrainingOutcome]
+
 class VersionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VERSION_STATE_UNSPECIFIED: _ClassVar[VersionState]
     VERSION_STATE_READY: _ClassVar[VersionState]
     VERSION_STATE_REJECTED: _ClassVar[VersionState]
+    VERSION_STATE_RETIRED: _ClassVar[VersionState]
+TRAINING_CAUSE_UNSPECIFIED: TrainingCause
+TRAINING_CAUSE_REQUESTED: TrainingCause
+TRAINING_CAUSE_FIRST_IMPORT: TrainingCause
+TRAINING_CAUSE_GROWTH: TrainingCause
+TRAINING_CAUSE_DRIFT: TrainingCause
+TRAINING_CAUSE_SCHEDULE: TrainingCause
+TRAINING_OUTCOME_UNSPECIFIED: TrainingOutcome
+TRAINING_OUTCOME_PROMOTED: TrainingOutcome
+TRAINING_OUTCOME_CHALLENGER: TrainingOutcome
+TRAINING_OUTCOME_REJECTED: TrainingOutcome
+TRAINING_OUTCOME_KEPT: TrainingOutcome
 VERSION_STATE_UNSPECIFIED: VersionState
 VERSION_STATE_READY: VersionState
 VERSION_STATE_REJECTED: VersionState
+VERSION_STATE_RETIRED: VersionState
 
 class StartTrainingRequest(_message.Message):
-    __slots__ = ("model", "seed", "request_id")
+    __slots__ = ("model", "seed", "request_id", "as_of")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     model: str
     seed: int
     request_id: str
-    def __init__(self, model: _Optional[str] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    as_of: str
+    def __init__(self, model: _Optional[str] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., as_of: _Optional[str] = ...) -> None: ...
 
 class TrainingRun(_message.Message):
-    __slots__ = ("run", "model", "state", "stage", "progress_ratio", "version", "error", "create_time", "end_time")
+    __slots__ = ("run", "model", "state", "stage", "progress_ratio", "version", "error", "create_time", "end_time", "cause", "outcome", "data_as_of", "purchase_days", "champion_version", "seed", "cpu_s", "drift_report")
     RUN_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +76,14 @@ class TrainingRun(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    PURCHASE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    CPU_S_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_REPORT_FIELD_NUMBER: _ClassVar[int]
     run: str
     model: str
     state: _common_pb2.WorkState
@@ -52,7 +93,15 @@ class TrainingRun(_message.Message):
     error: _common_pb2.WorkError
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, run: _Optional[str] = ..., model: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., stage: _Optional[str] = ..., progress_ratio: _Optional[float] = ..., version: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    cause: TrainingCause
+    outcome: TrainingOutcome
+    data_as_of: str
+    purchase_days: int
+    champion_version: int
+    seed: int
+    cpu_s: float
+    drift_report: str
+    def __init__(self, run: _Optional[str] = ..., model: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., stage: _Optional[str] = ..., progress_ratio: _Optional[float] = ..., version: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[TrainingCause, str]] = ..., outcome: _Optional[_Union[TrainingOutcome, str]] = ..., data_as_of: _Optional[str] = ..., purchase_days: _Optional[int] = ..., champion_version: _Optional[int] = ..., seed: _Optional[int] = ..., cpu_s: _Optional[float] = ..., drift_report: _Optional[str] = ...) -> None: ...
 
 class StartTrainingResponse(_message.Message):
     __slots__ = ("runs",)
@@ -67,6 +116,20 @@ class GetTrainingRunRequest(_message.Message):
     def __init__(self, run: _Optional[str] = ...) -> None: ...
 
 class GetTrainingRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: TrainingRun
+    def __init__(self, run: _Optional[_Union[TrainingRun, _Mapping]] = ...) -> None: ...
+
+class CancelTrainingRunRequest(_message.Message):
+    __slots__ = ("run", "request_id")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    request_id: str
+    def __init__(self, run: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CancelTrainingRunResponse(_message.Message):
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: TrainingRun
@@ -89,7 +152,7 @@ class ListTrainingRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[TrainingRun, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
-    __slots__ = ("model", "version", "state", "active", "artifact_digest", "schema_hash", "data_sha256", "metrics", "gate", "horizons_days", "data_as_of", "seed", "create_time", "active_since")
+    __slots__ = ("model", "version", "state", "active", "artifact_digest", "schema_hash", "data_sha256", "metrics", "gate", "horizons_days", "data_as_of", "seed", "create_time", "active_since", "challenger", "training_run", "code_version", "basis", "notes")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +174,11 @@ class ModelVersion(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_SINCE_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_RUN_FIELD_NUMBER: _ClassVar[int]
+    CODE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     state: VersionState
@@ -125,7 +193,12 @@ class ModelVersion(_message.Message):
     seed: int
     create_time: _timestamp_pb2.Timestamp
     active_since: _timestamp_pb2.Timestamp
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[VersionState, str]] = ..., active: _Optional[bool] = ..., artifact_digest: _Optional[str] = ..., schema_hash: _Optional[str] = ..., data_sha256: _Optional[str] = ..., metrics: _Optional[_Mapping[str, float]] = ..., gate: _Optional[_Iterable[_Union[GateCriterion, _Mapping]]] = ..., horizons_days: _Optional[_Iterable[int]] = ..., data_as_of: _Optional[str] = ..., seed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., active_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    challenger: bool
+    training_run: str
+    code_version: str
+    basis: str
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[VersionState, str]] = ..., active: _Optional[bool] = ..., artifact_digest: _Optional[str] = ..., schema_hash: _Optional[str] = ..., data_sha256: _Optional[str] = ..., metrics: _Optional[_Mapping[str, float]] = ..., gate: _Optional[_Iterable[_Union[GateCriterion, _Mapping]]] = ..., horizons_days: _Optional[_Iterable[int]] = ..., data_as_of: _Optional[str] = ..., seed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., active_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., challenger: _Optional[bool] = ..., training_run: _Optional[str] = ..., code_version: _Optional[str] = ..., basis: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GateCriterion(_message.Message):
     __slots__ = ("name", "value", "threshold", "passed")
@@ -140,14 +213,16 @@ class GateCriterion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., threshold: _Optional[float] = ..., passed: _Optional[bool] = ...) -> None: ...
 
 class ListModelVersionsRequest(_message.Message):
-    __slots__ = ("model", "page_size", "page_token")
+    __slots__ = ("model", "page_size", "page_token", "live_at")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LIVE_AT_FIELD_NUMBER: _ClassVar[int]
     model: str
     page_size: int
     page_token: str
-    def __init__(self, model: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    live_at: _timestamp_pb2.Timestamp
+    def __init__(self, model: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., live_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListModelVersionsResponse(_message.Message):
     __slots__ = ("versions", "next_page_token")
@@ -172,16 +247,18 @@ class GetModelVersionResponse(_message.Message):
     def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
 
 class PromoteModelRequest(_message.Message):
-    __slots__ = ("model", "version", "reason", "request_id")
+    __slots__ = ("model", "version", "reason", "request_id", "force")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     reason: str
     request_id: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    force: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class PromoteModelResponse(_message.Message):
     __slots__ = ("version",)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from cohortlens.v1 import model_versions_pb2 as cohortlens_dot_v1_dot_model__versions__pb2
 from cohortlens.v1 import models_pb2 as cohortlens_dot_v1_dot_models__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -50,6 +51,11 @@ class ModelsServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_models__pb2.ListTrainingRunsRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_models__pb2.ListTrainingRunsResponse.FromString,
                 _registered_method=True)
+        self.CancelTrainingRun = channel.unary_unary(
+                '/cohortlens.v1.ModelsService/CancelTrainingRun',
+                request_serializer=cohortlens_dot_v1_dot_models__pb2.CancelTrainingRunRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_models__pb2.CancelTrainingRunResponse.FromString,
+                _registered_method=True)
         self.ListModelVersions = channel.unary_unary(
                 '/cohortlens.v1.ModelsService/ListModelVersions',
                 request_serializer=cohortlens_dot_v1_dot_models__pb2.ListModelVersionsRequest.SerializeToString,
@@ -59,6 +65,16 @@ class ModelsServiceStub:
                 '/cohortlens.v1.ModelsService/GetModelVersion',
                 request_serializer=cohortlens_dot_v1_dot_models__pb2.GetModelVersionRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_models__pb2.GetModelVersionResponse.FromString,
+                _registered_method=True)
+        self.ListAliasHistory = channel.unary_unary(
+                '/cohortlens.v1.ModelsService/ListAliasHistory',
+                request_serializer=cohortlens_dot_v1_dot_model__versions__pb2.ListAliasHistoryRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_model__versions__pb2.ListAliasHistoryResponse.FromString,
+                _registered_method=True)
+        self.GetBacktest = channel.unary_unary(
+                '/cohortlens.v1.ModelsService/GetBacktest',
+                request_serializer=cohortlens_dot_v1_dot_model__versions__pb2.GetBacktestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_model__versions__pb2.GetBacktestResponse.FromString,
                 _registered_method=True)
         self.PromoteModel = channel.unary_unary(
                 '/cohortlens.v1.ModelsService/PromoteModel',
@@ -92,7 +108,8 @@ class ModelsServiceServicer:
     """
 
     def StartTraining(self, request, context):
-        """Starts a training run on the tenant's own data; a version that passes the gate is promoted.
+        """Starts a training run on the tenant's own data; a version that passes the gate is promoted, at once or after a
+        time in the shadow. A model of which a version is active needs the feature `retraining`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,8 +129,15 @@ class ModelsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelTrainingRun(self, request, context):
+        """Ends a training run within five seconds; nothing of it is registered. A run that has ended already stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModelVersions(self, request, context):
-        """Versions of one model, newest first.
+        """Versions of one model, newest first; with `live_at` the one that answered at that time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,8 +150,23 @@ class ModelsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAliasHistory(self, request, context):
+        """What became active and what was compared, since when, until when, by whom and why; latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBacktest(self, request, context):
+        """How a version and what it was made of predicted past periods that they had not seen, beside naive predictions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PromoteModel(self, request, context):
-        """Makes a version the active one once every live worker holds it; a challenger that is promoted is cleared.
+        """Makes a version the active one once every live worker holds it; a challenger that is promoted is cleared. One that
+        failed its gate needs `force`, a reason, and a person who is admin or owner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +218,11 @@ def add_ModelsServiceServicer_to_server(servicer, server):
                     request_deserializer=cohortlens_dot_v1_dot_models__pb2.ListTrainingRunsRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_models__pb2.ListTrainingRunsResponse.SerializeToString,
             ),
+            'CancelTrainingRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelTrainingRun,
+                    request_deserializer=cohortlens_dot_v1_dot_models__pb2.CancelTrainingRunRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_models__pb2.CancelTrainingRunResponse.SerializeToString,
+            ),
             'ListModelVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModelVersions,
                     request_deserializer=cohortlens_dot_v1_dot_models__pb2.ListModelVersionsRequest.FromString,
@@ -188,6 +232,16 @@ def add_ModelsServiceServicer_to_server(servicer, server):
                     servicer.GetModelVersion,
                     request_deserializer=cohortlens_dot_v1_dot_models__pb2.GetModelVersionRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_models__pb2.GetModelVersionResponse.SerializeToString,
+            ),
+            'ListAliasHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliasHistory,
+                    request_deserializer=cohortlens_dot_v1_dot_model__versions__pb2.ListAliasHistoryRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_model__versions__pb2.ListAliasHistoryResponse.SerializeToString,
+            ),
+            'GetBacktest': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBacktest,
+                    request_deserializer=cohortlens_dot_v1_dot_model__versions__pb2.GetBacktestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_model__versions__pb2.GetBacktestResponse.SerializeToString,
             ),
             'PromoteModel': grpc.unary_unary_rpc_method_handler(
                     servicer.PromoteModel,
@@ -308,6 +362,33 @@ class ModelsService:
             _registered_method=True)
 
     @staticmethod
+    def CancelTrainingRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ModelsService/CancelTrainingRun',
+            cohortlens_dot_v1_dot_models__pb2.CancelTrainingRunRequest.SerializeToString,
+            cohortlens_dot_v1_dot_models__pb2.CancelTrainingRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListModelVersions(request,
             target,
             options=(),
@@ -351,6 +432,60 @@ class ModelsService:
             '/cohortlens.v1.ModelsService/GetModelVersion',
             cohortlens_dot_v1_dot_models__pb2.GetModelVersionRequest.SerializeToString,
             cohortlens_dot_v1_dot_models__pb2.GetModelVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliasHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ModelsService/ListAliasHistory',
+            cohortlens_dot_v1_dot_model__versions__pb2.ListAliasHistoryRequest.SerializeToString,
+            cohortlens_dot_v1_dot_model__versions__pb2.ListAliasHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBacktest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ModelsService/GetBacktest',
+            cohortlens_dot_v1_dot_model__versions__pb2.GetBacktestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_model__versions__pb2.GetBacktestResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date
 from typing import Any
 from uuid import UUID
 
-from cohortlens.analytics.models import ResourceMissing, TrainingRun
+from cohortlens.analytics.models import ResourceMissing
 from cohortlens.analytics.shadow_totals import Comparison
+from cohortlens.analytics.training_runs import TrainingRun
 from cohortlens.bootstrap import Services
+from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.core.ids import parse_uuid
-from cohortlens.registry.models import READY, Challenger, ModelVersion
+from cohortlens.registry.models import Challenger, ModelVersion
 from cohortlens.v1 import models_pb2 as pb
 from gateway.interceptors.chain import Call
-from gateway.servicers.analytics_mapping import state_number, timestamp, work_error
+from gateway.servicers.analytics_mapping import day_text, state_number, timestamp, work_error
 from gateway.servicers.paging import read_page
 
 
@@ -25,6 +28,7 @@ class ModelsServicer:
 
     def __init__(self, services: Services) -> None:
         self._training = services.analytics.training
+        self._retraining = services.analytics.retraining
         self._registry = services.registry
         self._promotions = services.promotions
         self._challengers = services.challengers
@@ -33,8 +37,10 @@ class ModelsServicer:
 
     async def StartTraining(self, request: pb.StartTrainingRequest, call: Call) -> pb.StartTrainingResponse:
         """Start a training of one model or of both."""
-        runs = await self._training.start(call.context, request.model, request.seed)
-        return pb.StartTrainingResponse(runs=[_run(run) for run in runs])
+        await self._retraining.check_plan(call.context.tenant_id, request.model)
+        as_of = _day("as_of", request.as_of)
+        runs = await self._training.start(call.context, request.model, request.seed, as_of)
+        return pb.StartTrainingResponse(runs=[training_run(run) for run in runs])
 
     async def GetTrainingRun(
         self, request: pb.GetTrainingRunRequest, call: Call
@@ -43,7 +49,7 @@ class ModelsServicer:
         run_id = parse_uuid(request.run)
         if run_id is None:
             raise ResourceMissing("run")
-        return pb.GetTrainingRunResponse(run=_run(await self._training.get(call.context, run_id)))
+        return pb.GetTrainingRunResponse(run=training_run(await self._training.get(call.context, run_id)))
 
     async def ListTrainingRuns(
         self, request: pb.ListTrainingRunsRequest, call: Call
@@ -56,7 +62,9 @@ class ModelsServicer:
         rows, following = await read_page(
             self._tokens, call.context, "ListTrainingRuns", {}, request, read, lambda row: str(row.run_id)
         )
-        return pb.ListTrainingRunsResponse(runs=[_run(row) for row in rows], next_page_token=following)
+        return pb.ListTrainingRunsResponse(
+            runs=[training_run(row) for row in rows], next_page_token=following
+        )
 
     async def ListModelVersions(
         self, request: pb.ListModelVersionsRequest, call: Call
@@ -64,9 +72,12 @@ class ModelsServicer:
         """Versions of one model, newest first."""
 
         async def read(cursor: Any, limit: int) -> list[ModelVersion]:
-            return await self._registry.list_versions(call.context, request.model, below=cursor, limit=limit)
+            return await self._registry.list_versions(
+                call.context, request.model, below=cursor, limit=limit, live_at=live_at
+            )
 
-        filters = {"model": request.model}
+        live_at = request.live_at.ToDatetime(UTC) if request.HasField("live_at") else None
+        filters = {"model": request.model, "live_at": request.live_at.ToJsonString() if live_at else ""}
         rows, following = await read_page(
             self._tokens, call.context, "ListModelVersions", filters, request, read, lambda row: row.version
         )
@@ -84,7 +95,7 @@ class ModelsServicer:
     async def PromoteModel(self, request: pb.PromoteModelRequest, call: Call) -> pb.PromoteModelResponse:
         """Make a version the active one."""
         promoted = await self._promotions.promote(
-            call.context, request.model, request.version, request.reason
+            call.context, request.model, request.version, request.reason, force=request.force
         )
         return pb.PromoteModelResponse(version=_version(promoted))
 
@@ -117,7 +128,21 @@ class ModelsServicer:
         )
 
 
-def _run(run: TrainingRun) -> pb.TrainingRun:
+def _day(field: str, text: str) -> date | None:
+    """The day that a field names; None when it is empty.
+
+    Raises:
+        InvalidArgument: There is no such day.
+    """
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        why = "there is no such day; give one such as 2026-01-31"
+        raise InvalidArgument(f"{field}: {why}", violations=(Violation(field, why),)) from None
+
+
+def training_run(run: TrainingRun) -> pb.TrainingRun:
+    """The message of a training run."""
     return pb.TrainingRun(
         run=str(run.run_id),
         model=run.model,
@@ -128,6 +153,14 @@ def _run(run: TrainingRun) -> pb.TrainingRun:
         error=work_error(run.error_reason, run.error_message),
         create_time=timestamp(run.created_at),
         end_time=timestamp(run.ended_at),
+        cause=f"TRAINING_CAUSE_{run.cause.value}",
+        outcome=f"TRAINING_OUTCOME_{run.outcome or 'UNSPECIFIED'}",
+        data_as_of=day_text(run.as_of),
+        purchase_days=run.purchase_days or 0,
+        champion_version=run.champion_version or 0,
+        seed=run.seed,
+        cpu_s=run.cpu_s,
+        drift_report="" if run.drift_report is None else str(run.drift_report),
     )
 
 
@@ -136,7 +169,7 @@ def _version(version: ModelVersion) -> pb.ModelVersion:
     return pb.ModelVersion(
         model=version.model,
         version=version.version,
-        state=pb.VERSION_STATE_READY if version.state == READY else pb.VERSION_STATE_REJECTED,
+        state=f"VERSION_STATE_{version.state}",
         active=version.active,
         artifact_digest=version.artifact_digest,
         schema_hash=manifest.schema_hash,
@@ -151,6 +184,11 @@ def _version(version: ModelVersion) -> pb.ModelVersion:
         seed=manifest.seed,
         create_time=timestamp(version.created_at),
         active_since=timestamp(version.active_since),
+        challenger=version.is_challenger,
+        training_run="" if version.training_run_id is None else str(version.training_run_id),
+        code_version=manifest.code_version,
+        basis=manifest.basis,
+        notes=manifest.notes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cohortlens.analytics.runs import TrainingRunsRepository
+from cohortlens.analytics.training_runs import Cause, NewRun, TrainingRunsRepository
 from cohortlens.billing.entitlements.rows import EntitlementRows
 from cohortlens.billing.models import Override
 from cohortlens.bootstrap import Services
@@ -13,7 +13,7 @@ from cohortlens.contracts.manifest import IntervalCalibration, ModelManifest
 from cohortlens.core.clock import now
 from cohortlens.core.context import Principal, RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.ids import PLATFORM_TENANT_ID, SessionId, TenantId, UserId, uuid7
+from cohortlens.core.ids import PLATFORM_TENANT_ID, SessionId, TenantId, TrainingRunId, UserId, uuid7
 from cohortlens.identity.models import ROLE_SCOPES
 from cohortlens.identity.repository import Accounts
 
@@ -61,12 +61,10 @@ async def activate_untrained(services: Services, tenant_id: TenantId) -> None:
         horizons_days=(30, 90),
         calibration=dict.fromkeys(_TARGETS, IntervalCalibration(0.8, (), (1.0,), (1.0,), 1.0)),
     )
-    run_id = uuid7()
+    run_id = TrainingRunId(uuid7())
     async with services.db.tenant_transaction(tenant_id) as tx:
         runs = TrainingRunsRepository(tx)
-        await runs.insert(
-            run_id, manifest.model, cause="REQUESTED", seed=0, created_by=None, created_at=now()
-        )
-        version, _ = await services.registry.register(tx, manifest, manifest.digest, run_id)
-        await runs.succeed(run_id, version, now())
+        await runs.insert(NewRun(run_id, manifest.model, Cause.REQUESTED, 0, None, None, now()))
+        made = await services.registry.register(tx, manifest, manifest.digest, run_id)
+        await runs.succeed(run_id, made.version, made.outcome, now())
     services.registry.forget(tenant_id)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from cohortlens.analytics.runs import TrainingRunsRepository
+from cohortlens.analytics.training_runs import Cause, NewRun, TrainingRunsRepository
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import GateCriterion, IntervalCalibration, ModelManifest, SegmentProfile
 from cohortlens.core.clock import now
-from cohortlens.core.ids import uuid7
+from cohortlens.core.ids import TrainingRunId, uuid7
 from cohortlens.core.paging import PageTokens
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.models import ImportOptions, ImportState
 from cohortlens.customers.service import CustomersService
+from cohortlens.registry.models import Outcome
 
 HORIZONS = (30, 90)
 _CALIBRATION = IntervalCalibration(0.8, (), (1.0,), (1.0,), 1.0)
@@ -62,13 +63,12 @@ async def install(registry, db, tenant_id, manifest) -> tuple[int, bool]:
     run_id = uuid7()
     async with db.tenant_transaction(tenant_id) as tx:
         runs = TrainingRunsRepository(tx)
-        assert await runs.insert(
-            run_id, manifest.model, cause="REQUESTED", seed=0, created_by=None, created_at=now()
-        )
+        run = NewRun(TrainingRunId(run_id), manifest.model, Cause.REQUESTED, 0, None, None, now())
+        assert await runs.insert(run)
         made = await registry.register(tx, manifest, manifest.digest, run_id)
-        await runs.succeed(run_id, made[0], now())
+        await runs.succeed(run_id, made.version, made.outcome, now())
     registry.forget(tenant_id)
-    return made
+    return made.version, made.outcome is Outcome.PROMOTED
 
 
 def shop_csv(customers: int, prefix: str = "c") -> bytes:

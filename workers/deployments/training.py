@@ -22,6 +22,7 @@ from workers.training_orders import Failed, Progress, Trained, TrainingEvent, Tr
 
 MODELS = ("segmentation", "prediction")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_RUN = re.compile(r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -43,12 +44,19 @@ def order_of(request: pb.TrainRequest) -> TrainingOrder:
         raise InvalidArgument(f"currency is {request.currency!r}; expected three capital letters")
     if not _is_day(request.as_of):
         raise InvalidArgument(f"as_of is {request.as_of!r}; expected a day such as 2026-01-31")
+    if request.champion_digest and not _DIGEST.fullmatch(request.champion_digest):
+        raise InvalidArgument("champion_digest is not a digest; expected 64 lower-case hex digits or nothing")
+    if not _RUN.fullmatch(request.run):
+        raise InvalidArgument("run is not an identifier; expected a UUID or nothing")
     return TrainingOrder(
         model=request.model,
         snapshot_digest=request.snapshot_digest,
         as_of=request.as_of,
         currency=request.currency,
         seed=request.seed,
+        champion_digest=request.champion_digest,
+        cause=request.cause or "REQUESTED",
+        run=request.run,
     )
 
 

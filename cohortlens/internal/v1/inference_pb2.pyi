@@ -121,18 +121,24 @@ class GetStatusResponse(_message.Message):
     def __init__(self, deployment: _Optional[str] = ..., replica: _Optional[str] = ..., pid: _Optional[int] = ..., loaded: _Optional[_Iterable[str]] = ..., rows_in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., rust_files: _Optional[_Iterable[str]] = ..., probed_files: _Optional[int] = ...) -> None: ...
 
 class TrainRequest(_message.Message):
-    __slots__ = ("model", "snapshot_digest", "as_of", "currency", "seed")
+    __slots__ = ("model", "snapshot_digest", "as_of", "currency", "seed", "champion_digest", "cause", "run")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     model: str
     snapshot_digest: str
     as_of: str
     currency: str
     seed: int
-    def __init__(self, model: _Optional[str] = ..., snapshot_digest: _Optional[str] = ..., as_of: _Optional[str] = ..., currency: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
+    champion_digest: str
+    cause: str
+    run: str
+    def __init__(self, model: _Optional[str] = ..., snapshot_digest: _Optional[str] = ..., as_of: _Optional[str] = ..., currency: _Optional[str] = ..., seed: _Optional[int] = ..., champion_digest: _Optional[str] = ..., cause: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
 
 class TrainResponse(_message.Message):
     __slots__ = ("stage", "progress_ratio", "result", "failure")

@@ -58,6 +58,7 @@ OTHER_TEXTS = frozenset({
 # fmt: on
 """Texts that name nothing a tenant owns, that are secrets of their own (tokens, keys, codes), or that whoever
 signs in anywhere may know (client_id, RFC 6749 section 2.2)."""
+_TRAINING_RUNS = {"GetTrainingRun", "CancelTrainingRun"}
 _OWN_KEY = {"CreateServiceAccount", "AddServiceAccountKey"}
 _COMMENTS = Comments.load()
 
@@ -115,7 +116,7 @@ def identifiers(method: MethodDescriptor) -> Iterator[tuple[tuple[str, ...], str
     for path in texts(method.input_type):
         kind = KINDS.get(path[-1])
         if kind == "run":
-            kind = "training" if method.name == "GetTrainingRun" else "segmentation"
+            kind = "training" if method.name in _TRAINING_RUNS else "segmentation"
         # The caller's own log: it holds what the caller itself asked for, whoever that belongs to.
         if kind == "customer" and method.name == "ListAccessEntries":
             continue

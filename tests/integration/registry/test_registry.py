@@ -10,7 +10,7 @@ import pytest
 
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.core.ids import uuid7
-from cohortlens.registry.models import NoActiveModel, NoPreviousVersion, VersionNotFound, VersionNotReady
+from cohortlens.registry.models import GateNotPassed, NoActiveModel, NoPreviousVersion, VersionNotFound
 from cohortlens.registry.promotions import PromotionsService
 from cohortlens.registry.service import RegistryService
 from tests.fakes.inference import FakeInferenceClient
@@ -51,7 +51,7 @@ async def test_a_segmentation_may_explain_a_little_less_but_not_much_less(regist
 async def test_a_rejected_version_cannot_be_promoted(registry, promotions, database, tenants):
     tenant = tenants[0]
     await install(registry, database, tenant.tenant_id, prediction_manifest(passed=False))
-    with pytest.raises(VersionNotReady, match="purchases"):
+    with pytest.raises(GateNotPassed, match="purchases"):
         await promotions.promote(tenant.context(), "prediction", 1, "")
     with pytest.raises(NoActiveModel):
         await registry.active(tenant.tenant_id, "prediction")
@@ -127,7 +127,8 @@ async def test_a_training_run_registers_once_however_often_it_is_repeated(
     await install(registry, database, tenant, manifest)
     run_id = await superuser.fetchval("SELECT id FROM training_runs")
     async with database.tenant_transaction(tenant) as tx:
-        assert await registry.register(tx, manifest, manifest.digest, run_id) == (1, False)
+        made = await registry.register(tx, manifest, manifest.digest, run_id)
+    assert (made.version, made.is_new) == (1, False)
     assert await superuser.fetchval("SELECT count(*) FROM model_versions") == 1
 
 
