@@ -8,22 +8,9 @@ from bisect import bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortlens.contracts.asks import DEFAULT_LEVEL
 from cohortlens.contracts.manifest import IntervalCalibration
 
 FloatArray = NDArray[np.float64]
-
-
-def calibration_key(target: str, horizon_days: int, level_ratio: float = DEFAULT_LEVEL) -> str:
-    """Key of an interval in a prediction's manifest: ``spend:90``, and ``spend:90@0.95`` for another level.
-
-    Args:
-        target: Name of a blend, such as ``spend`` or ``spend:mae``.
-        horizon_days: Horizon it was measured at.
-        level_ratio: Share of customers it covers.
-    """
-    key = f"{target}:{horizon_days}"
-    return key if level_ratio == DEFAULT_LEVEL else f"{key}@{level_ratio:g}"
 
 
 class Interval:

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from cohortlens.contracts.artifacts import ArtifactCorrupt
-from cohortlens.contracts.asks import CHURN, CLV, PURCHASES, SPEND, Ask, AskInvalid, ask_of
+from cohortlens.contracts.asks import CHURN, CLV, PURCHASES, SPEND, Ask, AskInvalid, ask_of, calibration_key
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import SEQUENCE_CELLS, Blend, ModelManifest
 from workers.runtime.blending import blended, nearest
 from workers.runtime.btyd import BtydParameters, GammaGamma
 from workers.runtime.faults import HorizonUnsupported, TargetUnsupported
-from workers.runtime.intervals import Interval, calibration_key
+from workers.runtime.intervals import Interval
 from workers.runtime.members import (
     BOOSTING,
     BTYD_FAMILIES,
     GAMMA_GAMMA,
     HORIZON_INPUT,
     HYBRID,
+    LAST_PERIOD,
+    OWN_RATE,
     POPULATION_MEAN,
     SEQUENCE_INPUT,
     BoostingMember,
@@ -34,6 +36,7 @@ from workers.runtime.members import (
     LineupRows,
     Member,
     PopulationMember,
+    RateMember,
     SequenceMember,
 )
 from workers.runtime.sessions import INPUT, Session
@@ -110,6 +113,8 @@ class Members:
             return self._btyd(member)
         if member == POPULATION_MEAN:
             return PopulationMember(self._parameters(member))
+        if member in (OWN_RATE, LAST_PERIOD):
+            return RateMember(member)
         if member in (BOOSTING, HYBRID):
             return self._boosting(member)
         if member in SEQUENCE_CELLS:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortlens.contracts.asks import calibration_key
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import GateCriterion, IntervalCalibration
-from workers.runtime.intervals import calibration_key
 from workers.training import intervals
 from workers.training.boosting import TARGETS, Boosted, fit
 from workers.training.datasets import MIN_CUSTOMERS, Rows, Snapshot, rows_at, training_rows

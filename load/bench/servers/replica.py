@@ -15,6 +15,7 @@ import sys
 import numpy as np
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
+from cohortlens.contracts.asks import calibration_key
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import IntervalCalibration, ModelManifest
 from cohortlens.core.config import read
@@ -22,7 +23,6 @@ from cohortlens.core.telemetry import configure_logging
 from workers.config import WorkerConfig
 from workers.deployments.prediction import PredictionReplica
 from workers.runtime.bundle import Bundle, graph_file, trees_file
-from workers.runtime.intervals import calibration_key
 from workers.runtime.tree_arrays import TreeArrays
 
 TARGET, HORIZON_DAYS = "spend", 30
