@@ -50,6 +50,11 @@ class WorkState(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self not in (WorkState.PENDING, WorkState.RUNNING)
+
 
 @dataclass(frozen=True)
 class Subjects:
@@ -173,7 +178,13 @@ class StoredSegment:
 
 @dataclass(frozen=True)
 class SegmentationRun:
-    """One pass over all customers; times aware, UTC."""
+    """One pass over all customers; times aware, UTC.
+
+    Attributes:
+        cursor: Last customer assigned; None before the first chunk.
+        data_revision: Revision of the data that its chunks were made of; None before the first one.
+        restarts: How often an import came in between, so that it began anew.
+    """
 
     run_id: SegmentationRunId
     state: WorkState
@@ -188,6 +199,8 @@ class SegmentationRun:
     error_message: str
     created_at: datetime
     ended_at: datetime | None
+    data_revision: int | None = None
+    restarts: int = 0
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class AnalyticsReads:
             raise ResourceMissing("run")
         return found
 
+    async def runs(self, ctx: RequestContext, before: UUID | None, limit: int) -> list[SegmentationRun]:
+        """Runs older than ``before``, newest first."""
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            return await SegmentationRepository(tx).page(before, limit)
+
     async def segments(
         self, ctx: RequestContext, run_id: UUID | None
     ) -> tuple[SegmentationRun, list[SegmentProfile]]:

@@ -22,7 +22,8 @@ from cohortlens.core.ids import CustomerId, SegmentationRunId
 
 _RUN = """
 id, state, progress_ratio, model_version, customers, as_of, currency, current, cursor, error_reason,
-error_message, created_at, ended_at FROM segmentation_runs WHERE tenant_id = app.tid()
+error_message, created_at, ended_at, data_revision, restarts
+FROM segmentation_runs WHERE tenant_id = app.tid()
 """
 _INSERT_SEGMENTS = """
 INSERT INTO segments (tenant_id, created_at, run_id, customer_id, external_id, segment_key, distance,
@@ -82,8 +83,58 @@ class SegmentationRepository:
         row = rows.one_or_none()
         return None if row is None else _run(row)
 
+    async def page(self, before: UUID | None, limit: int) -> list[SegmentationRun]:
+        """Runs older than ``before``, newest first."""
+        rows = await self._tx.execute(
+            text(
+                f"SELECT {_RUN} AND (CAST(:before AS uuid) IS NULL OR id < :before) "
+                "ORDER BY id DESC LIMIT :limit"
+            ),
+            {"before": before, "limit": limit},
+        )
+        return [_run(row) for row in rows]
+
+    async def cancel(self, run_id: UUID, at: datetime) -> bool:
+        """End a run that is not finished; False when it has ended."""
+        done = await self._tx.execute(
+            text(
+                "UPDATE segmentation_runs SET state = 'CANCELLED', ended_at = :at "
+                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
+            ),
+            {"id": run_id, "at": at},
+        )
+        return bool(done.rowcount)
+
+    async def restart(self, run: SegmentationRun, data_revision: int) -> None:
+        """Drop what a run assigned, so that it begins anew on a later revision of the data."""
+        await self.drop_members(run)
+        await self._tx.execute(
+            text(
+                "UPDATE segmentation_runs SET cursor = NULL, customers = 0, progress_ratio = 0, "
+                "data_revision = :revision, restarts = restarts + 1 WHERE tenant_id = app.tid() AND id = :id"
+            ),
+            {"id": run.run_id, "revision": data_revision},
+        )
+
+    async def drop_members(self, run: SegmentationRun) -> None:
+        """Remove the assignments of a run that will never be published."""
+        await self._tx.execute(
+            text(
+                "DELETE FROM segments WHERE tenant_id = app.tid() AND created_at = :created_at "
+                "AND run_id = :run"
+            ),
+            {"created_at": run.created_at, "run": run.run_id},
+        )
+
     async def advance(
-        self, run: SegmentationRun, rows: Sequence[StoredSegment], *, total: int, as_of: date, currency: str
+        self,
+        run: SegmentationRun,
+        rows: Sequence[StoredSegment],
+        *,
+        total: int,
+        as_of: date,
+        currency: str,
+        data_revision: int,
     ) -> None:
         """Write one chunk and the cursor behind it; a chunk that is written already changes nothing."""
         connection = await driver(self._tx)
@@ -93,7 +144,7 @@ class SegmentationRepository:
         await self._tx.execute(
             text(
                 "UPDATE segmentation_runs SET state = 'RUNNING', cursor = :cursor, customers = :done, "
-                "as_of = :as_of, currency = :currency, progress_ratio = :ratio "
+                "as_of = :as_of, currency = :currency, progress_ratio = :ratio, data_revision = :revision "
                 "WHERE tenant_id = app.tid() AND id = :id"
             ),
             {
@@ -103,6 +154,7 @@ class SegmentationRepository:
                 "as_of": as_of,
                 "currency": currency,
                 "ratio": min(1.0, done / max(1, total)),
+                "revision": data_revision,
             },
         )
 
@@ -243,4 +295,6 @@ def _run(row: Any) -> SegmentationRun:
         row.error_message,
         row.created_at,
         row.ended_at,
+        row.data_revision,
+        row.restarts,
     )

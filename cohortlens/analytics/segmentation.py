@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cohortlens.analytics.columns import Assignments
 from cohortlens.analytics.models import (
     SEGMENTATION_REQUESTED,
+    ResourceMissing,
     Rows,
     SegmentationRun,
     StoredSegment,
     Subjects,
-    WorkState,
 )
 from cohortlens.analytics.ports import Features, InferenceClient, Scores
 from cohortlens.analytics.predictions import check_schema
@@ -30,7 +30,7 @@ from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.core.errors import CohortLensError, Internal
+from cohortlens.core.errors import CohortLensError, FailedPrecondition, Internal
 from cohortlens.core.ids import CustomerId, SegmentationRunId, TenantId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.telemetry import get_logger
@@ -39,9 +39,24 @@ from cohortlens.registry.models import SEGMENTATION, ModelVersion
 from cohortlens.registry.service import RegistryService
 
 CHUNK_ROWS = 8192
+MOST_RESTARTS = 20
+"""Imports that may come in between one after another before a run gives up."""
+
 _CHUNK_LIMIT_S = 60.0
 _SINCE, _REPEATS, _SUM = (SCHEMA.index(name) for name in ("since", "x", "sum"))
 _log = get_logger(__name__)
+
+
+class DataChanging(FailedPrecondition):
+    """Imports changed the data so often that no run over all customers came to its end."""
+
+    reason = "DATA_CHANGING"
+
+    def __init__(self, restarts: int) -> None:
+        super().__init__(
+            f"imports came in between {restarts} times; start a run when they are over",
+            metadata={"restarts": str(restarts)},
+        )
 
 
 class SegmentationService:
@@ -126,6 +141,27 @@ class SegmentationService:
         assert run is not None
         return run
 
+    async def cancel(self, ctx: RequestContext, run_id: UUID) -> SegmentationRun:
+        """End a run that is not finished; one that has ended stays as it is.
+
+        Raises:
+            ResourceMissing: No such run.
+        """
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            repository = SegmentationRepository(tx)
+            run = await repository.get(run_id, lock=True)
+            if run is None:
+                raise ResourceMissing("run")
+            if await repository.cancel(run_id, self._clock()):
+                await repository.drop_members(run)
+                await AuditTrail(tx).append(
+                    ctx, "analytics.segmentation.cancelled", resource=f"segmentationRuns/{run_id}"
+                )
+            idempotency.made(run=str(run_id))
+            cancelled = await repository.get(run_id)
+        assert cancelled is not None
+        return cancelled
+
     async def request(self, tx: AsyncConnection, model_version: int) -> SegmentationRunId:
         """Store a run and its event in the caller's transaction."""
         run_id = SegmentationRunId(uuid7())
@@ -151,7 +187,7 @@ class SegmentationService:
     async def _run(self, tenant_id: TenantId, run_id: UUID) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
             run = await SegmentationRepository(tx).get(run_id)
-        if run is None or run.state in {WorkState.SUCCEEDED, WorkState.FAILED}:
+        if run is None or run.state.is_final:
             return
         version = await self._registry.version(tenant_id, SEGMENTATION, run.model_version)
         check_schema(version)
@@ -183,12 +219,25 @@ class SegmentationService:
         async with self._db.tenant_transaction(tenant_id) as tx:
             repository = SegmentationRepository(tx)
             present = await repository.get(run.run_id, lock=True)
-            if present is None or present.state in {WorkState.SUCCEEDED, WorkState.FAILED}:
+            if present is None or present.state.is_final:
                 return None
             if present.cursor != run.cursor:
                 # Another worker took the run over and is further: go on from there.
                 return present
-            await repository.advance(run, stored, total=total, as_of=chunk.as_of, currency=chunk.currency)
+            if present.data_revision not in (None, chunk.data_revision):
+                # An import came in between: half of the customers of one day, half of another, is no run.
+                if present.restarts >= MOST_RESTARTS:
+                    raise DataChanging(present.restarts)
+                await repository.restart(present, chunk.data_revision)
+                return await repository.get(run.run_id)
+            await repository.advance(
+                run,
+                stored,
+                total=total,
+                as_of=chunk.as_of,
+                currency=chunk.currency,
+                data_revision=chunk.data_revision,
+            )
             return await repository.get(run.run_id)
 
     async def _publish(self, tenant_id: TenantId, run: SegmentationRun, version: ModelVersion) -> None:
@@ -197,7 +246,7 @@ class SegmentationService:
         async with self._db.tenant_transaction(tenant_id) as tx:
             repository = SegmentationRepository(tx)
             present = await repository.get(run.run_id, lock=True)
-            if present is not None and present.state in {WorkState.PENDING, WorkState.RUNNING}:
+            if present is not None and not present.state.is_final:
                 await repository.publish(present, segments, minor_units=units, at=self._clock())
         _log.info("segmentation published", run_id=str(run.run_id), customers=run.customers)
 

@@ -5,31 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 
 from cohortlens.adapters.batch_scoring import GrpcBatchScorer
 from cohortlens.adapters.checkpoint_signing import StoredCheckpointSigner
 from cohortlens.adapters.email import smtp_mailer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
-from cohortlens.adapters.stripe_calls import is_live
 from cohortlens.adapters.stripe_provider import payment_provider
-from cohortlens.adapters.stripe_webhooks import StripeWebhooks
 from cohortlens.adapters.worker_tls import channels
-from cohortlens.analytics.backtests import Backtests
-from cohortlens.analytics.batches.ports import BatchScorer
-from cohortlens.analytics.batches.service import BatchesService
-from cohortlens.analytics.batches.work import BatchWork
-from cohortlens.analytics.drift.service import DriftService
-from cohortlens.analytics.explanations import ExplanationsService
 from cohortlens.analytics.ports import InferenceClient
-from cohortlens.analytics.predictions import PredictionsService
-from cohortlens.analytics.reads import AnalyticsReads, segment_names
-from cohortlens.analytics.retraining import Retraining
-from cohortlens.analytics.segmentation import SegmentationService
+from cohortlens.analytics.reads import segment_names
 from cohortlens.analytics.shadow import ShadowTraffic
-from cohortlens.analytics.shadow_promotion import ShadowPromotion
-from cohortlens.analytics.training import TrainingService
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.audit.access_log import AccessLog
 from cohortlens.audit.access_reading import AccessReading
@@ -38,31 +24,20 @@ from cohortlens.audit.checkpoints import Checkpoints
 from cohortlens.audit.exports import AuditExports
 from cohortlens.audit.service import AuditService
 from cohortlens.billing.entitlements.cache import Entitlements
-from cohortlens.billing.entitlements.catalogue import Catalogue
 from cohortlens.billing.entitlements.mails import add_plan_mails
-from cohortlens.billing.entitlements.overrides import Overrides
-from cohortlens.billing.entitlements.upkeep import EntitlementUpkeep
 from cohortlens.billing.payments.mails import add_billing_mails
-from cohortlens.billing.payments.operating import BillingOperations
-from cohortlens.billing.payments.ports import PaymentProvider
-from cohortlens.billing.payments.receiving import Receiving
-from cohortlens.billing.subscriptions.offers import Terms
-from cohortlens.billing.subscriptions.return_urls import ReturnUrls
-from cohortlens.billing.subscriptions.service import Subscriptions
 from cohortlens.billing.usage.mails import add_quota_mails
-from cohortlens.billing.usage.service import Usage, UsageSettings
+from cohortlens.bootstrap.analytics import Analytics, open_analytics
+from cohortlens.bootstrap.billing import Billing, open_billing, open_usage
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
 from cohortlens.core.mail_delivery import MailDelivery
 from cohortlens.core.paging import PageTokens
-from cohortlens.core.payment_settings import webhook_secrets
 from cohortlens.core.redis import RedisClient, redis_client
 from cohortlens.core.sealing import Keyring, Sealer
-from cohortlens.core.selling_settings import exported_meters, listed_origins, trial_days
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.tenant_keys import TenantKeys
-from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.access.token_check import AccessTokenVerifier
@@ -78,25 +53,9 @@ from cohortlens.registry.challengers import ChallengersService
 from cohortlens.registry.promotions import PromotionsService
 from cohortlens.registry.service import RegistryService
 
+__all__ = ["Analytics", "Audit", "Billing", "Identity", "InferenceWrapper", "Services"]
+
 InferenceWrapper = Callable[[InferenceClient], InferenceClient]
-
-
-@dataclass(frozen=True)
-class Analytics:
-    """Use cases of the analytics slice, one attribute per file."""
-
-    predictions: PredictionsService
-    explanations: ExplanationsService
-    segmentation: SegmentationService
-    training: TrainingService
-    retraining: Retraining
-    backtests: Backtests
-    reads: AnalyticsReads
-    batches: BatchesService
-    batch_work: BatchWork
-    shadow: ShadowTraffic
-    shadow_promotion: ShadowPromotion
-    drift: DriftService
 
 
 @dataclass(frozen=True)
@@ -120,21 +79,6 @@ class Identity:
     people: People
     tenancy: Tenancy
     oauth: OAuth
-
-
-@dataclass(frozen=True)
-class Billing:
-    """Use cases of the billing slice, one attribute per file."""
-
-    entitlements: Entitlements
-    catalogue: Catalogue
-    overrides: Overrides
-    upkeep: EntitlementUpkeep
-    usage: Usage
-    provider: PaymentProvider
-    subscriptions: Subscriptions
-    receiving: Receiving | None
-    operations: BillingOperations
 
 
 @dataclass(frozen=True)
@@ -214,8 +158,8 @@ class Services:
             entitlements = Entitlements(db, redis, feed)
             opened.push_async_callback(entitlements.close)
             entitlements.start()
-            usage = _usage(opened, db, entitlements, keyring, config)
-            billing = _billing(db, entitlements, usage, provider, config, keyring)
+            usage = open_usage(opened, db, entitlements, keyring, config)
+            billing = open_billing(db, entitlements, usage, provider, config, keyring)
             identity = await IdentityService.open(
                 db,
                 redis,
@@ -270,7 +214,7 @@ class Services:
                 registry=registry,
                 promotions=PromotionsService(db, registry, ModelWarmup(inference)),
                 challengers=ChallengersService(db, registry, ModelWarmup(inference)),
-                analytics=_analytics(
+                analytics=open_analytics(
                     db, features, registry, inference, scorer, config, shadow, usage, billing
                 ),
                 inference=inference,
@@ -312,56 +256,6 @@ def _audit(db: Database, keyring: Keyring, tenant_keys: TenantKeys, config: Core
     )
 
 
-def _usage(
-    opened: AsyncExitStack, db: Database, entitlements: Entitlements, keyring: Keyring, config: CoreConfig
-) -> Usage:
-    settings = UsageSettings(
-        config.database_url,
-        config.database_pooled,
-        config.data_dir,
-        config.quota_processes,
-        float(config.quota_fail_open),
-    )
-    return Usage.open(opened, db, entitlements, Sealer(keyring, MAIL_PURPOSE), settings)
-
-
-def _billing(
-    db: Database,
-    entitlements: Entitlements,
-    usage: Usage,
-    provider: PaymentProvider,
-    config: CoreConfig,
-    keyring: Keyring,
-) -> Billing:
-    return Billing(
-        entitlements=entitlements,
-        catalogue=Catalogue(db),
-        overrides=Overrides(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
-        upkeep=EntitlementUpkeep(db, entitlements, Sealer(keyring, MAIL_PURPOSE)),
-        usage=usage,
-        provider=provider,
-        subscriptions=_subscriptions(db, provider, config),
-        receiving=_receiving(db, config),
-        operations=BillingOperations(db),
-    )
-
-
-def _receiving(db: Database, config: CoreConfig) -> Receiving | None:
-    """What takes the provider's notifications; None without a secret: anybody could sign them then."""
-    secrets = webhook_secrets(config.stripe_webhook_secrets.reveal())
-    if not secrets:
-        return None
-    live = is_live(config.stripe_api_key.reveal())
-    return Receiving(db, StripeWebhooks(secrets, livemode=live, account=config.stripe_account))
-
-
-def _subscriptions(db: Database, provider: PaymentProvider, config: CoreConfig) -> Subscriptions:
-    grace = timedelta(seconds=config.billing_grace)
-    terms = Terms(config.billing_currency, trial_days(config.trial_days), grace)
-    urls = ReturnUrls(config.public_url, listed_origins(config.allowed_origins))
-    return Subscriptions.over(db, provider, terms, urls, exported_meters(config.stripe_meters))
-
-
 def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:
     templates = MailTemplates(Links(config.public_url))
     add_mails(templates)
@@ -371,47 +265,3 @@ def _mail(db: Database, keyring: Keyring, config: CoreConfig) -> MailDelivery:
     add_billing_mails(templates)
     mailer = smtp_mailer(config.smtp_url, config.mail_from)
     return MailDelivery(db, Sealer(keyring, MAIL_PURPOSE), templates, mailer)
-
-
-def _analytics(
-    db: Database,
-    features: FeatureLookup,
-    registry: RegistryService,
-    inference: InferenceClient,
-    scorer: BatchScorer,
-    config: CoreConfig,
-    shadow: ShadowTraffic,
-    usage: Usage,
-    billing: Billing,
-) -> Analytics:
-    segmentation = SegmentationService(db, features, registry, inference)
-    artifacts = LocalArtifactStore(config.artifacts)
-    training = TrainingService(
-        db, features, registry, inference, segmentation, artifacts, limit_s=float(config.training_limit)
-    )
-    return Analytics(
-        predictions=PredictionsService(db, features, registry, inference, shadow),
-        explanations=ExplanationsService(features, registry, inference),
-        segmentation=segmentation,
-        training=training,
-        retraining=Retraining(
-            db,
-            features,
-            registry,
-            training,
-            billing.entitlements,
-            billing.catalogue,
-            every_s=float(config.retrain_every),
-        ),
-        backtests=Backtests(registry, artifacts),
-        reads=AnalyticsReads(db),
-        batches=BatchesService(db, registry, artifacts.root),
-        batch_work=BatchWork(
-            db, registry, FeatureFreezer(db, features), scorer, usage.charges, artifacts.root
-        ),
-        shadow=shadow,
-        shadow_promotion=ShadowPromotion(
-            db, registry, ModelWarmup(inference), shadow_s=float(config.shadow_period)
-        ),
-        drift=DriftService(db, registry),
-    )
