@@ -35,10 +35,9 @@ from workers.runtime.members import (
     FloatArray,
     LineupRows,
     Member,
-    PopulationMember,
-    RateMember,
     SequenceMember,
 )
+from workers.runtime.naive_members import PopulationMember, RateMember
 from workers.runtime.sessions import INPUT, Session
 
 SEQUENCE_FILE = "sequence.onnx"

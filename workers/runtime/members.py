@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from cohortlens.contracts.artifacts import ArtifactCorrupt
 from cohortlens.contracts.asks import CHURN, PURCHASES, SPEND
 from cohortlens.contracts.features import SCHEMA
 from workers.runtime import btyd
@@ -36,6 +35,7 @@ GAMMA_GAMMA = "gamma_gamma"
 """Key in ``ModelManifest.btyd`` of the model of money that all of them share."""
 
 POPULATION_MEAN = "population_mean"
+OWN_RATE, LAST_PERIOD = "own_rate", "last_period"
 BOOSTING, HYBRID = "boosting", "boosting_btyd"
 SEQUENCE_INPUT, HORIZON_INPUT = "sequence", "horizon"
 """Inputs of the sequence graph: float32 of shape (n, weeks, channels), and (n, 1) in days."""
@@ -275,51 +275,16 @@ class BtydMember:
         return btyd.expected_value(self._money, rows.x, rows.zbar)
 
 
-class PopulationMember:
-    """The mean of all customers, in proportion to the days ahead.
-
-    Args:
-        rates: ``purchases_per_day``, ``spend_per_day`` (major units), and ``churn_hazard_per_day``: the
-            probability of none within h days is exp(-hazard x h).
-    """
-
-    def __init__(self, rates: Mapping[str, float]) -> None:
-        names = {
-            PURCHASES: "purchases_per_day",
-            SPEND: "spend_per_day",
-            CHURN: "churn_hazard_per_day",
-        }
-        try:
-            self._rates = {target: float(rates[name]) for target, name in names.items()}
-        except KeyError as error:
-            raise ArtifactCorrupt("The manifest lacks a rate of the population; train again.") from error
-
-    def predict(self, target: str, rows: LineupRows) -> FloatArray:
-        """See ``Member``."""
-        expected = np.full(len(rows.x), self._rates[target]) * rows.horizon
-        return np.exp(-expected) if target == CHURN else expected
-
-    def stretch(self, rows: LineupRows, trained: int, asked: int) -> FloatArray:
-        """See ``Curve``."""
-        return np.full(len(rows.x), asked / trained)
-
-    def none_exponent(self, rows: LineupRows, trained: int, asked: int) -> FloatArray:
-        """See ``Curve``."""
-        return self.stretch(rows, trained, asked)
-
-    def discount(self, rows: LineupRows, horizon_days: int, annual_discount_ratio: float) -> FloatArray:
-        """See ``Curve``."""
-        ends = btyd.steps_days(horizon_days)
-        return np.full(len(rows.x), btyd.discount_ratio(ends, ends, annual_discount_ratio)[0])
-
-
 class BoostingMember:
     """Boosted trees; money as a hurdle: probability of any purchase times the money given one.
+
+    The hybrid corrects a buy-till-you-die model instead: its trees give ratios, to the purchases expected and
+    to the money of a purchase-day, so that with little to learn it stays that model.
 
     Args:
         member: ``boosting`` or ``boosting_btyd``.
         graphs: Session by part: ``purchases``, ``churn``, and ``spend``, the money given a purchase.
-        leading: Gives the hybrid its columns; None for plain boosting.
+        leading: What the hybrid corrects and takes its columns from; None for plain boosting.
     """
 
     def __init__(self, member: str, graphs: Mapping[str, Session], leading: BtydMember | None = None) -> None:
@@ -329,9 +294,17 @@ class BoostingMember:
 
     def predict(self, target: str, rows: LineupRows) -> FloatArray:
         """See ``Member``."""
-        if target != SPEND:
-            return self._part(target, rows)
-        return (1.0 - self._part(CHURN, rows)) * self._part(SPEND, rows)
+        if target == CHURN:
+            return self._part(CHURN, rows)
+        leading = self._leading
+        if leading is None:
+            if target != SPEND:
+                return self._part(target, rows)
+            return (1.0 - self._part(CHURN, rows)) * self._part(SPEND, rows)
+        purchases = leading.purchases(rows) * self._part(PURCHASES, rows)
+        if target == PURCHASES:
+            return purchases
+        return purchases * leading.money(rows) * self._part(SPEND, rows)
 
     def _part(self, part: str, rows: LineupRows) -> FloatArray:
         return rows.kept(self._keys[part], partial(self._run, part))
