@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.vectors.cases import Format
+from tests.vectors.cohort import COHORT
 from tests.vectors.drift import DRIFT
 
-FORMATS: tuple[Format, ...] = (DRIFT,)
+FORMATS: tuple[Format, ...] = (COHORT, DRIFT)
