@@ -209,10 +209,14 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
     from gateway.servicers.joined import joined
     from gateway.servicers.model_history import ModelHistoryServicer
     from gateway.servicers.models import ModelsServicer
+    from gateway.servicers.segmentations import SegmentationsServicer
 
     return {
         _ANALYTICS: joined(
-            AnalyticsServicer(services), ExplanationsServicer(services), DriftServicer(services)
+            AnalyticsServicer(services),
+            ExplanationsServicer(services),
+            DriftServicer(services),
+            SegmentationsServicer(services),
         ),
         "cohortlens.v1.AuthService": joined(
             AuthServicer(services.identity.core),

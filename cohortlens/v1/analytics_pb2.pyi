@@ -634,6 +634,72 @@ class GetSegmentationRunResponse(_message.Message):
     run: SegmentationRun
     def __init__(self, run: _Optional[_Union[SegmentationRun, _Mapping]] = ...) -> None: ...
 
+class ListSegmentationRunsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListSegmentationRunsResponse(_message.Message):
+    __slots__ = ("runs", "next_page_token")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[SegmentationRun]
+    next_page_token: str
+    def __init__(self, runs: _Optional[_Iterable[_Union[SegmentationRun, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CancelSegmentationRunRequest(_message.Message):
+    __slots__ = ("run", "request_id")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    request_id: str
+    def __init__(self, run: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CancelSegmentationRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: SegmentationRun
+    def __init__(self, run: _Optional[_Union[SegmentationRun, _Mapping]] = ...) -> None: ...
+
+class CompareSegmentationRunsRequest(_message.Message):
+    __slots__ = ("base_run", "run")
+    BASE_RUN_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    base_run: str
+    run: str
+    def __init__(self, base_run: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
+
+class SegmentMovement(_message.Message):
+    __slots__ = ("base_segment", "base_name", "segment", "name", "customers")
+    BASE_SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    BASE_NAME_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMERS_FIELD_NUMBER: _ClassVar[int]
+    base_segment: str
+    base_name: str
+    segment: str
+    name: str
+    customers: int
+    def __init__(self, base_segment: _Optional[str] = ..., base_name: _Optional[str] = ..., segment: _Optional[str] = ..., name: _Optional[str] = ..., customers: _Optional[int] = ...) -> None: ...
+
+class CompareSegmentationRunsResponse(_message.Message):
+    __slots__ = ("base_run", "run", "movements", "stayed_ratio", "adjusted_rand_index")
+    BASE_RUN_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    MOVEMENTS_FIELD_NUMBER: _ClassVar[int]
+    STAYED_RATIO_FIELD_NUMBER: _ClassVar[int]
+    ADJUSTED_RAND_INDEX_FIELD_NUMBER: _ClassVar[int]
+    base_run: SegmentationRun
+    run: SegmentationRun
+    movements: _containers.RepeatedCompositeFieldContainer[SegmentMovement]
+    stayed_ratio: float
+    adjusted_rand_index: float
+    def __init__(self, base_run: _Optional[_Union[SegmentationRun, _Mapping]] = ..., run: _Optional[_Union[SegmentationRun, _Mapping]] = ..., movements: _Optional[_Iterable[_Union[SegmentMovement, _Mapping]]] = ..., stayed_ratio: _Optional[float] = ..., adjusted_rand_index: _Optional[float] = ...) -> None: ...
+
 class ListSegmentsRequest(_message.Message):
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]

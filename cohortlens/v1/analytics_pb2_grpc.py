@@ -123,6 +123,21 @@ class AnalyticsServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.GetSegmentationRunRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.GetSegmentationRunResponse.FromString,
                 _registered_method=True)
+        self.ListSegmentationRuns = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/ListSegmentationRuns',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentationRunsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentationRunsResponse.FromString,
+                _registered_method=True)
+        self.CancelSegmentationRun = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/CancelSegmentationRun',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.CancelSegmentationRunRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CancelSegmentationRunResponse.FromString,
+                _registered_method=True)
+        self.CompareSegmentationRuns = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/CompareSegmentationRuns',
+                request_serializer=cohortlens_dot_v1_dot_analytics__pb2.CompareSegmentationRunsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CompareSegmentationRunsResponse.FromString,
+                _registered_method=True)
         self.ListSegments = channel.unary_unary(
                 '/cohortlens.v1.AnalyticsService/ListSegments',
                 request_serializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentsRequest.SerializeToString,
@@ -300,6 +315,27 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSegmentationRuns(self, request, context):
+        """Segmentation runs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelSegmentationRun(self, request, context):
+        """Ends a run that is not finished; one that has ended, and the published one, stay as they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareSegmentationRuns(self, request, context):
+        """How customers moved from the segments of one run to those of a later one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSegments(self, request, context):
         """The segments of the published run, or of the run named: names, sizes, spend.
         """
@@ -437,6 +473,21 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.GetSegmentationRun,
                     request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.GetSegmentationRunRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_analytics__pb2.GetSegmentationRunResponse.SerializeToString,
+            ),
+            'ListSegmentationRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSegmentationRuns,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentationRunsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.ListSegmentationRunsResponse.SerializeToString,
+            ),
+            'CancelSegmentationRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelSegmentationRun,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CancelSegmentationRunRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.CancelSegmentationRunResponse.SerializeToString,
+            ),
+            'CompareSegmentationRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareSegmentationRuns,
+                    request_deserializer=cohortlens_dot_v1_dot_analytics__pb2.CompareSegmentationRunsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_analytics__pb2.CompareSegmentationRunsResponse.SerializeToString,
             ),
             'ListSegments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSegments,
@@ -934,6 +985,87 @@ class AnalyticsService:
             '/cohortlens.v1.AnalyticsService/GetSegmentationRun',
             cohortlens_dot_v1_dot_analytics__pb2.GetSegmentationRunRequest.SerializeToString,
             cohortlens_dot_v1_dot_analytics__pb2.GetSegmentationRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSegmentationRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/ListSegmentationRuns',
+            cohortlens_dot_v1_dot_analytics__pb2.ListSegmentationRunsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.ListSegmentationRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelSegmentationRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/CancelSegmentationRun',
+            cohortlens_dot_v1_dot_analytics__pb2.CancelSegmentationRunRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.CancelSegmentationRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareSegmentationRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/CompareSegmentationRuns',
+            cohortlens_dot_v1_dot_analytics__pb2.CompareSegmentationRunsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_analytics__pb2.CompareSegmentationRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,7 @@ REREADS: dict[str, Way] = {
     "AddServiceAccountKey": Told(),
     "BeginTotp": Told(),
     "CancelBatchPrediction": Got("GetBatchPrediction"),
+    "CancelSegmentationRun": Got("GetSegmentationRun"),
     "CancelTrainingRun": Got("GetTrainingRun"),
     "CancelSubscription": RunsAgain(),
     "ChangePlan": RunsAgain(),
