@@ -54,6 +54,7 @@ def pipeline(
         report,
         sequence_cell=sequence_cell,
         sequence_head=sequence_head,
+        champion_digest=order.champion_digest,
     )
     return outcome.artifact_digest, outcome.manifest.to_json()
 

@@ -284,7 +284,7 @@ def failed_criteria(manifest: ModelManifest) -> str:
 
 def is_held_against_champion(manifest: ModelManifest) -> bool:
     """Whether the gate of a version compared it with the active one of its training on the same folds."""
-    return any(one.name.endswith(VS_CHAMPION) for one in manifest.gate)
+    return any(one.name.endswith(_VS_CHAMPION) for one in manifest.gate)
 
 
 def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
@@ -296,6 +296,9 @@ def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
     if candidate.model == SEGMENTATION:
         return candidate.metrics.get("eta2", 0.0) >= champion.metrics.get("eta2", 0.0) - _ETA2_SLACK
     new, old = _losses(candidate), _losses(champion)
+    if candidate.basis and not champion.basis:
+        # A version from before blends was judged by other measures: nothing says that it is the better one.
+        return True
     return all(name in new and new[name] <= value + _ROUNDING for name, value in old.items())
 
 
@@ -303,9 +306,7 @@ def _losses(manifest: ModelManifest) -> dict[str, float]:
     return {one.name: one.value for one in manifest.gate if one.name.endswith(_RELATIVE_LOSS)}
 
 
-VS_CHAMPION = "_vs_champion"
-"""How the names of criteria end that hold a version against the active one."""
-
+_VS_CHAMPION = ("loss_vs_champion", "eta2_vs_champion")
 _RELATIVE_LOSS = "_vs_population_mean"
 _ETA2_SLACK = 0.005
 _ROUNDING = 1e-9

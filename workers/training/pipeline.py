@@ -26,6 +26,7 @@ from workers.training import boosting, export, segmentation
 from workers.training.datasets import Snapshot, horizons_of, read_snapshot, rows_at, training_rows
 from workers.training.evaluation import evaluate
 from workers.training.faults import TrainingFault
+from workers.training.gate import segments_against_champion
 
 Progress = Callable[[str, float], None]
 """Takes the stage (snapshot, features, fit, export, parity, store) and the share of the work done."""
@@ -56,6 +57,7 @@ class _Order:
     progress: Progress
     sequence_cell: str
     sequence_head: str
+    champion_digest: str
 
 
 def train(
@@ -69,6 +71,7 @@ def train(
     *,
     sequence_cell: str = "none",
     sequence_head: str = "tweedie",
+    champion_digest: str = "",
 ) -> TrainOutcome:
     """Train a model version and store it.
 
@@ -82,6 +85,7 @@ def train(
         progress: Told of each stage.
         sequence_cell: Net on weekly sequences to try: ``gru``, ``lstm``, ``transformer`` or ``none``.
         sequence_head: How it learns money: ``tweedie``, or ``lognormal`` for a zero-inflated log-normal.
+        champion_digest: Version that the new one is held against, hex; empty when none is active.
 
     Returns:
         The stored version; its gate tells whether it may serve.
@@ -107,7 +111,9 @@ def train(
             seed=seed,
             code_version=version("cohortlens"),
         )
-        finished = trainer(_Order(snapshot, manifest, store, progress, sequence_cell, sequence_head))
+        finished = trainer(
+            _Order(snapshot, manifest, store, progress, sequence_cell, sequence_head, champion_digest)
+        )
     digest = store.put_bytes(finished.to_json().encode())
     progress("store", 1.0)
     return TrainOutcome(digest, finished)
@@ -180,7 +186,10 @@ def _train_segmentation(order: _Order) -> ModelManifest:
     return replace(
         order.manifest,
         metrics=metrics,
-        gate=(GateCriterion("parity", worst, export.PARITY_RATIO, passed=True),),
+        gate=(
+            GateCriterion("parity", worst, export.PARITY_RATIO, passed=True),
+            *segments_against_champion(order.store, order.champion_digest, chosen.eta2),
+        ),
         files={SEGMENTATION_FILE: order.store.put_bytes(graph)},
         segments=fitted.profiles,
         notes=() if chosen.stable else ("unstable: no number of segments was found again in refits",),
