@@ -57,13 +57,17 @@ class Pair:
 
 
 def compare(
-    pairs: Sequence[Pair], convention: DriftConvention = DriftConvention.COHORTLENS
+    pairs: Sequence[Pair],
+    convention: DriftConvention = DriftConvention.COHORTLENS,
+    *,
+    calm: frozenset[str] = frozenset(),
 ) -> tuple[DriftVerdict, tuple[DriftColumn, ...]]:
     """Compare columns and say what the difference means.
 
     Args:
         pairs: The columns. A column in which values are missing on a side brings a further one for the share.
         convention: Whose rules decide.
+        calm: Columns that never say more than CHANGED.
 
     Returns:
         The verdict of the whole, and the columns, the most alarming first.
@@ -76,7 +80,7 @@ def compare(
     for at, by_rate, by_family in zip(tested, adjusted, holm, strict=True):
         measured[at] = replace(measured[at], p_adjusted=by_rate, p_holm=by_family)
     if convention is DriftConvention.COHORTLENS:
-        judged = [_judged(one) for one in measured]
+        judged = [_judged(one, is_calm=one.name in calm) for one in measured]
         verdict = _overall(judged)
     else:
         judged = measured
@@ -206,12 +210,12 @@ def _gone_and_there(gone: int, rows: int) -> CountArray:
     return np.array([gone, rows - gone], np.int64)
 
 
-def _judged(column: DriftColumn) -> DriftColumn:
+def _judged(column: DriftColumn, *, is_calm: bool) -> DriftColumn:
     if column.p_adjusted is None or column.psi is None:
         return column
     if column.p_adjusted > LEVEL:
         verdict = DriftVerdict.STABLE
-    elif column.psi < WATCH_FROM:
+    elif column.psi < WATCH_FROM or is_calm:
         verdict = DriftVerdict.CHANGED
     else:
         verdict = DriftVerdict.ACT if column.psi >= ACT_FROM else DriftVerdict.WATCH
