@@ -27,6 +27,7 @@ from workers.training.datasets import Snapshot, horizons_of, read_snapshot, rows
 from workers.training.evaluation import evaluate
 from workers.training.faults import TrainingFault
 from workers.training.gate import segments_against_champion
+from workers.training.segment_keys import HIGHEST_KEY, former_segments
 
 Progress = Callable[[str, float], None]
 """Takes the stage (snapshot, features, fit, export, parity, store) and the share of the work done."""
@@ -159,7 +160,8 @@ def _train_prediction(order: _Order) -> ModelManifest:
 def _train_segmentation(order: _Order) -> ModelManifest:
     snapshot = order.snapshot
     order.progress("fit", 0.1)
-    fitted = segmentation.segment(snapshot, order.manifest.currency, order.manifest.seed)
+    former = former_segments(order.store, order.champion_digest)
+    fitted = segmentation.segment(snapshot, order.manifest.currency, order.manifest.seed, former=former)
     order.progress("export", 0.8)
     graph = export.segmentation_graph(
         segmentation.COLUMNS, fitted.scaler.mean, fitted.scaler.sd, fitted.centroids
@@ -180,6 +182,7 @@ def _train_segmentation(order: _Order) -> ModelManifest:
         "eta2": chosen.eta2,
         "silhouette": chosen.silhouette,
         "parity": worst,
+        HIGHEST_KEY: float(fitted.highest_key),
     }
     for candidate in fitted.candidates:
         metrics |= {f"ari.k{candidate.k}": candidate.ari, f"eta2.k{candidate.k}": candidate.eta2}
