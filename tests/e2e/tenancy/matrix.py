@@ -21,6 +21,7 @@ FILES = tuple(
 )
 KINDS = {
     "api_key": "api_key",
+    "base_run": "segmentation",
     "batch": "batch",
     "customer": "customer",
     "customers": "customer",
