@@ -9,6 +9,8 @@ from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
 from cohortlens.analytics.batches.work import BatchWork
 from cohortlens.analytics.drift.service import DriftService
+from cohortlens.analytics.drift.watch import DriftWatch
+from cohortlens.analytics.drift.work import DriftWork
 from cohortlens.analytics.explanations import ExplanationsService
 from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.predictions import PredictionsService
@@ -19,6 +21,7 @@ from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.shadow_promotion import ShadowPromotion
 from cohortlens.analytics.training import TrainingService
+from cohortlens.analytics.version_retention import VersionRetention
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.billing.usage.service import Usage
 from cohortlens.bootstrap.billing import Billing
@@ -46,7 +49,10 @@ class Analytics:
     batch_work: BatchWork
     shadow: ShadowTraffic
     shadow_promotion: ShadowPromotion
+    version_retention: VersionRetention
     drift: DriftService
+    drift_work: DriftWork
+    drift_watch: DriftWatch
 
 
 def open_analytics(
@@ -66,9 +72,11 @@ def open_analytics(
     training = TrainingService(
         db, features, registry, inference, segmentation, artifacts, limit_s=float(config.training_limit)
     )
+    predictions = PredictionsService(db, features, registry, inference, shadow)
+    drift = DriftService(db, registry)
     return Analytics(
-        predictions=PredictionsService(db, features, registry, inference, shadow),
-        explanations=ExplanationsService(features, registry, inference),
+        predictions=predictions,
+        explanations=ExplanationsService(features, registry, inference, predictions),
         segmentation=segmentation,
         moves=SegmentMoves(db),
         training=training,
@@ -91,5 +99,8 @@ def open_analytics(
         shadow_promotion=ShadowPromotion(
             db, registry, ModelWarmup(inference), shadow_s=float(config.shadow_period)
         ),
-        drift=DriftService(db, registry),
+        version_retention=VersionRetention(db, artifacts),
+        drift=drift,
+        drift_work=DriftWork(db, features, registry, inference, artifacts),
+        drift_watch=DriftWatch(db, drift, billing.entitlements, every_s=float(config.drift_every)),
     )

@@ -113,6 +113,12 @@ class CoreConfig(SharedConfig):
     issuer: Url = setting(
         "ISSUER", Url(""), "issuer of access tokens, an address of this installation; PUBLIC_URL when unset"
     )
+    explain_method: str = setting(
+        "EXPLAIN_METHOD",
+        "shap",
+        "how predictions are explained when a call names no method and its plan contains this one",
+        choices=("shap", "lime"),
+    )
     access_token_ttl: Duration = setting("ACCESS_TOKEN_TTL", Duration(600), "life of an access token")
     password_pepper: Secret = setting(
         "PASSWORD_PEPPER",
@@ -198,6 +204,11 @@ class CoreConfig(SharedConfig):
         "RETRAIN_EVERY",
         Duration(7 * 86_400),
         "age of a training at which the feature retraining trains on newer data by itself; 0s for never",
+    )
+    drift_every: Duration = setting(
+        "DRIFT_EVERY",
+        Duration(86_400),
+        "age of a drift report at which the feature drift makes another by itself; 0s for never",
     )
     training_limit: Duration = setting(
         "TRAINING_LIMIT", Duration(1800), "time a training run may take over all its attempts"

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from cohortlens.analytics.alias_moves import follow_alias
 from cohortlens.analytics.batches.models import BATCH_REQUESTED
-from cohortlens.analytics.drift.models import DRIFT_REPORTED
+from cohortlens.analytics.drift.models import DRIFT_REPORTED, DRIFT_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
 from cohortlens.audit.exports import EXPORT_REQUESTED
 from cohortlens.billing.models import ENTITLEMENT_CHANGED, ENTITLEMENT_USAGE
@@ -118,9 +118,20 @@ async def import_died(services: Services, event: Event) -> None:
     )
 
 
-async def train_after_import(services: Services, event: Event) -> None:
-    """After an import: train what does not serve yet, and what knows much less than there is."""
+async def follow_import(services: Services, event: Event) -> None:
+    """After an import: train what does not serve yet or knows much less than there is; look for drift."""
     await services.analytics.retraining.after_import(event.tenant_id)
+    await services.analytics.drift_watch.after_import(event.tenant_id, UUID(event.payload["import_id"]))
+
+
+async def run_drift_report(services: Services, event: Event) -> None:
+    """Do the work of a drift report."""
+    await services.analytics.drift_work.run(event.tenant_id, UUID(event.payload["drift_report_id"]))
+
+
+async def drift_report_died(services: Services, event: Event) -> None:
+    """Tell the tenant that a drift report could not be finished."""
+    await services.analytics.drift_work.fail(event.tenant_id, UUID(event.payload["drift_report_id"]))
 
 
 async def train_after_drift(services: Services, event: Event) -> None:
@@ -221,7 +232,8 @@ HANDLERS: Mapping[str, Handler] = {
         send_mail, concurrency=4, on_dead=mail_died, final=(MailRefused, SealBroken, LookupError)
     ),
     IMPORT_REQUESTED: Handler(run_import, concurrency=2, on_dead=import_died),
-    TRANSACTIONS_IMPORTED: Handler(train_after_import, concurrency=2),
+    TRANSACTIONS_IMPORTED: Handler(follow_import, concurrency=2),
+    DRIFT_REQUESTED: Handler(run_drift_report, concurrency=2, on_dead=drift_report_died),
     DRIFT_REPORTED: Handler(train_after_drift, concurrency=2),
     ALIAS_MOVED: Handler(alias_moved, concurrency=2),
     TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),

@@ -91,6 +91,22 @@ async def _retrain(services: Services) -> int:
     return await services.analytics.retraining.run_schedule()
 
 
+async def _retire_versions(services: Services) -> int:
+    return await services.analytics.version_retention.run()
+
+
+async def _watch_drift(services: Services) -> int:
+    return await services.analytics.drift_watch.run_schedule()
+
+
+async def _show_drift(services: Services) -> int:
+    return await services.analytics.drift_watch.show()
+
+
+async def _drop_old_drift_reports(services: Services) -> int:
+    return await services.analytics.drift_watch.drop_old()
+
+
 async def _promote_challengers(services: Services) -> int:
     return await services.analytics.shadow_promotion.run()
 
@@ -238,7 +254,11 @@ TASKS = (
     Task("watch_partitions", 60.0, _watch_partitions),
     Task("remember_models", 600.0, _remember_models),
     Task("retrain", 3_600.0, _retrain),
+    Task("watch_drift", 3_600.0, _watch_drift),
+    Task("show_drift", 60.0, _show_drift, is_quiet=True),
+    Task("drop_old_drift_reports", 86_400.0, _drop_old_drift_reports),
     Task("promote_challengers", 60.0, _promote_challengers),
+    Task("retire_versions", 86_400.0, _retire_versions),
 )
 
 
