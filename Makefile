@@ -259,6 +259,14 @@ ON_DATA = --data $(or $(DATA),$(error give the file as DATA=...)) $(if $(CUT),--
 segment-bench: setup-dev ## Stability and use of segments for every k, on DATA=file; CUT=YYYY-MM-DD HORIZON=days
 	@$(MODEL_BENCH) workers.bench.segments $(ON_DATA)
 
+.PHONY: clv-published
+clv-published: setup ## Published results of the purchase models, found again from the raw rows
+	@$(MODEL_BENCH) workers.bench.published $(if $(DATA),--data "$(DATA)") $(if $(JSON),--json "$(JSON)")
+
+.PHONY: bench-btyd
+bench-btyd: setup $(STATE)/bench-lifetimes ## Fits and lifetime values of CUSTOMERS=100000 beside the lifetimes package, in one run
+	@$(MODEL_BENCH) workers.bench.btyd --reference .venv-bench-lifetimes/bin/python $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(JSON),--json "$(JSON)") $(if $(STRICT),--strict)
+
 $(STATE)/bench-%: $(LOCKS)/bench-%.lock | $(STATE)/python
 	@echo "setup: the reference environment $* (.venv-bench-$*)"
 	@test -x .venv-bench-$*/bin/python || $(PYTHON) -m venv .venv-bench-$*

@@ -30,7 +30,7 @@ class Optimum:
         value: Mean log-likelihood of a customer.
         covariance: Of the logs of the parameters, for one customer, shape (k, k); None where the likelihood
             is not curved in every direction, as at a boundary.
-        at_bound: Whether a parameter ended at the edge of what is searched.
+        at_bound: Whether a parameter ended at the edge of what is searched, or on its way to it.
         iterations: Iterations of the search from all starts.
     """
 
@@ -64,7 +64,8 @@ def maximise(
     value, _ = _in_logs(objective, theta)
     at_bound = bool((np.abs(theta) >= _AT_BOUND).any())
     covariance = None if at_bound else _inverse(hessian)
-    return Optimum(np.exp(theta), value, covariance, at_bound, iterations)
+    # A likelihood that is flat in some direction rises towards an edge, whether or not the search got there.
+    return Optimum(np.exp(theta), value, covariance, at_bound or covariance is None, iterations)
 
 
 def _in_logs(objective: Objective, theta: FloatArray) -> tuple[float, FloatArray]:
