@@ -19,7 +19,7 @@ class SlicesOrder:
         input: Owner of the input: the batch itself, or an uploaded input.
         artifact_digest: Digest of the model version, hex.
         schema_hash: Schema of the rows, hex.
-        target: ``purchases`` or ``spend``.
+        target: What is predicted, as ``contracts.asks`` writes it.
         horizon_days: Days to look ahead.
         slices: Row groups of the input.
     """

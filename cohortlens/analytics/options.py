@@ -55,6 +55,29 @@ DEFAULT_OPTIONS = PredictionOptions()
 _PLAIN = {target: Ask(target) for target in TARGETS}
 
 
+class HorizonUnsupported(InvalidArgument):
+    """The model does not predict this horizon: it was not trained for it, and reaches no further.
+
+    Args:
+        horizon_days: Horizon asked.
+        supported: Horizons the model was trained for.
+        most_days: Up to which any horizon may be asked for; 0 when only those may.
+    """
+
+    reason = "HORIZON_UNSUPPORTED"
+
+    def __init__(self, horizon_days: int, supported: tuple[int, ...], most_days: int = 0) -> None:
+        listed = ", ".join(str(days) for days in supported)
+        offered = f"1 to {most_days} days" if most_days else listed
+        super().__init__(
+            f"horizon_days is {horizon_days}, the active model predicts {offered}",
+            metadata={"supported": listed} | ({"longest": str(most_days)} if most_days else {}),
+            violations=(
+                Violation("horizon_days", f"must be {offered if most_days else f'one of {listed}'}"),
+            ),
+        )
+
+
 class TaskUnsupported(FailedPrecondition):
     """The version does not predict this task."""
 

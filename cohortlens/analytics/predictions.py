@@ -10,8 +10,8 @@ import numpy as np
 
 from cohortlens.analytics.columns import Predictions
 from cohortlens.analytics.models import (
+    PROBABILITY_UNIT,
     PURCHASE_DAYS_UNIT,
-    HorizonUnsupported,
     Prediction,
     ResourceMissing,
     Rows,
@@ -20,12 +20,21 @@ from cohortlens.analytics.models import (
     Task,
     created_at_of,
 )
+from cohortlens.analytics.options import (
+    DEFAULT_OPTIONS,
+    HorizonUnsupported,
+    Loss,
+    PredictionOptions,
+    ask_for,
+    basis_of,
+)
 from cohortlens.analytics.ports import Features, InferenceClient, Scores, Values
 from cohortlens.analytics.prediction_writer import PredictionWriter
 from cohortlens.analytics.repository import PredictionsRepository
 from cohortlens.analytics.serving import serving
 from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.subjects import HORIZON, CustomerData, rows_of
+from cohortlens.contracts.asks import Ask
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core import idempotency
 from cohortlens.core.clock import now
@@ -66,7 +75,12 @@ class PredictionsService:
         self._writer = PredictionWriter(db)
 
     async def predict(
-        self, ctx: RequestContext, task: Task, subjects: Subjects, horizon_days: int = 0
+        self,
+        ctx: RequestContext,
+        task: Task,
+        subjects: Subjects,
+        horizon_days: int = 0,
+        options: PredictionOptions = DEFAULT_OPTIONS,
     ) -> Predictions:
         """Predict for each subject, in the order given.
 
@@ -74,10 +88,12 @@ class PredictionsService:
             ctx: The request.
             task: What to predict.
             subjects: Customers or vectors.
-            horizon_days: One of the model's horizons; its longest when 0.
+            horizon_days: Days ahead; the longest the model was trained for when 0.
+            options: Level of the interval, loss, discount.
 
         Raises:
-            SubjectsInvalid, VectorInvalid, HorizonUnsupported: See their texts.
+            SubjectsInvalid, VectorInvalid, HorizonUnsupported, TaskUnsupported, OptionUnsupported: See their
+                texts.
             NoActiveModel: Nothing is trained yet.
             NotFound: An unknown customer.
             Unavailable: No worker, too many rows, or no database.
@@ -85,8 +101,9 @@ class PredictionsService:
         rows = await rows_of(ctx, subjects, self._customers)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
         horizon = set_horizon(rows.matrix, version, horizon_days)
-        scores = await self._score(ctx, version, task, rows.matrix, rows.customer_ids)
-        predictions = _predictions(ctx, task, rows, version, horizon, scores)
+        ask = ask_for(version.manifest, task.target, options)
+        scores = await self._score(ctx, version, task, ask, rows.matrix, rows.customer_ids)
+        predictions = _predictions(ctx, task, ask, rows, version, horizon, scores)
         if rows.customer_ids:
             if idempotency.held() is not None:
                 idempotency.made(predictions=[str(one) for one in predictions.prediction_ids])
@@ -101,6 +118,7 @@ class PredictionsService:
         *,
         horizon_days: int | None = None,
         version: int | None = None,
+        options: PredictionOptions = DEFAULT_OPTIONS,
     ) -> tuple[Scores, ModelVersion]:
         """Predict for rows of features; nothing is stored.
 
@@ -108,28 +126,32 @@ class PredictionsService:
             ctx: The request.
             task: What to predict.
             matrix: Shape (n, columns), float32, n >= 1, in schema order; its horizon column is not used.
-            horizon_days: One of the model's horizons; its longest when 0 or None.
+            horizon_days: Days ahead; the longest the model was trained for when 0 or None.
             version: A version that passed its gate; the active one when 0 or None.
+            options: Level of the interval, loss, discount.
 
         Returns:
             ``value``, ``lower`` and ``upper``, shape (n,), float64, and the version that made them.
 
         Raises:
             ContractFault: The rows do not keep to the schema; names the first faulty row and column.
-            HorizonUnsupported, NoActiveModel, VersionNotFound, VersionNotReady: See their texts.
+            HorizonUnsupported, TaskUnsupported, OptionUnsupported, NoActiveModel, VersionNotFound,
+            VersionNotReady: See their texts.
             Unavailable: No worker, or too many rows.
         """
         SCHEMA.check(matrix)
         found = await serving(self._registry, ctx.tenant_id, PREDICTION, version)
         rows = np.array(matrix, np.float32)
         set_horizon(rows, found, horizon_days or 0)
-        return await self._score(ctx, found, task, rows), found
+        ask = ask_for(found.manifest, task.target, options)
+        return await self._score(ctx, found, task, ask, rows), found
 
     async def _score(
         self,
         ctx: RequestContext,
         version: ModelVersion,
         task: Task,
+        ask: Ask,
         matrix: Features,
         customers: Sequence[CustomerId] = (),
     ) -> Scores:
@@ -137,14 +159,14 @@ class PredictionsService:
             PREDICTION,
             version.artifact_digest,
             version.manifest.schema_hash,
-            task.target,
+            ask.text(),
             matrix,
             deadline=ctx.deadline,
             tenant=str(ctx.tenant_id),
         )
         if not all(_finite(scores[name]) for name in ("value", "lower", "upper")):
             raise Internal("a worker answered a value that is not finite", reason="WORKER_FAULT")
-        if version.challenger is not None and self._shadow is not None:
+        if version.challenger is not None and self._shadow is not None and ask.is_plain:
             horizon = int(matrix[0, HORIZON])
             self._shadow.offer(ctx.tenant_id, version, task, horizon, matrix, scores, customers)
         return scores
@@ -200,15 +222,21 @@ def set_horizon(matrix: Features, version: ModelVersion, horizon_days: int) -> i
     """Write the horizon into its column of the rows and return it.
 
     Raises:
-        HorizonUnsupported: The version was not trained for it.
+        HorizonUnsupported: The version does not predict it.
         FailedPrecondition: The version takes another feature schema (``FEATURE_SCHEMA_MISMATCH``).
     """
-    check_schema(version)
-    supported = version.manifest.horizons_days
-    horizon = horizon_days or max(supported)
-    if horizon not in supported:
-        raise HorizonUnsupported(horizon, supported)
+    horizon = horizon_of(version, horizon_days)
     matrix[:, HORIZON] = horizon
+    return horizon
+
+
+def horizon_of(version: ModelVersion, horizon_days: int) -> int:
+    """The horizon that is predicted when one is asked for; errors as of ``set_horizon``."""
+    check_schema(version)
+    manifest = version.manifest
+    horizon = horizon_days or max(manifest.horizons_days)
+    if horizon not in manifest.horizons_days and not 1 <= horizon <= manifest.horizon_most_days:
+        raise HorizonUnsupported(horizon, manifest.horizons_days, manifest.horizon_most_days)
     return horizon
 
 
@@ -224,11 +252,19 @@ def check_schema(version: ModelVersion) -> None:
 
 def unit_of(task: Task, version: ModelVersion) -> str:
     """Unit of a task's values."""
+    if task is Task.CHURN:
+        return PROBABILITY_UNIT
     return PURCHASE_DAYS_UNIT if task is Task.PURCHASES else version.manifest.currency
 
 
 def _predictions(
-    ctx: RequestContext, task: Task, rows: Rows, version: ModelVersion, horizon: int, scores: Scores
+    ctx: RequestContext,
+    task: Task,
+    ask: Ask,
+    rows: Rows,
+    version: ModelVersion,
+    horizon: int,
+    scores: Scores,
 ) -> Predictions:
     manifest = version.manifest
     # Identifiers of one call share their time, so that the call's rows share their partition's key.
@@ -243,8 +279,11 @@ def _predictions(
         scores["value"],
         scores["lower"],
         scores["upper"],
-        manifest.calibration[task.target].level_ratio,
+        ask.level_ratio,
         unit_of(task, version),
         created_at_of(ids[0]) if ids else now(),
         ctx.request_id,
+        basis_of(manifest, ask, with_sequence=rows.matrix.shape[1] > len(SCHEMA.columns)),
+        Loss(ask.loss.upper()),
+        ask.annual_discount_ratio if task is Task.CLV else None,
     )

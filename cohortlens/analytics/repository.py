@@ -14,20 +14,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.columns import Predictions
 from cohortlens.analytics.models import Prediction, ResourceMissing, StoredPrediction, Task, created_at_of
+from cohortlens.analytics.options import Basis, Loss
 from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, PredictionId
 
 _INSERT = """
 INSERT INTO predictions (tenant_id, created_at, id, customer_id, external_id, task, horizon_days, value,
   lower, upper, level_ratio, unit, model_version, schema_hash, features_snapshot, snapshot_id, as_of,
-  request_id)
+  request_id, basis, loss, annual_discount_ratio)
 SELECT app.tid(), * FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int[],
   $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::int[], $13::text[], $14::bytea[],
-  $15::text[], $16::date[], $17::text[])
+  $15::text[], $16::date[], $17::text[], $18::text[], $19::text[], $20::float8[])
 """
 _COLUMNS = """
 id, customer_id, external_id, task, horizon_days, value, lower, upper, level_ratio, unit, model_version,
-snapshot_id, as_of, created_at, features_snapshot, schema_hash, request_id FROM predictions
+snapshot_id, as_of, created_at, features_snapshot, schema_hash, request_id, basis, loss, annual_discount_ratio
+FROM predictions
 WHERE tenant_id = app.tid()
 """
 
@@ -121,6 +123,9 @@ def _columns(made: Predictions) -> list[list[Any]]:
         [made.snapshot(at) for at in range(rows)],
         [made.as_of] * rows,
         [made.request_id] * rows,
+        [made.basis.value] * rows,
+        [made.loss.value] * rows,
+        [made.annual_discount_ratio] * rows,
     ]
 
 
@@ -140,5 +145,8 @@ def _stored(row: Any) -> StoredPrediction:
         row.snapshot_id,
         row.as_of,
         row.created_at,
+        Basis(row.basis),
+        Loss(row.loss),
+        row.annual_discount_ratio,
     )
     return StoredPrediction(prediction, bytes(row.features_snapshot), row.schema_hash, row.request_id)

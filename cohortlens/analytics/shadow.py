@@ -34,6 +34,9 @@ SHADOW_ROWS = Counter("shadow_rows_total", "Rows of shadow traffic", ("outcome",
 QUEUED_ROWS = Gauge("shadow_queued_rows", "Rows that wait for a challenger", registry=REGISTRY)
 _COMPARED, _DROPPED, _FAILED = (SHADOW_ROWS.labels(one) for one in ("compared", "dropped", "failed"))
 _COUNTED_MOST = 10_000
+_COMPARED_TASKS = frozenset({Task.PURCHASES, Task.SPEND})
+"""Tasks that every version has ever predicted; the others follow from the same members."""
+
 _log = get_logger(__name__)
 
 
@@ -133,6 +136,8 @@ class ShadowTraffic:
         """
         challenger = champion.challenger
         if challenger is None or self._closed or random.random() >= challenger.share_ratio:  # noqa: S311
+            return
+        if task not in _COMPARED_TASKS:
             return
         comparable = challenger.schema_hash == champion.manifest.schema_hash
         if not comparable or horizon_days not in challenger.horizons_days:

@@ -11,12 +11,14 @@ import numpy as np
 
 from cohortlens.analytics.columns import Predictions
 from cohortlens.analytics.models import Subjects
+from cohortlens.analytics.options import Basis, ask_for, basis_of
 from cohortlens.analytics.ports import Features
 from cohortlens.analytics.predictions import PredictionsService
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import CohortLensError, InvalidArgument, Violation
 from cohortlens.core.telemetry import get_logger
+from cohortlens.registry.models import ModelVersion
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.interceptors.errors import unexpected
@@ -107,6 +109,7 @@ class PredictStreams:
             mapping.task_of(message.task),
             Subjects(vectors=rows, schema_hash=message.schema_hash),
             message.horizon_days,
+            mapping.options_of(message),
         )
 
     def score(
@@ -124,6 +127,7 @@ class PredictStreams:
                     chunk.matrix,
                     horizon_days=header.horizon_days,
                     version=header.model_version,
+                    options=mapping.options_of(header),
                 )
             except ContractFault as fault:
                 raise _chunk_fault(chunk, fault) from None
@@ -132,10 +136,16 @@ class PredictStreams:
                 sequence=chunk.sequence,
                 rows=len(chunk.matrix),
                 model_version=version.version,
+                basis=mapping.BASIS_NUMBERS[_basis(version, header)],
                 **columns,
             )
 
         return answers(_chunks(requests), one, window=CHUNKS_AT_ONCE, in_order=True)
+
+
+def _basis(version: ModelVersion, header: pb.TensorHeader) -> Basis:
+    ask = ask_for(version.manifest, mapping.task_of(header.task).target, mapping.options_of(header))
+    return basis_of(version.manifest, ask, with_sequence=False)
 
 
 class _Chunk(NamedTuple):

@@ -9,13 +9,16 @@ from uuid import UUID
 from google.api import httpbody_pb2
 
 from cohortlens.analytics.batches.models import BatchInput, BatchPrediction
+from cohortlens.analytics.models import Task
 from cohortlens.bootstrap import Services
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.analytics_mapping import (
+    LOSS_NUMBERS,
     TASK_NUMBERS,
     day_text,
     identifier_of,
+    options_of,
     state_number,
     task_of,
     timestamp,
@@ -46,6 +49,7 @@ class BatchPredictionsServicer:
             request.horizon_days,
             all_customers=request.all_customers,
             input_id=identifier_of("input", request.input) if request.input else None,
+            options=options_of(request),
         )
         return pb.PredictBatchResponse(batch=batch_message(stored))
 
@@ -136,6 +140,9 @@ def batch_message(batch: BatchPrediction) -> pb.BatchPrediction:
         error=work_error(batch.error_reason, batch.error_message),
         create_time=timestamp(batch.created_at),
         end_time=timestamp(batch.ended_at),
+        level_ratio=batch.options.level_ratio,
+        loss=LOSS_NUMBERS[batch.options.loss],
+        annual_discount_ratio=batch.options.annual_discount_ratio if batch.task is Task.CLV else None,
     )
 
 

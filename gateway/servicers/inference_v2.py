@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cohortlens.analytics.models import HorizonUnsupported, Task
+from cohortlens.analytics.models import Task
 from cohortlens.analytics.ports import Features, InferenceClient, Scores, Values
-from cohortlens.analytics.predictions import PredictionsService
+from cohortlens.analytics.predictions import PredictionsService, horizon_of
 from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.serving import serving
 from cohortlens.contracts.features import SCHEMA
@@ -247,8 +247,7 @@ class InferenceServicer:
         horizons, columns = rows[:, _HORIZON], dict[str, Values]()
         wanted = {horizon: _days(rows, horizon) for horizon in np.unique(horizons)}
         for days in wanted.values():
-            if days and days not in version.manifest.horizons_days:
-                raise HorizonUnsupported(days, version.manifest.horizons_days)
+            horizon_of(version, days)
         for horizon, days in wanted.items():
             places = horizons == horizon
             scores, version = await self._predictions.score_matrix(

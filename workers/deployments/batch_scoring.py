@@ -14,6 +14,7 @@ from uuid import UUID
 
 import grpc.aio
 
+from cohortlens.contracts.asks import ask_of
 from cohortlens.core import clock
 from cohortlens.core.errors import (
     Code,
@@ -33,7 +34,6 @@ from workers.deployments.server import GrpcServer, faults_as_status
 DEPLOYMENT = "batch"
 """Name under which the supervisor registers the service."""
 
-TARGETS = ("purchases", "spend")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FAULTS: dict[Code, type[CohortLensError]] = {
@@ -61,8 +61,7 @@ def order_of(request: pb.ScoreSlicesRequest) -> SlicesOrder:
     for field in ("artifact_digest", "schema_hash"):
         if not _DIGEST.fullmatch(getattr(request, field)):
             raise InvalidArgument(f"{field} is not a digest; expected 64 lower-case hex digits")
-    if request.target not in TARGETS:
-        raise InvalidArgument(f"target is {request.target!r}; expected one of {', '.join(TARGETS)}")
+    ask_of(request.target)
     if request.horizon_days < 1:
         raise InvalidArgument(f"horizon_days is {request.horizon_days}; expected at least 1")
     if not request.slices or min(request.slices) < 0:

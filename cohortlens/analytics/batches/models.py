@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from cohortlens.analytics.models import Task, WorkState
+from cohortlens.analytics.options import DEFAULT_OPTIONS, PredictionOptions
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Violation
 
 BATCH_REQUESTED = "batch.requested"
@@ -76,6 +77,7 @@ class BatchPrediction:
         created_at: When it was requested; also the time of its predictions.
         ended_at: When it ended.
         removed_at: When its files were removed.
+        options: Level of the intervals, loss, discount.
     """
 
     batch_id: UUID
@@ -96,6 +98,7 @@ class BatchPrediction:
     created_at: datetime
     ended_at: datetime | None
     removed_at: datetime | None
+    options: PredictionOptions = DEFAULT_OPTIONS
 
     @property
     def progress_ratio(self) -> float:

@@ -23,7 +23,7 @@ class ScoringOrder:
         input_id: Owner of the input: the batch itself, or an uploaded input.
         artifact_digest: Model version, hex.
         schema_hash: Schema of the rows, hex.
-        target: ``purchases`` or ``spend``.
+        target: What is predicted, as ``contracts.asks`` writes it.
         horizon_days: Days to look ahead; set in every row.
         slices: Row groups of the input that are wanted.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -12,11 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.batches.models import BatchInput, BatchPrediction
 from cohortlens.analytics.models import Task, WorkState
+from cohortlens.analytics.options import Loss, PredictionOptions
+from cohortlens.contracts.asks import DEFAULT_DISCOUNT
 from cohortlens.core.ids import plain_uuid
 
 _BATCH = """
 id, task, horizon_days, input_id, state, model_version, unit, as_of, rows, rows_done,
-rows_skipped, result_sha256, result_bytes, error_reason, error_message, created_at, ended_at, removed_at
+rows_skipped, result_sha256, result_bytes, error_reason, error_message, created_at, ended_at, removed_at,
+level_ratio, loss, annual_discount_ratio
 FROM batch_predictions WHERE tenant_id = app.tid()
 """
 _INPUT = """
@@ -25,8 +29,9 @@ FROM batch_inputs WHERE tenant_id = app.tid()
 """
 _INSERT_BATCH = """
 INSERT INTO batch_predictions (tenant_id, id, task, horizon_days, input_id, model_version, unit, rows,
-  created_by, created_at)
-VALUES (app.tid(), :id, :task, :horizon, :input, :version, :unit, :rows, :created_by, :created_at)
+  created_by, created_at, level_ratio, loss, annual_discount_ratio)
+VALUES (app.tid(), :id, :task, :horizon, :input, :version, :unit, :rows, :created_by, :created_at,
+  :level_ratio, :loss, :discount)
 """
 _INSERT_INPUT = """
 INSERT INTO batch_inputs (tenant_id, id, file_name, file_bytes, file_sha256, rows, slice_rows, schema_hash,
@@ -79,6 +84,9 @@ class BatchesRepository:
                 "rows": batch.rows,
                 "created_by": created_by,
                 "created_at": batch.created_at,
+                "level_ratio": batch.options.level_ratio,
+                "loss": batch.options.loss.value,
+                "discount": batch.options.annual_discount_ratio if batch.task is Task.CLV else None,
             },
         )
 
@@ -271,14 +279,19 @@ class BatchesRepository:
 
 
 def _batch(row: Any) -> BatchPrediction:
-    return BatchPrediction(
+    discount = row.annual_discount_ratio
+    options = PredictionOptions(
+        row.level_ratio, Loss(row.loss), DEFAULT_DISCOUNT if discount is None else discount
+    )
+    batch = BatchPrediction(
         plain_uuid(row.id),
         Task(row.task),
         row.horizon_days,
         None if row.input_id is None else plain_uuid(row.input_id),
         WorkState(row.state),
-        *row[5:],
+        *row[5:-3],
     )
+    return replace(batch, options=options)
 
 
 def _input(row: Any) -> BatchInput:

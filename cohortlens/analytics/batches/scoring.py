@@ -16,6 +16,8 @@ from cohortlens.analytics.batches.models import BatchPrediction
 from cohortlens.analytics.batches.ports import BatchScorer, ScoredSlice, ScoringOrder, SliceCharges
 from cohortlens.analytics.batches.repository import BatchesRepository
 from cohortlens.analytics.batches.storing import Stamp, copy_bytes, prediction_ids, store
+from cohortlens.analytics.models import Task
+from cohortlens.analytics.options import ask_for, basis_of
 from cohortlens.billing.usage.charges import Work
 from cohortlens.billing.usage.models import QuotaExceeded
 from cohortlens.contracts.batch_files import BatchFolder
@@ -90,7 +92,7 @@ class SliceScoring:
         clock: Clock,
         patience_s: float,
     ) -> None:
-        batch, manifest = place.batch, version.manifest
+        batch = place.batch
         self._db = db
         self._scorer = scorer
         self._place = place
@@ -100,7 +102,8 @@ class SliceScoring:
         self._clock = clock
         self._patience_s = patience_s
         self._labels = files.Labels(batch.unit, batch.horizon_days, batch.model_version)
-        self._level_ratio = manifest.calibration[batch.task.target].level_ratio
+        self._ask = ask_for(version.manifest, batch.task.target, batch.options)
+        self._basis = basis_of(version.manifest, self._ask, with_sequence=False)
         self._first_rows: list[int] = []
         self._sizes: list[int] = []
         self._progress_at = time.monotonic()
@@ -166,7 +169,7 @@ class SliceScoring:
             input_id=batch.input_id or batch.batch_id,
             artifact_digest=self._version.artifact_digest,
             schema_hash=self._version.manifest.schema_hash,
-            target=batch.task.target,
+            target=self._ask.text(),
             horizon_days=batch.horizon_days,
             slices=wanted,
         )
@@ -231,10 +234,13 @@ class SliceScoring:
             batch.created_at,
             batch.task,
             batch.horizon_days,
-            self._level_ratio,
+            self._ask.level_ratio,
             batch.unit,
             batch.model_version,
             batch.as_of,
+            self._basis,
+            batch.options.loss,
+            self._ask.annual_discount_ratio if batch.task is Task.CLV else None,
         )
 
 

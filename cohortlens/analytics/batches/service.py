@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,8 +24,9 @@ from cohortlens.analytics.batches.models import (
 )
 from cohortlens.analytics.batches.repository import BatchesRepository
 from cohortlens.analytics.batches.uploads import receive
-from cohortlens.analytics.models import HorizonUnsupported, ResourceMissing, Task, WorkState, created_at_of
-from cohortlens.analytics.predictions import check_schema, unit_of
+from cohortlens.analytics.models import ResourceMissing, Task, WorkState, created_at_of
+from cohortlens.analytics.options import DEFAULT_OPTIONS, PredictionOptions, ask_for
+from cohortlens.analytics.predictions import horizon_of, unit_of
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.batch_files import BatchFolder
 from cohortlens.contracts.features import SCHEMA
@@ -74,18 +76,21 @@ class BatchesService:
         *,
         all_customers: bool,
         input_id: UUID | None,
+        options: PredictionOptions = DEFAULT_OPTIONS,
     ) -> BatchPrediction:
         """Store a batch with the version that is active now; a job does the work.
 
         Args:
             ctx: The request.
             task: What to predict.
-            horizon_days: One of the model's horizons; its longest when 0.
+            horizon_days: Days ahead; the longest the model was trained for when 0.
             all_customers: Predict for every customer.
             input_id: Predict for the rows of an uploaded input.
+            options: Level of the intervals, loss, discount.
 
         Raises:
-            SubjectInvalid, HorizonUnsupported, BatchQueueFull: See their texts.
+            SubjectInvalid, HorizonUnsupported, TaskUnsupported, OptionUnsupported, BatchQueueFull: See their
+                texts.
             ResourceMissing: No such input.
             BatchFilesRemoved: The input is not kept any more.
             NoActiveModel: Nothing is trained yet.
@@ -93,8 +98,8 @@ class BatchesService:
         if all_customers == (input_id is not None):
             raise SubjectInvalid
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
-        check_schema(version)
-        batch = self._pending(version, task, horizon_days, input_id)
+        ask_for(version.manifest, task.target, options)
+        batch = replace(self._pending(version, task, horizon_days, input_id), options=options)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             await self._store(tx, batch, ctx.caller.id)
             idempotency.made(batch=str(batch.batch_id))
@@ -210,15 +215,11 @@ class BatchesService:
     def _pending(
         self, version: ModelVersion, task: Task, horizon_days: int, input_id: UUID | None
     ) -> BatchPrediction:
-        supported = version.manifest.horizons_days
-        horizon = horizon_days or max(supported)
-        if horizon not in supported:
-            raise HorizonUnsupported(horizon, supported)
         batch_id = uuid7()
         return BatchPrediction(
             batch_id=batch_id,
             task=task,
-            horizon_days=horizon,
+            horizon_days=horizon_of(version, horizon_days),
             input_id=input_id,
             state=WorkState.PENDING,
             model_version=version.version,

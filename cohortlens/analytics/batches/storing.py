@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.batches.files import WIDTH, SliceRows
 from cohortlens.analytics.models import Task
+from cohortlens.analytics.options import Basis, Loss
 from cohortlens.analytics.ports import Values
 from cohortlens.contracts.batch_files import SCORES
 from cohortlens.contracts.features import SCHEMA
@@ -33,9 +34,9 @@ CREATE TEMPORARY TABLE cl_scored (row integer, id uuid, customer_id uuid, value 
 _INSERT = """
 INSERT INTO predictions (tenant_id, created_at, id, customer_id, external_id, task, horizon_days, value,
   lower, upper, level_ratio, unit, model_version, schema_hash, features_snapshot, snapshot_id, as_of,
-  request_id)
+  request_id, basis, loss, annual_discount_ratio)
 SELECT app.tid(), $1, s.id, s.customer_id, c.external_id, $2, $3, s.value, s.lower, s.upper, $4, $5, $6, $7,
-  s.vector, encode(s.snapshot, 'hex'), $8, $9
+  s.vector, encode(s.snapshot, 'hex'), $8, $9, $10, $11, $12
   FROM cl_scored s JOIN customers c ON c.tenant_id = app.tid() AND c.id = s.customer_id
 """
 _SKIPPED = """
@@ -73,6 +74,9 @@ class Stamp:
         unit: Unit of the values.
         model_version: Version that made them.
         as_of: Last day of data.
+        basis: What the values rest on.
+        loss: What errors cost.
+        annual_discount_ratio: Discount a year; None unless they are lifetime values.
     """
 
     batch_id: UUID
@@ -83,6 +87,9 @@ class Stamp:
     unit: str
     model_version: int
     as_of: date
+    basis: Basis = Basis.BOOSTING
+    loss: Loss = Loss.RMSE
+    annual_discount_ratio: float | None = None
 
 
 def prediction_ids(batch_id: UUID, first_row: int, count: int) -> NDArray[np.void]:
@@ -152,6 +159,9 @@ async def store(tx: AsyncConnection, stamp: Stamp, copied: bytes, count: int) ->
             SCHEMA.hash,
             stamp.as_of,
             f"batch-{stamp.batch_id}",
+            stamp.basis.value,
+            stamp.loss.value,
+            stamp.annual_discount_ratio,
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise Aborted("a customer was deleted meanwhile; try again", retry_delay_s=0.1) from error

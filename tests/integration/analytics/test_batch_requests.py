@@ -13,7 +13,8 @@ from cohortlens.analytics.batches.models import (
     InputFault,
     SubjectInvalid,
 )
-from cohortlens.analytics.models import HorizonUnsupported, ResourceMissing, Subjects, Task, WorkState
+from cohortlens.analytics.models import ResourceMissing, Subjects, Task, WorkState
+from cohortlens.analytics.options import HorizonUnsupported
 from cohortlens.contracts.batch_files import BatchFolder
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core import clock

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cohortlens.analytics.models import HorizonUnsupported, Task
+from cohortlens.analytics.models import Task
+from cohortlens.analytics.options import HorizonUnsupported
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.registry.models import VersionNotFound, VersionNotReady
 from tests.fakes.models import install, prediction_manifest, segmentation_manifest

@@ -35,7 +35,14 @@ def champion(share=1.0, **changes) -> ModelVersion:
     challenger = Challenger(2, CHALLENGER, SCHEMA.hash, (30, 90), share, clock.now())
     challenger = replace(challenger, **changes)
     return ModelVersion(
-        "prediction", 1, "READY", CHAMPION, prediction_manifest(), clock.now(), clock.now(), challenger
+        "prediction",
+        1,
+        "READY",
+        CHAMPION,
+        prediction_manifest(),
+        clock.now(),
+        clock.now(),
+        challenger=challenger,
     )
 
 
