@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from cohortlens.analytics.training_runs import Cause, NewRun, TrainingRunsRepository
@@ -58,14 +59,20 @@ def segmentation_manifest(*, eta2=0.5, seed=0) -> ModelManifest:
     )
 
 
-async def install(registry, db, tenant_id, manifest) -> tuple[int, bool]:
+def with_criterion(manifest, name: str, value: float, threshold: float = 1.0) -> ModelManifest:
+    """The manifest with one more criterion in its gate."""
+    found = GateCriterion(name, value, threshold, passed=value <= threshold)
+    return replace(manifest, gate=(*manifest.gate, found))
+
+
+async def install(registry, db, tenant_id, manifest, champion=None) -> tuple[int, bool]:
     """Register a version as a training would; returns it and whether it was promoted."""
     run_id = uuid7()
     async with db.tenant_transaction(tenant_id) as tx:
         runs = TrainingRunsRepository(tx)
         run = NewRun(TrainingRunId(run_id), manifest.model, Cause.REQUESTED, 0, None, None, now())
         assert await runs.insert(run)
-        made = await registry.register(tx, manifest, manifest.digest, run_id)
+        made = await registry.register(tx, manifest, manifest.digest, run_id, champion)
         await runs.succeed(run_id, made.version, made.outcome, now())
     registry.forget(tenant_id)
     return made.version, made.outcome is Outcome.PROMOTED
