@@ -259,6 +259,12 @@ ON_DATA = --data $(or $(DATA),$(error give the file as DATA=...)) $(if $(CUT),--
 segment-bench: setup-dev ## Stability and use of segments for every k, on DATA=file; CUT=YYYY-MM-DD HORIZON=days
 	@$(MODEL_BENCH) workers.bench.segments $(ON_DATA)
 
+.PHONY: drift-bench
+drift-bench: setup ## False alarms of drift and what is found, on DATA=file; REPS=400 N_REF=900 N_CUR=800
+	@OMP_NUM_THREADS=1 $(MAIN)/python -m cohortlens.analytics.driftbench --data $(or $(DATA),$(error give the file as DATA=...)) \
+	  $(if $(REPS),--reps $(REPS)) $(if $(N_REF),--n-ref $(N_REF)) $(if $(N_CUR),--n-cur $(N_CUR)) \
+	  $(if $(COLUMNS),--columns "$(COLUMNS)") $(if $(JSON),--json "$(JSON)") $(if $(SEED),--seed $(SEED)) $(if $(STRICT),--strict)
+
 .PHONY: clv-published
 clv-published: setup ## Published results of the purchase models, found again from the raw rows
 	@$(MODEL_BENCH) workers.bench.published $(if $(DATA),--data "$(DATA)") $(if $(JSON),--json "$(JSON)")
