@@ -22,12 +22,11 @@ from workers.runtime.members import (
     BOOSTING,
     BTYD_FAMILIES,
     GAMMA_GAMMA,
-    HORIZON_INPUT,
     HYBRID,
     LAST_PERIOD,
     OWN_RATE,
     POPULATION_MEAN,
-    SEQUENCE_INPUT,
+    SEQUENCE_INPUTS,
     BoostingMember,
     BtydMember,
     Curve,
@@ -117,7 +116,7 @@ class Members:
         if member in (BOOSTING, HYBRID):
             return self._boosting(member)
         if member in SEQUENCE_CELLS:
-            return SequenceMember(member, self._session(SEQUENCE_FILE, (SEQUENCE_INPUT, HORIZON_INPUT)))
+            return SequenceMember(member, self._session(SEQUENCE_FILE, SEQUENCE_INPUTS))
         raise ArtifactCorrupt(f"This release has no member {member[:40]!r}; train again.")
 
     def _boosting(self, member: str) -> BoostingMember:

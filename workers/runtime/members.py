@@ -22,7 +22,7 @@ from cohortlens.contracts.features import SCHEMA
 from workers.runtime import btyd
 from workers.runtime.btyd import BtydParameters, GammaGamma
 from workers.runtime.history_tables import HistoryTables, place_of, place_of_one
-from workers.runtime.sessions import Session
+from workers.runtime.sessions import INPUT, Session
 
 Features = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
@@ -37,8 +37,11 @@ GAMMA_GAMMA = "gamma_gamma"
 POPULATION_MEAN = "population_mean"
 OWN_RATE, LAST_PERIOD = "own_rate", "last_period"
 BOOSTING, HYBRID = "boosting", "boosting_btyd"
-SEQUENCE_INPUT, HORIZON_INPUT = "sequence", "horizon"
-"""Inputs of the sequence graph: float32 of shape (n, weeks, channels), and (n, 1) in days."""
+SEQUENCE_INPUTS = (INPUT, "sequence", "horizon")
+"""Inputs of the sequence graph, float32: features, weeks of shape (n, weeks, channels), and days, (n, 1)."""
+
+SEQUENCE_ROWS = 1_024
+"""Rows that the sequence graph is given at most in one run."""
 
 HYBRID_COLUMNS = ("btyd_purchases", "btyd_none", "btyd_alive", "btyd_value")
 """Columns behind the features of a hybrid's rows: outputs of the leading buy-till-you-die model."""
@@ -353,4 +356,12 @@ class SequenceMember:
             raise ValueError("a net on weekly sequences is asked about rows without one")
         horizon = np.empty((len(rows.x), 1), np.float32)
         horizon[:, 0] = rows.horizon
-        return self._graph.run_named({SEQUENCE_INPUT: rows.sequence, HORIZON_INPUT: horizon})
+        feeds = dict(zip(SEQUENCE_INPUTS, (rows.features, rows.sequence, horizon), strict=True))
+        if len(horizon) <= SEQUENCE_ROWS:
+            return self._graph.run_named(feeds)
+        # Attention holds 26 KB a row while it runs.
+        parts = [
+            self._graph.run_named({name: values[at : at + SEQUENCE_ROWS] for name, values in feeds.items()})
+            for at in range(0, len(horizon), SEQUENCE_ROWS)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

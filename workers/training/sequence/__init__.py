@@ -1,0 +1,1 @@
+"""The sequence members of the line-up: recurrent and attention nets on weekly sequences, in PyTorch."""
