@@ -52,8 +52,8 @@ def integrand(
     y, weight = rule
     floor = min(alpha, beta)
     reach = np.minimum(
-        (alpha + low) * np.expm1(np.minimum(_FALL / m, 700.0)),
-        (beta + low) * np.expm1(min(_FALL / (s + 1.0), 700.0)),
+        (alpha + low) * np.expm1(np.minimum(_FALL / m, 300.0)),
+        (beta + low) * np.expm1(min(_FALL / (s + 1.0), 300.0)),
     )
     width = np.log1p(np.minimum(high - low, reach) / (floor + low))
     log_floor = width[:, None] * y
