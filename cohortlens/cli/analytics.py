@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cohortlens.cli.asking import BASES, asks
 from cohortlens.cli.output import NEXT_BY_REASON, Fault, Output, table
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.cli.waiting import wait_until_final
@@ -18,6 +19,8 @@ from cohortlens.v1 import analytics_pb2, common_pb2, models_pb2
 TASKS = {
     "purchases": analytics_pb2.PREDICTION_TASK_PURCHASES,
     "spend": analytics_pb2.PREDICTION_TASK_SPEND,
+    "churn": analytics_pb2.PREDICTION_TASK_CHURN,
+    "clv": analytics_pb2.PREDICTION_TASK_CLV,
 }
 _CUSTOMERS = click.option(
     "--customer", "customers", multiple=True, help="Customer: an identifier, or external:ID; repeatable."
@@ -61,18 +64,22 @@ def segment(session: Session, customers: tuple[str, ...]) -> None:
 @_CUSTOMERS
 @_TASK
 @_HORIZON
+@asks
 @calls_api("predict")
-def predict(session: Session, customers: tuple[str, ...], task: str, horizon: str) -> None:
-    r"""Predict what customers will buy or spend; stores each prediction.
+def predict(
+    session: Session, customers: tuple[str, ...], task: str, horizon: str, asked: dict[str, Any]
+) -> None:
+    r"""Predict what customers will buy, spend or be worth, or whether they stay away; stores each prediction.
 
     \b
     Examples:
       cohortlens predict --customer external:4 --task spend --horizon 90d
-      cohortlens predict --customer external:4 --customer external:21 --json
+      cohortlens predict --customer external:4 --task clv --horizon 365 --discount 0.08
+      cohortlens predict --customer external:4 --customer external:21 --task churn --json
     """
     client = session.client
     request = analytics_pb2.PredictRequest(
-        task=TASKS[task], customers=_named(customers), horizon_days=days_of(horizon)
+        task=TASKS[task], customers=_named(customers), horizon_days=days_of(horizon), **asked
     )
     found = client.call(client.analytics.Predict, request).predictions
     session.out.result({"predictions": [prediction_data(p) for p in found]}, predictions_table(list(found)))
@@ -246,18 +253,30 @@ def prediction_data(p: analytics_pb2.Prediction) -> dict[str, Any]:
         "interval": [p.lower, p.upper],
         "interval_level_ratio": p.level_ratio,
         "horizon_days": p.horizon_days,
+        "basis": BASES[p.basis],
+        "loss": _loss_name(p.loss),
+        "annual_discount_ratio": _discount(p),
         "model_version": p.model_version,
         "snapshot_id": p.snapshot_id,
     }
 
 
+def _loss_name(number: int) -> str:
+    return analytics_pb2.PredictionLoss.Name(number).removeprefix("PREDICTION_LOSS_").lower()
+
+
+def _discount(p: analytics_pb2.Prediction) -> float | None:
+    return p.annual_discount_ratio if p.HasField("annual_discount_ratio") else None
+
+
 def predictions_table(found: list[analytics_pb2.Prediction]) -> str:
     """Predictions as a table for people."""
+    level = f"{found[0].level_ratio:.0%}".replace("%", " %") if found else ""
     rows = [
         [p.external_id, f"{p.value:,.2f}", p.unit, f"{p.lower:,.2f} .. {p.upper:,.2f}", str(p.horizon_days)]
         for p in found
     ]
-    return table(rows, ["customer", "value", "unit", "80 % interval", "days"], frozenset({1, 4}))
+    return table(rows, ["customer", "value", "unit", f"{level} interval", "days"], frozenset({1, 4}))
 
 
 def explanation_data(e: analytics_pb2.Explanation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cohortlens.cli.analytics import TASKS, days_of
+from cohortlens.cli.asking import asks
 from cohortlens.cli.data import open_file
 from cohortlens.cli.output import NEXT_BY_REASON, Fault, Output
 from cohortlens.cli.session import Session, calls_api
@@ -33,6 +34,7 @@ _STATES = {
 @click.option("--output", type=click.Path(path_type=Path), help="Write the result, Parquet, to this file.")
 @click.option("--request-id", default="", help="UUID; a repeat within a day goes on with the same batch.")
 @click.option("--no-wait", is_flag=True, help="Start the batch and return at once.")
+@asks
 @calls_api("predict-batch")
 def predict_batch(
     session: Session,
@@ -43,12 +45,14 @@ def predict_batch(
     output: Path | None,
     request_id: str,
     no_wait: bool,
+    asked: dict[str, Any],
 ) -> None:
     r"""Predict for all customers, or for the rows of a file, and fetch the result as Parquet.
 
     \b
     Examples:
       cohortlens predict-batch --task spend --horizon 90d --output spend.parquet
+      cohortlens predict-batch --task churn --horizon 180 --output churn.parquet
       cohortlens predict-batch --input leads.csv --id-column lead --output leads.parquet
     """
     client = session.client
@@ -59,6 +63,7 @@ def predict_batch(
         all_customers=not source,
         input=given,
         request_id=request_id,
+        **asked,
     )
     batch = client.call(client.analytics.PredictBatch, request).batch
     if not no_wait:
