@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 from prometheus_client import Counter
@@ -22,6 +22,7 @@ from cohortlens.analytics.ports import (
     TrainingResult,
 )
 from cohortlens.contracts.frames import Method
+from cohortlens.contracts.sequences import FEATURE_COLUMNS
 from cohortlens.core.errors import (
     Code,
     CohortLensError,
@@ -77,13 +78,21 @@ class GrpcInferenceClient:
         return messages.scores_of(reply, len(features))
 
     async def explain(
-        self, artifact_digest: str, schema_hash: str, target: str, features: Features, *, deadline: float
+        self,
+        artifact_digest: str,
+        schema_hash: str,
+        target: str,
+        features: Features,
+        *,
+        deadline: float,
+        method: str = "shap",
+        seeds: Sequence[int] = (),
     ) -> Attributions:
         """See the port."""
-        parts = messages.explain_request(artifact_digest, schema_hash, target, features)
-        rows, columns = features.shape
+        parts = messages.explain_request(artifact_digest, schema_hash, target, features, method, seeds)
+        rows = len(features)
         reply = await self._call(EXPLANATION, artifact_digest, rows, Method.EXPLAIN, parts, deadline)
-        return messages.attributions_of(reply, (rows, columns))
+        return messages.attributions_of(reply, (rows, min(features.shape[1], FEATURE_COLUMNS)))
 
     async def load_model(self, deployment: str, artifact_digest: str, *, deadline: float) -> int:
         """See the port; the replicas load at the same time."""

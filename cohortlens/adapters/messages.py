@@ -7,6 +7,7 @@ rows follow as they are. Per call that is 2 us instead of 5, and one copy of the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ Parts: TypeAlias = tuple[Part, ...]
 _FEATURES = b"\x22"
 """Tag of ``features``, field 4 of both requests, length-delimited."""
 
+_OTHER_ROWS = "a worker answered another number of rows than were sent"
 _VALUES = b"\x1a"
 """Tag of ``Matrix.values``, field 3, length-delimited."""
 
@@ -32,10 +34,17 @@ def score_request(artifact_digest: str, schema_hash: str, target: str, features:
     return _score_head(artifact_digest, schema_hash, target), *_matrix(features)
 
 
-def explain_request(artifact_digest: str, schema_hash: str, target: str, features: Features) -> Parts:
-    """An ``ExplainRequest`` by SHAP; ``features`` as in ``score_request``."""
+def explain_request(
+    artifact_digest: str,
+    schema_hash: str,
+    target: str,
+    features: Features,
+    method: str = "shap",
+    seeds: Sequence[int] = (),
+) -> Parts:
+    """An ``ExplainRequest``; ``features`` as in ``score_request``, ``seeds`` one per row or none."""
     head = pb.ExplainRequest(
-        artifact_digest=artifact_digest, schema_hash=schema_hash, target=target, method="shap"
+        artifact_digest=artifact_digest, schema_hash=schema_hash, target=target, method=method, seeds=seeds
     )
     return head.SerializeToString(), *_matrix(features)
 
@@ -61,9 +70,17 @@ def attributions_of(reply: bytes, shape: tuple[int, int]) -> Attributions:
     Raises:
         Internal: ``WORKER_FAULT``: another number of rows or columns.
     """
-    found = pb.ExplainResponse.FromString(reply)
+    found, rows = pb.ExplainResponse.FromString(reply), (shape[0],)
+    imputed = tuple(tuple(one.columns) for one in found.imputed)
+    if imputed and len(imputed) != shape[0]:
+        raise Internal(_OTHER_ROWS, reason="WORKER_FAULT")
     return Attributions(
-        found.base_value, _values(found.contributions, shape), _values(found.values, (shape[0],))
+        _values(found.bases, rows) if found.bases else np.full(rows, found.base_value),
+        _values(found.contributions, shape),
+        _values(found.values, rows),
+        _values(found.explained, rows),
+        _values(found.fidelities, rows),
+        imputed,
     )
 
 
@@ -84,5 +101,5 @@ def _matrix(features: Features) -> tuple[bytes, memoryview]:
 def _values(raw: bytes, shape: tuple[int, ...]) -> Values:
     values = np.frombuffer(raw, dtype="<f8")
     if values.size != math.prod(shape):
-        raise Internal("a worker answered another number of rows than were sent", reason="WORKER_FAULT")
+        raise Internal(_OTHER_ROWS, reason="WORKER_FAULT")
     return values.reshape(shape)

@@ -12,7 +12,9 @@ from typing import TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortlens.analytics.methods import Method
 from cohortlens.analytics.models import Assignment, Attribution, Explanation, Prediction, Rows, Task
+from cohortlens.analytics.options import Basis, Loss
 from cohortlens.analytics.ports import Values
 from cohortlens.contracts.features import SCHEMA, SNAPSHOT_BYTES, snapshot_digests
 from cohortlens.contracts.manifest import SegmentProfile
@@ -86,6 +88,9 @@ class Predictions(Columns[Prediction]):
         unit: ``purchase_days`` or an ISO 4217 code.
         created_at: When they were made: the time in the identifiers.
         request_id: Request that made them.
+        basis: What the values rest on.
+        loss: What errors cost.
+        annual_discount_ratio: Discount a year; None unless they are lifetime values.
     """
 
     prediction_ids: tuple[PredictionId, ...]
@@ -98,6 +103,9 @@ class Predictions(Columns[Prediction]):
     unit: str
     created_at: datetime
     request_id: str = ""
+    basis: Basis = Basis.BOOSTING
+    loss: Loss = Loss.RMSE
+    annual_discount_ratio: float | None = None
 
     @property
     def as_of(self) -> date | None:
@@ -121,6 +129,9 @@ class Predictions(Columns[Prediction]):
             self.snapshot(at),
             self.as_of,
             self.created_at,
+            self.basis,
+            self.loss,
+            self.annual_discount_ratio,
         )
 
 
@@ -161,22 +172,32 @@ class Explanations(Columns[Explanation]):
         unit: Their unit.
         units: Unit of each feature, one per column of the schema.
         horizon_days: Days looked ahead.
-        base_value: Expected log value.
+        base_value: Expected log values, shape (n,), float64.
         contributions: Shape (n, columns), float64.
         order: Columns shown, strongest first, equal ones in schema order; shape (n, shown).
         other: Sums of the contributions left out, shape (n,), float64.
-        residual: log(value) - base - all contributions, shape (n,), float64.
+        residual: What the explained model gives - base - all contributions, shape (n,), float64.
+        surrogate: log(value) - what the explained model gives, shape (n,), float64.
+        fidelity: Share of the variance of log(value) that the explained model reproduces, shape (n,).
+        method: How they are explained.
+        seeds: Seed of each row's samples; empty for methods without any.
+        imputed: Columns of each row that were filled in; empty when none was.
     """
 
     value: Values
     unit: str
     units: tuple[str, ...]
     horizon_days: int
-    base_value: float
+    base_value: Values
     contributions: Values
     order: NDArray[np.intp]
     other: Values
     residual: Values
+    surrogate: Values
+    fidelity: Values
+    method: Method = Method.SHAP
+    seeds: tuple[int, ...] = ()
+    imputed: tuple[tuple[int, ...], ...] = ()
 
     def row(self, at: int) -> Explanation:
         """One explanation."""
@@ -186,12 +207,14 @@ class Explanations(Columns[Explanation]):
             value=float(self.value[at]),
             unit=self.unit,
             horizon_days=self.horizon_days,
-            base_value=self.base_value,
+            base_value=float(self.base_value[at]),
             attributions=tuple(self._attribution(at, column) for column in self.order[at].tolist()),
             other_contribution=float(self.other[at]),
             additivity_residual=float(self.residual[at]),
             model_version=self.model_version,
             snapshot_id=self.snapshot(at),
+            surrogate_residual=float(self.surrogate[at]),
+            fidelity_r2=float(self.fidelity[at]),
         )
 
     def _attribution(self, at: int, column: int) -> Attribution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cohortlens.contracts.manifest import ModelManifest
+from cohortlens.contracts.manifest import ModelManifest, fidelity_metric
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,6 @@ class TargetImportance:
     target: str
     features: tuple[tuple[str, float, float], ...]
     fidelity_r2: float
-
-
-def fidelity_metric(target: str) -> str:
-    """Name of a target's fidelity among the metrics of a manifest."""
-    return f"{target}.fidelity_r2"
 
 
 def ranked(manifest: ModelManifest, top: int = 0) -> list[TargetImportance]:

@@ -13,6 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortlens.analytics.options import Basis, Loss
 from cohortlens.analytics.ports import Features
 from cohortlens.core.errors import (
     FailedPrecondition,
@@ -27,6 +28,7 @@ TRAINING_REQUESTED = "training.requested"
 SEGMENTATION_REQUESTED = "segmentation.requested"
 
 PURCHASE_DAYS_UNIT = "purchase_days"
+PROBABILITY_UNIT = "probability"
 
 
 class Task(StrEnum):
@@ -34,6 +36,8 @@ class Task(StrEnum):
 
     PURCHASES = "PURCHASES"
     SPEND = "SPEND"
+    CHURN = "CHURN"
+    CLV = "CLV"
 
     @property
     def target(self) -> str:
@@ -78,7 +82,7 @@ class Rows:
     Attributes:
         customer_ids: Customers, one per row; empty for vectors.
         external_ids: Their identifiers in the tenant's data; empty for vectors.
-        matrix: Shape (n, columns), float32.
+        matrix: Shape (n, columns), float32; each row with its weekly sequence behind it where those are read.
         as_of: Last day of data the features know; None for vectors.
         currency: Currency of the stored features; empty for vectors.
     """
@@ -109,6 +113,9 @@ class Prediction:
         snapshot_id: Digest of the features used, 32 hex digits.
         as_of: Last day of data; None for a vector.
         created_at: When it was made.
+        basis: What the value rests on.
+        loss: What errors cost.
+        annual_discount_ratio: Discount a year; None unless it is a lifetime value.
     """
 
     prediction_id: PredictionId | None
@@ -125,6 +132,9 @@ class Prediction:
     snapshot_id: str
     as_of: date | None
     created_at: datetime
+    basis: Basis = Basis.BOOSTING
+    loss: Loss = Loss.RMSE
+    annual_discount_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,8 @@ class StoredPrediction:
 
     Attributes:
         prediction: The prediction, with identifiers.
-        features: Little-endian float32 values in schema order, the horizon set.
+        features: Little-endian float32 values in schema order, the horizon set; the weekly sequence behind
+            them where it was used.
         schema_hash: Schema of the values, hex.
         request_id: Request that made it.
     """
@@ -260,9 +271,11 @@ class Explanation:
         base_value: Expected log value.
         attributions: Strongest first.
         other_contribution: Sum of those left out.
-        additivity_residual: log(value) - base - all contributions.
+        additivity_residual: What the explained model gives - base - all contributions.
         model_version: Version.
         snapshot_id: Digest of the features used.
+        surrogate_residual: log(value) - what the explained model gives.
+        fidelity_r2: Share of the variance of log(value) that the explained model reproduces.
     """
 
     customer_id: CustomerId | None
@@ -276,6 +289,8 @@ class Explanation:
     additivity_residual: float
     model_version: int
     snapshot_id: str
+    surrogate_residual: float
+    fidelity_r2: float
 
 
 class SubjectsInvalid(InvalidArgument):
@@ -284,20 +299,6 @@ class SubjectsInvalid(InvalidArgument):
     def __init__(self) -> None:
         text = "give either customers or vectors, at least one and not both"
         super().__init__(text, violations=(Violation("customers", text), Violation("vectors", text)))
-
-
-class HorizonUnsupported(InvalidArgument):
-    """The model was not trained for this horizon."""
-
-    reason = "HORIZON_UNSUPPORTED"
-
-    def __init__(self, horizon_days: int, supported: tuple[int, ...]) -> None:
-        listed = ", ".join(str(days) for days in supported)
-        super().__init__(
-            f"horizon_days is {horizon_days}, the active model predicts {listed}",
-            metadata={"supported": listed},
-            violations=(Violation("horizon_days", f"must be one of {listed}"),),
-        )
 
 
 class VectorInvalid(InvalidArgument):
@@ -315,13 +316,12 @@ class VectorInvalid(InvalidArgument):
 
 
 class MethodUnsupported(InvalidArgument):
-    """Only SHAP explains predictions."""
+    """The method cannot explain what is asked; ``why`` says what can."""
 
     reason = "METHOD_UNSUPPORTED"
 
-    def __init__(self) -> None:
-        text = "only EXPLANATION_METHOD_SHAP is supported"
-        super().__init__(text, violations=(Violation("method", text),))
+    def __init__(self, why: str) -> None:
+        super().__init__(why, violations=(Violation("method", why),))
 
 
 class ResourceMissing(NotFound):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -21,14 +21,20 @@ class Attributions:
     """How features make up predictions, in log space.
 
     Attributes:
-        base_value: Expected log value before any feature is known.
+        bases: Expected log value before any feature is known, shape (n,), float64.
         contributions: Shape (n, columns), float64, in log space.
         values: Predicted values as ``score`` gives them, shape (n,), float64.
+        explained: What the explained model gives in log space, shape (n,), float64.
+        fidelities: Share of the variance of the log value that the explained model reproduces, shape (n,).
+        imputed: Positions of the features of each row that were filled in; empty when none was.
     """
 
-    base_value: float
+    bases: Values
     contributions: Values
     values: Values
+    explained: Values
+    fidelities: Values
+    imputed: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class InferenceClient(Protocol):
             deployment: ``segmentation`` or ``prediction``.
             artifact_digest: Model version, hex.
             schema_hash: Schema of the rows, hex.
-            target: ``purchases`` or ``spend``; empty for segmentation.
+            target: What is predicted, as ``contracts.asks`` writes it; empty for segmentation.
             features: Shape (n, columns), float32, n >= 1.
             deadline: Monotonic time by which the answer must be there.
             tenant: Whose call it is, for fairness between tenants.
@@ -121,9 +127,30 @@ class InferenceClient(Protocol):
         """
 
     async def explain(
-        self, artifact_digest: str, schema_hash: str, target: str, features: Features, *, deadline: float
+        self,
+        artifact_digest: str,
+        schema_hash: str,
+        target: str,
+        features: Features,
+        *,
+        deadline: float,
+        method: str = "shap",
+        seeds: Sequence[int] = (),
     ) -> Attributions:
-        """Attribute predictions to features by SHAP; arguments and errors as for ``score``."""
+        """Attribute predictions to features; errors as for ``score``.
+
+        Args:
+            artifact_digest: See ``score``.
+            schema_hash: See ``score``.
+            target: See ``score``.
+            features: See ``score``.
+            deadline: See ``score``.
+            method: ``shap``, ``shap_interventional`` or ``lime``.
+            seeds: One per row for ``lime``, 0 to 2^32 - 1.
+
+        Raises:
+            FailedPrecondition: ``METHOD_UNSUPPORTED``: the version lacks what the method needs.
+        """
 
     async def load_model(self, deployment: str, artifact_digest: str, *, deadline: float) -> int:
         """Load and warm a version on the live replicas that keep it warm, two of many; returns how many did.

@@ -20,6 +20,11 @@ SEQUENCE_CELLS = ("gru", "lstm", "transformer")
 """Members of a line-up that read weekly sequences."""
 
 
+def fidelity_metric(target: str) -> str:
+    """Name, in ``metrics``, of the share of a target's variance that its explained trees reproduce."""
+    return f"{target}.fidelity_r2"
+
+
 @dataclass(frozen=True)
 class GateCriterion:
     """One criterion that a version must hold before it may serve.

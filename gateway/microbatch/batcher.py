@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
@@ -80,10 +80,20 @@ class MicroBatcher:
         return await _joined(lane, parts)
 
     async def explain(
-        self, artifact_digest: str, schema_hash: str, target: str, features: Features, *, deadline: float
+        self,
+        artifact_digest: str,
+        schema_hash: str,
+        target: str,
+        features: Features,
+        *,
+        deadline: float,
+        method: str = "shap",
+        seeds: Sequence[int] = (),
     ) -> Attributions:
         """See the port; explanations are not gathered."""
-        return await self._inner.explain(artifact_digest, schema_hash, target, features, deadline=deadline)
+        return await self._inner.explain(
+            artifact_digest, schema_hash, target, features, deadline=deadline, method=method, seeds=seeds
+        )
 
     async def load_model(self, deployment: str, artifact_digest: str, *, deadline: float) -> int:
         """See the port."""

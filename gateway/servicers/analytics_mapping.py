@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cohortlens.analytics.methods import Method
 from cohortlens.analytics.models import (
     Assignment,
     Prediction,
@@ -23,7 +24,10 @@ from cohortlens.analytics.models import (
     Vectors,
     WorkState,
 )
+from cohortlens.analytics.options import DEFAULT_OPTIONS, Basis, Loss, PredictionOptions
+from cohortlens.contracts.asks import DEFAULT_DISCOUNT, DEFAULT_LEVEL
 from cohortlens.contracts.features import FeatureSchema
+from cohortlens.contracts.sequences import FEATURE_COLUMNS
 from cohortlens.core.errors import CohortLensError, InvalidArgument, Violation
 from cohortlens.core.ids import parse_uuid
 from cohortlens.customers.models import FeatureRows
@@ -31,8 +35,20 @@ from cohortlens.v1 import analytics_pb2 as pb
 from cohortlens.v1 import common_pb2
 from gateway.wire.vectors import Matrix, VectorRequest
 
-_TASKS = {pb.PREDICTION_TASK_PURCHASES: Task.PURCHASES, pb.PREDICTION_TASK_SPEND: Task.SPEND}
+_TASKS = {getattr(pb, f"PREDICTION_TASK_{task.value}"): task for task in Task}
+_LOSSES = {pb.PREDICTION_LOSS_UNSPECIFIED: Loss.RMSE} | {
+    getattr(pb, f"PREDICTION_LOSS_{loss.value}"): loss for loss in Loss
+}
+LOSS_NUMBERS: dict[Loss, pb.PredictionLoss] = {loss: number for number, loss in _LOSSES.items()}
+BASIS_NUMBERS: dict[Basis, pb.PredictionBasis] = {
+    basis: getattr(pb, f"PREDICTION_BASIS_{basis.value}") for basis in Basis
+}
 TASK_NUMBERS = {task: number for number, task in _TASKS.items()}
+METHOD_NUMBERS = {
+    Method.SHAP: pb.EXPLANATION_METHOD_SHAP,
+    Method.LIME: pb.EXPLANATION_METHOD_LIME,
+    Method.COUNTERFACTUAL: pb.EXPLANATION_METHOD_COUNTERFACTUAL,
+}
 _STATES: dict[WorkState, common_pb2.WorkState] = {
     state: getattr(common_pb2, f"WORK_STATE_{state.value}") for state in WorkState
 }
@@ -44,11 +60,31 @@ def task_of(number: int) -> Task:
     Raises:
         InvalidArgument: No such task.
     """
-    task = _TASKS.get(number)  # type: ignore[call-overload]
+    task = _TASKS.get(number)
     if task is None:
-        text = "must be PREDICTION_TASK_PURCHASES or PREDICTION_TASK_SPEND"
+        text = f"must be one of {', '.join(f'PREDICTION_TASK_{task.value}' for task in Task)}"
         raise InvalidArgument(f"task {text}", violations=(Violation("task", text),))
-    return task  # type: ignore[no-any-return]
+    return task
+
+
+def options_of(message: Any) -> PredictionOptions:
+    """How a request asks for predictions: level of the interval, loss, discount.
+
+    Raises:
+        InvalidArgument: No such loss.
+    """
+    is_discounted = message.HasField("annual_discount_ratio")
+    if not (message.level_ratio or message.loss or is_discounted):
+        return DEFAULT_OPTIONS
+    loss = _LOSSES.get(message.loss)
+    if loss is None:
+        text = "must be PREDICTION_LOSS_RMSE or PREDICTION_LOSS_MAE"
+        raise InvalidArgument(f"loss {text}", violations=(Violation("loss", text),))
+    return PredictionOptions(
+        message.level_ratio or DEFAULT_LEVEL,
+        loss,
+        message.annual_discount_ratio if is_discounted else DEFAULT_DISCOUNT,
+    )
 
 
 def identifier_of(field: str, text: str) -> UUID:
@@ -106,15 +142,21 @@ def prediction_message(one: Prediction) -> pb.Prediction:
         snapshot_id=one.snapshot_id,
         data_as_of=day_text(one.as_of),
         create_time=timestamp(one.created_at),
+        basis=BASIS_NUMBERS[one.basis],
+        loss=LOSS_NUMBERS[one.loss],
+        annual_discount_ratio=one.annual_discount_ratio,
     )
 
 
 def stored_prediction_message(stored: StoredPrediction) -> pb.GetPredictionResponse:
     """A stored prediction with the features it was made of."""
+    values = np.frombuffer(stored.features, "<f4").tolist()
+    sequence = values[FEATURE_COLUMNS:]
     return pb.GetPredictionResponse(
         prediction=prediction_message(stored.prediction),
-        features=pb.FeatureVector(values=np.frombuffer(stored.features, "<f4").tolist()),
+        features=pb.FeatureVector(values=values[:FEATURE_COLUMNS]),
         schema_hash=stored.schema_hash,
+        sequence=pb.FeatureVector(values=sequence) if sequence else None,
     )
 
 

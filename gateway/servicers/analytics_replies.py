@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.analytics.columns import Assignments, Columns, Explanations, Predictions
+from cohortlens.contracts.explanations import LOW_FIDELITY_R2, SAMPLES
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.varints import varint
 from cohortlens.v1 import analytics_pb2 as pb
+from cohortlens.v1.explanations_pb2 import LimeFit
 from gateway.servicers.analytics_mapping import (
+    BASIS_NUMBERS,
+    LOSS_NUMBERS,
+    METHOD_NUMBERS,
     TASK_NUMBERS,
     assignment_message,
     day_text,
@@ -43,9 +48,17 @@ _OF_VECTORS = RowWriter(_PREDICTIONS, _VALUES, ("snapshot_id",))
 _OF_CUSTOMERS = RowWriter(_PREDICTIONS, _VALUES, ("snapshot_id", "prediction", "customer"))
 _ASSIGNED_VECTORS = RowWriter(_ASSIGNMENTS, ("distance",), ("snapshot_id",))
 _ASSIGNED_CUSTOMERS = RowWriter(_ASSIGNMENTS, ("distance",), ("snapshot_id", "customer"))
-_EXPLAINED = ("value", "other_contribution", "additivity_residual")
+_EXPLAINED = (
+    "value",
+    "base_value",
+    "other_contribution",
+    "additivity_residual",
+    "surrogate_residual",
+    "fidelity_r2",
+)
 _EXPLAINED_VECTORS = RowWriter(_EXPLANATIONS, _EXPLAINED, ("snapshot_id",))
 _EXPLAINED_CUSTOMERS = RowWriter(_EXPLANATIONS, _EXPLAINED, ("snapshot_id", "customer"))
+_LIME = pb.Explanation.DESCRIPTOR.fields_by_name["lime"]
 _ATTRIBUTIONS = pb.Explanation.DESCRIPTOR.fields_by_name["attributions"]
 _ATTRIBUTION = pb.Attribution.DESCRIPTOR.fields_by_name
 # An attribution on the wire: tag and length, contribution, factor, value, then what does not change.
@@ -115,6 +128,9 @@ class PredictionsReply(ColumnReply):
             snapshot_id=made.snapshot(at),
             data_as_of=day_text(made.as_of),
             create_time=timestamp(made.created_at),
+            basis=BASIS_NUMBERS[made.basis],
+            loss=LOSS_NUMBERS[made.loss],
+            annual_discount_ratio=made.annual_discount_ratio,
         )
 
     def _constant(self) -> pb.Prediction:
@@ -127,6 +143,9 @@ class PredictionsReply(ColumnReply):
             model_version=made.model_version,
             data_as_of=day_text(made.as_of),
             create_time=timestamp(made.created_at),
+            basis=BASIS_NUMBERS[made.basis],
+            loss=LOSS_NUMBERS[made.loss],
+            annual_discount_ratio=made.annual_discount_ratio,
         )
 
 
@@ -194,27 +213,35 @@ class ExplanationsReply(ColumnReply):
         if made.rows.customer_ids:
             writer = _EXPLAINED_CUSTOMERS
             texts.append(_identifiers(made.rows.customer_ids))
-        columns = (made.value, made.other, made.residual)
+        columns = (made.value, *_sums(made))
         fixed = writer.fixed(len(made), self._constant().SerializeToString(), columns, texts)
-        return writer.varying(fixed, _with_externals(_attributions(made), made, pb.Explanation.DESCRIPTOR))
+        rest = [*map(bytes.__add__, _attributions(made), _lines(made))]
+        return writer.varying(fixed, _with_externals(rest, made, pb.Explanation.DESCRIPTOR))
 
     def json_value(self, dump: Dump) -> dict[str, Any]:
         """The JSON value of the reply."""
         made, same = self._made, dump(self._constant())
-        rows = zip(
-            made.value.tolist(), made.other.tolist(), made.residual.tolist(), _names(made), strict=True
-        )
+        numbers = (column.tolist() for column in (made.value, *_sums(made)))
+        rows = zip(*numbers, _names(made), strict=True)
         found = [
             {
                 **same,
                 "value": value,
+                "baseValue": base,
                 "attributions": shares,
                 "otherContribution": other,
                 "additivityResidual": residual,
+                "surrogateResidual": surrogate,
+                "fidelityR2": fidelity,
                 "snapshotId": snapshot,
             }
-            for (value, other, residual, snapshot), shares in zip(rows, _shares(made), strict=True)
+            for (value, base, other, residual, surrogate, fidelity, snapshot), shares in zip(
+                rows, _shares(made), strict=True
+            )
         ]
+        for at, row in enumerate(found):
+            if made.seeds:
+                row["lime"] = dump(_line(made, at))
         _name_customers(found, made)
         return {"explanations": found}
 
@@ -224,10 +251,32 @@ class ExplanationsReply(ColumnReply):
             unit=made.unit,
             horizon_days=made.horizon_days,
             space=pb.EXPLANATION_SPACE_LOG,
-            base_value=made.base_value,
             model_version=made.model_version,
-            method=pb.EXPLANATION_METHOD_SHAP,
+            method=METHOD_NUMBERS[made.method],
         )
+
+
+def _sums(made: Explanations) -> tuple[NDArray[np.float64], ...]:
+    return made.base_value, made.other, made.residual, made.surrogate, made.fidelity
+
+
+def _line(made: Explanations, at: int) -> LimeFit:
+    r2 = float(made.fidelity[at])
+    return LimeFit(
+        seed=made.seeds[at],
+        samples=SAMPLES,
+        r2=r2,
+        low_fidelity=r2 < LOW_FIDELITY_R2,
+        imputed=[SCHEMA.names[column] for column in made.imputed[at]] if made.imputed else (),
+    )
+
+
+def _lines(made: Explanations) -> list[bytes]:
+    """What LIME says of each row, as it stands in its record; nothing for other methods."""
+    if not made.seeds:
+        return [b""] * len(made)
+    texts = (_line(made, at).SerializeToString() for at in range(len(made)))
+    return [tag(_LIME.number, _LENGTH_DELIMITED) + varint(len(one)) + one for one in texts]
 
 
 def _attributions(made: Explanations) -> list[bytes]:

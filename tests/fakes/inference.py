@@ -36,6 +36,13 @@ def contributions(target: str, features: Features) -> np.ndarray:
     return np.log1p(np.abs(np.nan_to_num(features.astype(np.float64)))) * weights
 
 
+def attributions(target: str, features: Features) -> Attributions:
+    """What the stand-in explainer answers: it knows the model, so nothing is left over."""
+    logs, rows = log_values(target, features), len(features)
+    shares = contributions(target, features)
+    return Attributions(np.full(rows, _BASE[target]), shares, np.exp(logs), logs, np.ones(rows))
+
+
 _BASE = {"purchases": 0.3, "spend": 2.0}
 _SCALE = {"purchases": 0.01, "spend": 0.02}
 
@@ -82,6 +89,7 @@ class FakeInferenceClient:
     steps: list[TrainingProgress | Exception] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     loaded: list[tuple[str, str]] = field(default_factory=list)
+    explained: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     orders: list[TrainingOrder] = field(default_factory=list)
     cancelled: int = 0
     running: int = 0
@@ -104,11 +112,12 @@ class FakeInferenceClient:
             raise InvalidArgument("a row cannot be scored", reason="FEATURE_OUT_OF_RANGE")
         return scores_of(target, features)
 
-    async def explain(self, artifact_digest, schema_hash, target, features, *, deadline) -> Attributions:
+    async def explain(
+        self, artifact_digest, schema_hash, target, features, *, deadline, method="shap", seeds=()
+    ) -> Attributions:
+        self.explained.append((method, tuple(seeds)))
         await self._admit("explanation", artifact_digest, deadline)
-        return Attributions(
-            _BASE[target], contributions(target, features), np.exp(log_values(target, features))
-        )
+        return attributions(target, features)
 
     async def load_model(self, deployment, artifact_digest, *, deadline) -> int:
         await self._admit(deployment, artifact_digest, deadline)
@@ -169,5 +178,5 @@ def trained(digest: str, manifest_json: str) -> list[TrainingProgress]:
 
 def is_log_additive(found: Attributions) -> bool:
     """Whether base and contributions add up to the log of each value."""
-    sums = found.base_value + found.contributions.sum(axis=1)
+    sums = found.bases + found.contributions.sum(axis=1)
     return all(math.isclose(total, math.log(value)) for total, value in zip(sums, found.values, strict=True))

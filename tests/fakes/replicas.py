@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -22,6 +21,7 @@ from cohortlens.core.errors import Code, CohortLensError
 from cohortlens.internal.v1 import inference_pb2 as pb
 from cohortlens.internal.v1 import inference_pb2_grpc as rpc
 from tests.fakes import inference as fake
+from workers.deployments import codec
 from workers.deployments.frames import FrameServer
 
 
@@ -160,11 +160,7 @@ class Replica(rpc.InferenceServiceServicer, rpc.TrainingServiceServicer):
     async def Explain(self, request, context):
         await self._through(context, self.admit(request))
         found = self.attributions(request)
-        return pb.ExplainResponse(
-            base_value=found.base_value,
-            contributions=found.contributions.astype("<f8").tobytes(),
-            values=found.values.astype("<f8").tobytes(),
-        )
+        return codec.explanation(found)
 
     async def LoadModel(self, request, context):
         await self._through(context, self.admit(request))
@@ -202,11 +198,7 @@ class Replica(rpc.InferenceServiceServicer, rpc.TrainingServiceServicer):
 
     def attributions(self, request):
         features = self._features(request)
-        return SimpleNamespace(
-            base_value=fake._BASE[request.target],
-            contributions=fake.contributions(request.target, features),
-            values=np.exp(fake.log_values(request.target, features)),
-        )
+        return fake.attributions(request.target, features)
 
     @staticmethod
     async def _through(context, work):

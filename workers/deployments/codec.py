@@ -30,8 +30,8 @@ class Attributions(Protocol):
     """Attributions of rows to features in log space."""
 
     @property
-    def base_value(self) -> float:
-        """Base value."""
+    def bases(self) -> NDArray[np.float64]:
+        """Base values, float64 of shape (rows,)."""
 
     @property
     def contributions(self) -> NDArray[np.float64]:
@@ -40,6 +40,18 @@ class Attributions(Protocol):
     @property
     def values(self) -> NDArray[np.float64]:
         """Predicted values as ``score`` gives them, float64 of shape (rows,)."""
+
+    @property
+    def explained(self) -> NDArray[np.float64]:
+        """What the explained model gives in log space, float64 of shape (rows,)."""
+
+    @property
+    def fidelities(self) -> NDArray[np.float64]:
+        """Share of the variance that the explained model reproduces, float64 of shape (rows,)."""
+
+    @property
+    def imputed(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the columns of each row that were filled in; may be empty."""
 
 
 def features(matrix: pb.Matrix, most: int = MAX_ROWS) -> NDArray[np.float32]:
@@ -94,8 +106,15 @@ def score_response(results: Mapping[str, NDArray[np.float64]]) -> list[bytes | m
 
 def explanation(found: Attributions) -> pb.ExplainResponse:
     """Attributions as a message."""
+    same = bool((found.bases == found.bases[0]).all())
     return pb.ExplainResponse(
-        base_value=found.base_value, contributions=packed(found.contributions), values=packed(found.values)
+        base_value=float(found.bases[0]) if same else 0.0,
+        bases=b"" if same else packed(found.bases),
+        contributions=packed(found.contributions),
+        values=packed(found.values),
+        explained=packed(found.explained),
+        fidelities=packed(found.fidelities),
+        imputed=[pb.ImputedFeatures(columns=one) for one in found.imputed] if any(found.imputed) else (),
     )
 
 

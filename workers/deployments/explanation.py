@@ -6,6 +6,7 @@ import importlib
 
 from workers.deployments.base import Replica
 from workers.pandas_import import show_pandas
+from workers.runtime.lime_explainer import lime_tabular
 
 
 class ExplanationReplica(Replica):
@@ -16,6 +17,7 @@ class ExplanationReplica(Replica):
     methods = frozenset({"score", "explain"})
 
     def warm(self) -> None:
-        """Import the explainer, which takes seconds."""
+        """Import the explainers, which takes seconds."""
         show_pandas()
         importlib.import_module("shap")
+        lime_tabular()

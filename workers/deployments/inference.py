@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortlens.contracts.asks import ask_of
+from cohortlens.contracts.explanations import LIME, METHODS, SHAP
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from cohortlens.internal.v1 import inference_pb2 as pb
 from workers.deployments import codec
@@ -31,6 +33,9 @@ INLINE_EXPLAIN_ROWS = 8
 
 MAX_EXPLAIN_ROWS = 1_000
 """Rows that one call may ask to explain: a thread cannot be stopped, and this many take about a second."""
+
+MAX_SAMPLED_ROWS = 100
+"""The same for methods that ask the model about many rows for each one."""
 
 ResultT = TypeVar("ResultT")
 Rows: TypeAlias = NDArray[np.float32]
@@ -67,7 +72,7 @@ class Model(Protocol):
     def score(self, target: str, features: Rows) -> Mapping[str, Values]:
         """Columns of results, float64 of shape (rows,) each."""
 
-    def explain(self, target: str, features: Rows) -> Attributions:
+    def explain(self, target: str, features: Rows, method: str, seeds: Sequence[int]) -> Attributions:
         """Attributions of the rows."""
 
 
@@ -135,15 +140,22 @@ class Inference:
     async def explain(self, request: pb.ExplainRequest, waited_s: float = 0.0) -> Attributions:
         """Attribute predictions to features; arguments and errors as in ``score_now``."""
         self._require("explain")
-        if request.method != "shap":
+        if request.method not in METHODS:
             raise InvalidArgument(
-                f"method is {request.method!r}; expected 'shap'", reason="METHOD_UNSUPPORTED"
+                f"method is {request.method!r}; expected one of {', '.join(METHODS)}",
+                reason="METHOD_UNSUPPORTED",
             )
-        rows = codec.features(request.features, MAX_EXPLAIN_ROWS)
+        is_quick = request.method == SHAP
+        rows = codec.features(request.features, MAX_EXPLAIN_ROWS if is_quick else MAX_SAMPLED_ROWS)
+        if request.method == LIME and len(request.seeds) != len(rows):
+            raise InvalidArgument(
+                f"seeds has {len(request.seeds)} values; expected one for each of {len(rows)} rows",
+                reason="MATRIX_INVALID",
+            )
         async with self._models.use(request.artifact_digest) as model:
             self._check(model, request.schema_hash, request.target)
-            work = partial(model.explain, request.target, rows)
-            return await self._run(len(rows), INLINE_EXPLAIN_ROWS, work, waited_s)
+            work = partial(model.explain, request.target, rows, request.method, tuple(request.seeds))
+            return await self._run(len(rows), INLINE_EXPLAIN_ROWS if is_quick else 0, work, waited_s)
 
     async def load(self, digest: str) -> float:
         """Load a model version.
@@ -198,7 +210,7 @@ class Inference:
                 reason="FEATURE_SCHEMA_MISMATCH",
             )
         expected = manifest.targets or ("",)
-        if target not in expected:
+        if target not in expected and not (target and ask_of(target).blended in expected):
             raise InvalidArgument(
                 f"target is {target!r}; expected one of {', '.join(map(repr, expected))}",
                 reason="TARGET_UNSUPPORTED",

@@ -5,27 +5,29 @@ Loaded by digest from the artifact store; every byte is checked against the mani
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.contracts.artifacts import ArtifactCorrupt, LocalArtifactStore
+from cohortlens.contracts.asks import calibration_key
+from cohortlens.contracts.explanations import SHAP
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.contracts.sequences import WIDE_COLUMNS, split
+from workers.runtime.explained import Attributions
+from workers.runtime.explaining import Explainers
 from workers.runtime.faults import (
     ExplanationUnsupported,
     HorizonUnsupported,
     SchemaMismatch,
     TargetUnsupported,
 )
-from workers.runtime.intervals import Interval, calibration_key
+from workers.runtime.intervals import Interval
 from workers.runtime.lineup import Lineup
 from workers.runtime.sessions import Session
-from workers.runtime.shap_explainer import ShapExplainer
 from workers.runtime.tree_arrays import TreeArrays
 
 FloatArray = NDArray[np.float64]
@@ -34,8 +36,6 @@ SEGMENTATION_FILE = "segmentation.onnx"
 """Name of the segmentation's graph in its manifest."""
 
 _WARM_ROWS = (1, 64)
-_EXPLAINER_EXPANSION = 3
-"""The explainer pads every tree to the largest and keeps its own copy."""
 
 
 def graph_file(target: str) -> str:
@@ -53,21 +53,6 @@ def trees_file(target: str) -> str:
     return f"{target}.trees.npz"
 
 
-@dataclass(frozen=True)
-class Attributions:
-    """Why the values are what they are, in log space.
-
-    Attributes:
-        base_value: Expected log value over the training rows.
-        contributions: Shares of the columns, shape (n, columns); base plus a row's sum is log(value).
-        values: Values as ``score`` gives them, shape (n,).
-    """
-
-    base_value: float
-    contributions: FloatArray
-    values: FloatArray
-
-
 class Bundle:
     """A loaded model version; calls may come from several threads.
 
@@ -83,10 +68,8 @@ class Bundle:
         self._horizon_column = SCHEMA.index("horizon")
         self._columns = len(SCHEMA.columns)
         self._sessions: dict[str, Session] = {}
-        self._trees: dict[str, TreeArrays] = {}
-        self._explainers: dict[str, ShapExplainer] = {}
+        trees: dict[str, TreeArrays] = {}
         self._intervals: dict[str, list[Interval]] = {}
-        self._explaining = threading.Lock()
         if manifest.model == "segmentation":
             self._sessions[""] = Session(_file(files, SEGMENTATION_FILE))
         self._lineup = Lineup(manifest, files) if manifest.blends else None
@@ -94,9 +77,12 @@ class Bundle:
             if self._lineup is None:
                 self._sessions[target] = Session(_file(files, graph_file(target)))
                 self._intervals[target] = _intervals(manifest, target)
-                self._trees[target] = TreeArrays.from_npz(_file(files, trees_file(target)))
+                trees[target] = TreeArrays.from_npz(_file(files, trees_file(target)))
             elif explainer_file(target) in files:
-                self._trees[target] = TreeArrays.from_npz(files[explainer_file(target)])
+                trees[target] = TreeArrays.from_npz(files[explainer_file(target)])
+        self._explainers = Explainers(
+            manifest, trees, files, lambda target, rows: self.score(target, rows)["value"]
+        )
         if not self._sessions and self._lineup is None:
             raise ArtifactCorrupt(f"The manifest names no graph for a model {manifest.model!r}.")
 
@@ -126,7 +112,7 @@ class Bundle:
         """Estimate of the bytes it holds, explainers included."""
         graphs = sum(session.memory_bytes for session in self._sessions.values())
         graphs += self._lineup.memory_bytes if self._lineup is not None else 0
-        return graphs + (1 + _EXPLAINER_EXPANSION) * sum(trees.nbytes for trees in self._trees.values())
+        return graphs + self._explainers.memory_bytes
 
     def warm(self, *, explain: bool = False) -> None:
         """Run every graph with 1 and 64 rows, so that the first call is as fast as the next.
@@ -141,7 +127,7 @@ class Bundle:
                 features[:, self._horizon_column] = self._horizons[0]
             for target in self.manifest.targets or ("",):
                 self.score(target, features)
-                if explain and target in self._trees:
+                if explain and target in self._explainers.targets:
                     self.explain(target, features)
 
     def score(self, target: str, features: NDArray[np.float32]) -> dict[str, FloatArray]:
@@ -180,21 +166,23 @@ class Bundle:
             lower[rows], upper[rows] = intervals[index].bounds(value[rows])
         return {"value": value, "lower": lower, "upper": upper}
 
-    def explain(self, target: str, features: NDArray[np.float32]) -> Attributions:
-        """Attribute predictions to features; arguments and errors as in ``score``.
+    def explain(
+        self, target: str, features: NDArray[np.float32], method: str = SHAP, seeds: Sequence[int] = ()
+    ) -> Attributions:
+        """Attribute predictions to features; ``target``, ``features`` and errors as in ``score``.
+
+        Args:
+            target: One of the manifest's targets.
+            features: Rows.
+            method: One of ``contracts.explanations.METHODS``.
+            seeds: Seed of each row's samples for ``lime``.
 
         Raises:
-            ExplanationUnsupported: The version is a segmentation.
+            ExplanationUnsupported: The version is a segmentation, or lacks what the method needs.
         """
-        values = self.score(target, features).get("value")
-        if values is None or target not in self._trees:
-            raise ExplanationUnsupported("The version has no trees to explain; explain a prediction.")
-        explainer = self._explainer(target)
-        return Attributions(
-            base_value=explainer.base_value,
-            contributions=explainer.contributions(features[:, : self._columns]),
-            values=values,
-        )
+        if not self.manifest.targets:
+            raise ExplanationUnsupported("A segmentation is described by its profiles; explain a prediction.")
+        return self._explainers.explain(target, features, method, seeds)
 
     def _split(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Features and weekly sequences of rows for a line-up."""
@@ -238,12 +226,6 @@ class Bundle:
                 f"Row {row}: horizon {float(wanted[row]):g} d is not supported; expected one of {supported}."
             )
         return np.asarray(np.argmax(same, axis=1), np.intp)
-
-    def _explainer(self, target: str) -> ShapExplainer:
-        with self._explaining:
-            if target not in self._explainers:
-                self._explainers[target] = ShapExplainer(self._trees[target])
-            return self._explainers[target]
 
 
 def _intervals(manifest: ModelManifest, target: str) -> list[Interval]:

@@ -58,6 +58,27 @@ class TreeArrays:
         """Nodes of each tree."""
         return [slice(int(a), int(b)) for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
 
+    def sums(self, features: NDArray[np.float32]) -> FloatArray:
+        """What the ensemble gives, walked tree by tree: what explanations are held against.
+
+        Args:
+            features: Rows, shape (n, columns), float32; NaN allowed.
+
+        Returns:
+            Base plus leaves, log space, shape (n,).
+        """
+        rows = np.arange(len(features))[:, None]
+        roots = self.starts[:-1].astype(np.int64)
+        at = np.broadcast_to(roots, (len(features), len(roots))).copy()
+        inner = self.left[at] >= 0
+        while inner.any():
+            compared = features[rows, self.feature[at]]
+            down = np.where(compared <= self.threshold[at], self.left[at], self.right[at])
+            down = np.where(np.isnan(compared), self.default[at], down)
+            at = np.where(inner, roots + down, at)
+            inner = self.left[at] >= 0
+        return np.asarray(float(self.base) + self.value[at].sum(axis=1), np.float64)
+
     def to_npz(self) -> bytes:
         """Bytes of an ``.npz`` file; equal arrays give equal bytes."""
         buffer = io.BytesIO()

@@ -58,7 +58,9 @@ async def world(database, tenants, client, tmp_path):
         segmentation=segmentation,
         artifacts=artifacts,
         predictions=PredictionsService(database, features, registry, client, shadow),
-        explanations=ExplanationsService(features, registry, client),
+        explanations=ExplanationsService(
+            features, registry, client, PredictionsService(database, features, registry, client)
+        ),
         reads=AnalyticsReads(database),
         training=TrainingService(database, features, registry, client, segmentation, artifacts),
     )

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cohortlens.analytics.models import HorizonUnsupported, ResourceMissing, Subjects, SubjectsInvalid, Task
+from cohortlens.analytics.explanations import How
+from cohortlens.analytics.models import ResourceMissing, Subjects, SubjectsInvalid, Task
+from cohortlens.analytics.options import HorizonUnsupported
 from cohortlens.contracts.features import SCHEMA, snapshot_id
 from cohortlens.core.errors import InvalidArgument, NotFound, Unavailable
 from cohortlens.core.idempotency import KeyScope, KeyTakenOver, effects_of
@@ -223,7 +225,7 @@ async def test_explanations_add_up_and_the_rest_is_summed(world):
     ctx = world.north.context()
     (predicted,) = await world.predictions.predict(ctx, Task.SPEND, named("external:c8"), 90)
     (whole,) = await world.explanations.explain(ctx, Task.SPEND, named("external:c8"), 90)
-    (cut,) = await world.explanations.explain(ctx, Task.SPEND, named("external:c8"), 90, top=3)
+    (cut,) = await world.explanations.explain(ctx, Task.SPEND, named("external:c8"), 90, How(top=3))
     assert whole.value == pytest.approx(predicted.value, rel=1e-9)
     assert whole.snapshot_id == predicted.snapshot_id
     assert abs(whole.additivity_residual) < 1e-9

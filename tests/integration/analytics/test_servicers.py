@@ -30,10 +30,13 @@ def served(world):
         challengers=world.challengers,
         promotions=world.promotions,
         page_tokens=PageTokens(b"k" * 32),
+        config=SimpleNamespace(explain_method="lime"),
+        billing=SimpleNamespace(catalogue=None),
     )
 
     def call(tenant):
-        return SimpleNamespace(context=tenant.context())
+        plan = SimpleNamespace(features=frozenset({"explain.shap"}), rank=1)
+        return SimpleNamespace(context=tenant.context(), entitlement=plan)
 
     return SimpleNamespace(
         analytics=joined(AnalyticsServicer(services), ExplanationsServicer(services)),
@@ -94,7 +97,7 @@ async def test_an_explanation_multiplies_up_to_the_value(served):
     (told,) = sent(pb.ExplainResponse, await served.analytics.Explain(request, served.north)).explanations
     assert len(told.attributions) == 4
     assert told.space == pb.EXPLANATION_SPACE_LOG
-    total = told.base_value + told.other_contribution + told.additivity_residual
+    total = told.base_value + told.other_contribution + told.additivity_residual + told.surrogate_residual
     assert total + sum(one.contribution for one in told.attributions) == pytest.approx(math.log(told.value))
     for one in told.attributions:
         assert one.factor == pytest.approx(math.exp(one.contribution))

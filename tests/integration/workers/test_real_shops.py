@@ -115,7 +115,7 @@ def test_the_gate_holds_and_explanations_add_up(trained):
     features = rows_at(future.days, future.customers, as_of, (60,))[0].features[::20]
     for target in ("purchases", "spend"):
         why = prediction.explain(target, features)
-        total = why.base_value + why.contributions.sum(axis=1)
+        total = why.bases + why.contributions.sum(axis=1)
         np.testing.assert_allclose(total, np.log(why.values), rtol=0, atol=1e-6)
 
 

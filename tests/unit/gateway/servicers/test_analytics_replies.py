@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from cohortlens.analytics.columns import Assignments, Explanations, Predictions
+from cohortlens.analytics.methods import Method
 from cohortlens.analytics.models import Rows, Task, created_at_of
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.ids import uuid7, uuid7s
 from cohortlens.v1 import analytics_pb2 as pb
+from cohortlens.v1.explanations_pb2 import LimeFit
 from gateway.http.codec import Codecs
 from gateway.servicers import analytics_mapping as mapping
 from gateway.servicers.analytics_replies import AssignmentsReply, ExplanationsReply, PredictionsReply
@@ -55,15 +57,20 @@ def assignments(count, *, named):
     return Assignments(rows_of(count, named=named), SCHEMA.hash, 2, segments, places, column(count))
 
 
-def explanations(count, *, named, top=WIDTH):
+def lines(count, *, named):
+    imputed = tuple((5, 6) if at % 2 else () for at in range(count))
+    return explanations(count, named=named, lime=(Method.LIME, tuple(range(7, 7 + count)), imputed))
+
+
+def explanations(count, *, named, top=WIDTH, lime=()):
     shares = np.random.default_rng(count + 2).normal(size=(count, WIDTH))
     shares[:, 4] = 0.0
     order = np.argsort(-np.abs(shares), axis=1, kind="stable")[:, :top]
     units = tuple("USD" if one.unit == "money" else one.unit for one in SCHEMA.columns)
     value = np.exp(column(count))
     return Explanations(
-        rows_of(count, named=named), SCHEMA.hash, 4, value, "USD", units, 30, 2.5, shares, order,
-        column(count), column(count, 1e-9),
+        rows_of(count, named=named), SCHEMA.hash, 4, value, "USD", units, 30, column(count, 2.5), shares, order,
+        column(count), column(count, 1e-9), column(count, 0.1), column(count, 0.9), *lime,
     )  # fmt: skip
 
 
@@ -95,7 +102,18 @@ def explanation_message(one):
         model_version=one.model_version,
         snapshot_id=one.snapshot_id,
         method=pb.EXPLANATION_METHOD_SHAP,
+        surrogate_residual=one.surrogate_residual,
+        fidelity_r2=one.fidelity_r2,
     )
+
+
+def line_message(made, at):
+    found = explanation_message(made[at])
+    found.method = pb.EXPLANATION_METHOD_LIME
+    r2 = float(made.fidelity[at])
+    names = ["gap_mean", "gap_sd"] if made.imputed[at] else []
+    found.lime.CopyFrom(LimeFit(seed=7 + at, samples=5000, r2=r2, low_fidelity=r2 < 0.5, imputed=names))
+    return found
 
 
 def told(kind, made):
@@ -104,10 +122,19 @@ def told(kind, made):
         return PredictionsReply(made), pb.PredictResponse(predictions=map(mapping.prediction_message, made))
     if kind == "assignments":
         return AssignmentsReply(made), pb.SegmentResponse(assignments=map(mapping.assignment_message, made))
+    if kind == "lines":
+        rows = (line_message(made, at) for at in range(len(made)))
+        return ExplanationsReply(made), pb.ExplainResponse(explanations=rows)
     return ExplanationsReply(made), pb.ExplainResponse(explanations=map(explanation_message, made))
 
 
-MAKERS = {"predictions": predictions, "assignments": assignments, "explanations": explanations}
+ROWS = {"lines": "explanations"}
+MAKERS = {
+    "lines": lines,
+    "predictions": predictions,
+    "assignments": assignments,
+    "explanations": explanations,
+}
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -116,10 +143,10 @@ MAKERS = {"predictions": predictions, "assignments": assignments, "explanations"
 def test_the_bytes_parse_to_the_messages_of_the_rows(kind, named, count):
     reply, expected = told(kind, MAKERS[kind](count, named=named))
     found = type(expected).FromString(reply.SerializeToString())
-    rows = getattr(found, kind)
+    rows = getattr(found, ROWS.get(kind, kind))
     assert len(rows) == count
-    for row, wanted in zip(rows, getattr(expected, kind), strict=True):
-        if kind == "explanations":
+    for row, wanted in zip(rows, getattr(expected, ROWS.get(kind, kind)), strict=True):
+        if ROWS.get(kind, kind) == "explanations":
             # numpy and math may differ in the last bit of an exponential.
             for share, other in zip(row.attributions, wanted.attributions, strict=True):
                 assert share.factor == pytest.approx(other.factor, rel=1e-15)

@@ -17,6 +17,7 @@ from workers.deployments import codec
 from workers.deployments.inference import INLINE_SCORE_ROWS, Inference
 from workers.deployments.service import InferenceService
 from workers.runtime.cache import ModelCache
+from workers.runtime.explained import Attributions
 
 GOOD, MISSING = "a" * 64, "b" * 64
 
@@ -56,9 +57,12 @@ class Doubler:
         self.threads.append(threading.current_thread() is threading.main_thread())
         return {"value": 2.0 * features.sum(axis=1, dtype=np.float64)}
 
-    def explain(self, target, features):
-        values = 2.0 * features.astype(np.float64)
-        return SimpleNamespace(base_value=0.25, contributions=values, values=values.sum(axis=1) + 0.25)
+    def explain(self, target, features, method, seeds):
+        shares = 2.0 * features.astype(np.float64)
+        rows, values = len(features), shares.sum(axis=1) + 0.25
+        bases = np.array(seeds, np.float64) if seeds else np.full(rows, 0.25)
+        imputed = ((1,),) * rows if method == "lime" else ()
+        return Attributions(bases, shares, values, values - 1, np.full(rows, 0.5), imputed)
 
 
 def service(model=None, *, methods=("score", "explain"), kind="prediction"):
@@ -112,6 +116,22 @@ async def test_an_explanation_carries_base_contributions_and_values():
     assert answer.base_value == 0.25
     np.testing.assert_array_equal(np.frombuffer(answer.contributions).reshape(2, 3), 2.0 * matrix)
     np.testing.assert_array_equal(np.frombuffer(answer.values), [12.25, 30.25])
+    np.testing.assert_array_equal(np.frombuffer(answer.explained), [11.25, 29.25])
+    assert (answer.bases, list(answer.imputed)) == (b"", [])
+
+
+async def test_a_line_carries_a_base_of_each_row_and_what_was_filled_in():
+    matrix = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.float32)
+    request = pb.ExplainRequest(
+        artifact_digest=GOOD, schema_hash="5c", target="spend", method="lime", features=codec.matrix(matrix)
+    )
+    assert (await refused(lambda context: service().Explain(request, context)))[0] == (
+        grpc.StatusCode.INVALID_ARGUMENT
+    )
+    request.seeds.extend([3, 4])
+    answer = await service().Explain(request, Context())
+    assert np.frombuffer(answer.bases).tolist() == [3.0, 4.0]
+    assert [list(one.columns) for one in answer.imputed] == [[1], [1]]
 
 
 @pytest.mark.parametrize(

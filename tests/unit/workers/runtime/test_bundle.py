@@ -76,7 +76,7 @@ def test_base_and_contributions_are_the_log_of_the_scored_value(prediction, rows
     rows[::3, SCHEMA.index("gap_sd")] = np.nan
     why = prediction.explain(target, rows)
     np.testing.assert_allclose(
-        why.base_value + why.contributions.sum(axis=1), np.log(why.values), rtol=0, atol=1e-6
+        why.bases + why.contributions.sum(axis=1), np.log(why.values), rtol=0, atol=1e-6
     )
     np.testing.assert_array_equal(why.values, prediction.score(target, rows)["value"])
     assert np.abs(why.contributions).max() > 0.1

@@ -1,0 +1,119 @@
+"""Explain and GetGlobalImportance: methods by plan and setting, stored predictions, what a version is moved by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from cohortlens.billing.models import PlanFeatureRequired
+from cohortlens.core.errors import InvalidArgument, NotFound
+from cohortlens.core.paging import PageTokens
+from cohortlens.v1 import analytics_pb2 as pb
+from cohortlens.v1.explanations_pb2 import GetGlobalImportanceRequest
+from gateway.servicers.analytics import AnalyticsServicer
+from gateway.servicers.explanations import ExplanationsServicer
+from gateway.servicers.joined import joined
+from tests.fakes.models import install, prediction_manifest
+
+
+async def better(feature, rank):
+    return f"{feature}-above-{rank}"
+
+
+@pytest.fixture
+def served(world):
+    services = SimpleNamespace(
+        analytics=world,
+        features=world.features,
+        customers=world.features._customers,
+        registry=world.registry,
+        page_tokens=PageTokens(b"k" * 32),
+        config=SimpleNamespace(explain_method="lime"),
+        billing=SimpleNamespace(catalogue=SimpleNamespace(with_feature=better)),
+    )
+
+    def call(tenant, *features):
+        plan = SimpleNamespace(features=frozenset({"explain.shap", *features}), rank=1)
+        return SimpleNamespace(context=tenant.context(), entitlement=plan)
+
+    return SimpleNamespace(
+        analytics=joined(AnalyticsServicer(services), ExplanationsServicer(services)),
+        north=call(world.north),
+        south=call(world.south),
+        professional=call(world.north, "explain.lime"),
+        world=world,
+    )
+
+
+def sent(kind, reply):
+    """A reply as the caller reads it."""
+    return kind.FromString(reply.SerializeToString())
+
+
+async def test_a_line_needs_its_plan_and_is_the_installation_s_method_where_the_plan_has_it(served):
+    request = pb.ExplainRequest(task=pb.PREDICTION_TASK_SPEND, customers=["external:c6"])
+    (told,) = sent(pb.ExplainResponse, await served.analytics.Explain(request, served.north)).explanations
+    assert told.method == pb.EXPLANATION_METHOD_SHAP
+    assert not told.HasField("lime")
+    lines = [
+        sent(pb.ExplainResponse, await served.analytics.Explain(request, served.professional))
+        for _ in range(2)
+    ]
+    (told,) = lines[0].explanations
+    assert lines[0] == lines[1]
+    assert told.method == pb.EXPLANATION_METHOD_LIME
+    assert (told.lime.samples, told.lime.r2, told.lime.low_fidelity) == (5000, 1.0, False)
+    assert served.world.client.explained[-1] == ("lime", (told.lime.seed,))
+    request.seed = 7
+    (seeded,) = sent(
+        pb.ExplainResponse, await served.analytics.Explain(request, served.professional)
+    ).explanations
+    assert seeded.lime.seed == 7
+    request.method = pb.EXPLANATION_METHOD_LIME
+    with pytest.raises(PlanFeatureRequired) as refused:
+        await served.analytics.Explain(request, served.north)
+    assert refused.value.metadata["upgrade_to"] == "explain.lime-above-1"
+    request.method, request.interventional = pb.EXPLANATION_METHOD_SHAP, True
+    await served.analytics.Explain(request, served.north)
+    assert served.world.client.explained[-1] == ("shap_interventional", ())
+
+
+async def test_a_stored_prediction_is_explained_by_what_made_it(served):
+    asked = pb.PredictRequest(task=pb.PREDICTION_TASK_SPEND, customers=["external:c6"], horizon_days=30)
+    (made,) = sent(pb.PredictResponse, await served.analytics.Predict(asked, served.north)).predictions
+    request = pb.ExplainRequest(task=pb.PREDICTION_TASK_SPEND, prediction=made.prediction)
+    (told,) = sent(pb.ExplainResponse, await served.analytics.Explain(request, served.north)).explanations
+    assert told.value == pytest.approx(made.value, rel=1e-12)
+    assert (told.horizon_days, told.snapshot_id, told.model_version) == (30, made.snapshot_id, 1)
+    assert (told.customer, told.external_id) == (made.customer, "c6")
+    with pytest.raises(NotFound):
+        await served.analytics.Explain(request, served.south)
+    request.task = pb.PREDICTION_TASK_PURCHASES
+    with pytest.raises(InvalidArgument, match="SPEND"):
+        await served.analytics.Explain(request, served.north)
+    request.customers.append("external:c6")
+    with pytest.raises(InvalidArgument, match="not both"):
+        await served.analytics.Explain(request, served.north)
+
+
+async def test_importance_is_that_of_the_version_strongest_first(served):
+    request = GetGlobalImportanceRequest(model="prediction", top=2)
+    assert not (await served.analytics.GetGlobalImportance(request, served.north)).targets
+    manifest = replace(
+        prediction_manifest(),
+        importance={"spend": {"since": 1.0, "x": 3.0, "age": 0.0}},
+        metrics={"spend.fidelity_r2": 0.98},
+    )
+    world = served.world
+    await install(world.registry, world.db, world.north.tenant_id, manifest)
+    found = await served.analytics.GetGlobalImportance(request, served.north)
+    assert (found.version, len(found.targets)) == (2, 1)
+    told = [(one.feature, one.importance, one.share_ratio) for one in found.targets[0].features]
+    assert told == [("x", 3.0, 0.75), ("since", 1.0, 0.25)]
+    assert found.targets[0].fidelity_r2 == 0.98
+    with pytest.raises(NotFound):
+        await served.analytics.GetGlobalImportance(
+            GetGlobalImportanceRequest(model="prediction", version=9), served.north
+        )
