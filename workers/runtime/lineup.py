@@ -6,7 +6,7 @@ What does not depend on the rows is prepared once for each ask: a version is ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -187,6 +187,7 @@ class Lineup:
     def __init__(self, manifest: ModelManifest, files: Mapping[str, bytes]) -> None:
         self._manifest = manifest
         self._members = Members(manifest, files)
+        self._blends = {name: _settled(blend) for name, blend in manifest.blends.items()}
         self._curve = self._members.curve
         self._most = manifest.horizon_most_days or max(manifest.horizons_days)
         self._trained: dict[float, int] = {}
@@ -284,13 +285,13 @@ class Lineup:
             ask = ask_of(text)
         except AskInvalid as error:
             raise TargetUnsupported(error.message) from None
-        blend = self._manifest.blends.get(ask.blend)
+        blend = self._blends.get(ask.blend)
         if blend is None:
             names = ", ".join(self._manifest.blends)
             raise TargetUnsupported(f"the model has no blend {ask.blend!r}; it has {names}")
         horizons = self._manifest.horizons_days
         measured = ask.blend if self._has_intervals(ask.blend, ask) else ask.blended
-        centre = None if measured == ask.blend else self._manifest.blends.get(measured)
+        centre = None if measured == ask.blend else self._blends.get(measured)
         plan = _Plan(ask, blend, centre, tuple(self._interval(measured, ask, days) for days in horizons))
         if len(self._plans) < _PLANS:
             self._plans[text] = plan
@@ -310,6 +311,13 @@ class Lineup:
             f"the model has no interval of {ask.blended} for {horizon_days} days that covers "
             f"{ask.level_ratio:g} of outcomes"
         )
+
+
+def _settled(blend: Blend) -> Blend:
+    """A blend without a net weighs rows without a sequence like any other row."""
+    if any(member in SEQUENCE_CELLS for member in blend.weights):
+        return blend
+    return replace(blend, weights_without_sequence=blend.weights)
 
 
 def _bounds(plan: _Plan, at: int, value: FloatArray) -> tuple[FloatArray, FloatArray]:

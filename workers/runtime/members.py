@@ -49,6 +49,7 @@ HYBRID_COLUMNS = ("btyd_purchases", "btyd_none", "btyd_alive", "btyd_value")
 _X, _T_X, _AGE, _ZBAR = (SCHEMA.index(name) for name in ("x", "t_x", "age", "zbar"))
 _HORIZON = SCHEMA.index("horizon")
 _ODDS_MOST = 700.0
+_NONE_LEAST = 1e-300
 _FATES = 8192
 """Histories asked for one by one whose fate a model remembers."""
 
@@ -186,8 +187,8 @@ class BtydMember:
 
     def none_exponent(self, rows: LineupRows, trained: int, asked: int) -> FloatArray:
         """See ``Curve``."""
-        below = -np.log(self._none_within(rows, float(trained)))
-        above = -np.log(self._none_within(rows, float(asked)))
+        below = self._log_hazard(rows, float(trained))
+        above = self._log_hazard(rows, float(asked))
         flat = below <= 0.0
         return np.where(flat, asked / trained, above / np.where(flat, 1.0, below))
 
@@ -215,6 +216,12 @@ class BtydMember:
     def _none_within(self, rows: LineupRows, horizon: float | FloatArray) -> FloatArray:
         dead: FloatArray = expit(rows.kept(self._keys["dead"], self._log_odds_dead))
         return np.minimum(1.0, dead + self.alive(rows) * self._none_if_alive(rows, horizon))
+
+    def _log_hazard(self, rows: LineupRows, horizon: float) -> FloatArray:
+        """Minus the logarithm of the probability of none; exact also for who is as good as gone."""
+        bought = self.alive(rows) * (1.0 - self._none_if_alive(rows, horizon))
+        likely = -np.log(np.maximum(self._none_within(rows, horizon), _NONE_LEAST))
+        return np.where(bought < 0.5, -np.log1p(-np.minimum(bought, 0.5)), likely)
 
     def _alive(self, rows: LineupRows) -> FloatArray:
         if len(rows.x) == 1:
