@@ -202,6 +202,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
     from gateway.servicers.auth_tenants import AuthTenantsServicer
     from gateway.servicers.auth_users import AuthUsersServicer
     from gateway.servicers.billing import billing_servicer
+    from gateway.servicers.cohorts import CohortsServicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.drift import DriftServicer
     from gateway.servicers.explanations import ExplanationsServicer
@@ -216,6 +217,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
             AnalyticsServicer(services),
             ExplanationsServicer(services),
             DriftServicer(services),
+            CohortsServicer(services.analytics.cohorts, services.analytics.survival),
             SegmentationsServicer(services),
         ),
         "cohortlens.v1.AuthService": joined(

@@ -8,6 +8,7 @@ from cohortlens.analytics.backtests import Backtests
 from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
 from cohortlens.analytics.batches.work import BatchWork
+from cohortlens.analytics.cohorts.service import CohortsService, PopulationReader
 from cohortlens.analytics.drift.service import DriftService
 from cohortlens.analytics.drift.watch import DriftWatch
 from cohortlens.analytics.drift.work import DriftWork
@@ -20,6 +21,7 @@ from cohortlens.analytics.segment_moves import SegmentMoves
 from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.shadow_promotion import ShadowPromotion
+from cohortlens.analytics.survival.service import SurvivalService
 from cohortlens.analytics.training import TrainingService
 from cohortlens.analytics.version_retention import VersionRetention
 from cohortlens.analytics.warmup import ModelWarmup
@@ -50,6 +52,8 @@ class Analytics:
     shadow: ShadowTraffic
     shadow_promotion: ShadowPromotion
     version_retention: VersionRetention
+    cohorts: CohortsService
+    survival: SurvivalService
     drift: DriftService
     drift_work: DriftWork
     drift_watch: DriftWatch
@@ -74,6 +78,7 @@ def open_analytics(
     )
     predictions = PredictionsService(db, features, registry, inference, shadow)
     drift = DriftService(db, registry)
+    populations = PopulationReader(db)
     return Analytics(
         predictions=predictions,
         explanations=ExplanationsService(features, registry, inference, predictions),
@@ -100,6 +105,8 @@ def open_analytics(
             db, registry, ModelWarmup(inference), shadow_s=float(config.shadow_period)
         ),
         version_retention=VersionRetention(db, artifacts),
+        cohorts=CohortsService(populations),
+        survival=SurvivalService(populations),
         drift=drift,
         drift_work=DriftWork(db, features, registry, inference, artifacts),
         drift_watch=DriftWatch(db, drift, billing.entitlements, every_s=float(config.drift_every)),

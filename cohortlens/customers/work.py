@@ -18,7 +18,7 @@ from cohortlens.core.disk import disk_faults
 from cohortlens.core.errors import Aborted, InvalidArgument, ResourceExhausted
 from cohortlens.core.ids import TenantId
 from cohortlens.core.outbox import Outbox
-from cohortlens.customers import features, loading
+from cohortlens.customers import features, histories, loading
 from cohortlens.customers.importer import Reading, accepted_batches, read_file
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import TRANSACTIONS_IMPORTED, Import, ImportRows
@@ -199,6 +199,7 @@ class ImportWork:
         if loaded.accepted:
             as_of, revision = await loading.settle_data(tx, reading.currency)
             await features.rebuild_days(tx, reading.currency)
+            await histories.rebuild_histories(tx)
             await features.rebuild_features(tx, reading.currency, as_of, revision)
             await Outbox(tx).record(
                 TRANSACTIONS_IMPORTED, "transactions", {"import_id": str(stored.import_id)}

@@ -1,5 +1,6 @@
 import datetime
 
+from cohortlens.v1 import cohorts_pb2 as _cohorts_pb2
 from cohortlens.v1 import common_pb2 as _common_pb2
 from cohortlens.v1 import drift_pb2 as _drift_pb2
 from cohortlens.v1 import explanations_pb2 as _explanations_pb2

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cohortlens.v1 import analytics_pb2 as cohortlens_dot_v1_dot_analytics__pb2
+from cohortlens.v1 import cohorts_pb2 as cohortlens_dot_v1_dot_cohorts__pb2
 from cohortlens.v1 import drift_pb2 as cohortlens_dot_v1_dot_drift__pb2
 from cohortlens.v1 import explanations_pb2 as cohortlens_dot_v1_dot_explanations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
@@ -162,6 +163,21 @@ class AnalyticsServiceStub:
                 '/cohortlens.v1.AnalyticsService/ListDriftReports',
                 request_serializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsResponse.FromString,
+                _registered_method=True)
+        self.QueryCohorts = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/QueryCohorts',
+                request_serializer=cohortlens_dot_v1_dot_cohorts__pb2.QueryCohortsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_cohorts__pb2.QueryCohortsResponse.FromString,
+                _registered_method=True)
+        self.QuerySurvival = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/QuerySurvival',
+                request_serializer=cohortlens_dot_v1_dot_cohorts__pb2.QuerySurvivalRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_cohorts__pb2.QuerySurvivalResponse.FromString,
+                _registered_method=True)
+        self.ProjectRetention = channel.unary_unary(
+                '/cohortlens.v1.AnalyticsService/ProjectRetention',
+                request_serializer=cohortlens_dot_v1_dot_cohorts__pb2.ProjectRetentionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_cohorts__pb2.ProjectRetentionResponse.FromString,
                 _registered_method=True)
         self.GetFeatureSchema = channel.unary_unary(
                 '/cohortlens.v1.AnalyticsService/GetFeatureSchema',
@@ -372,6 +388,29 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QueryCohorts(self, request, context):
+        """Customers, orders, revenue or lifetime value by cohort and period, counted from the stored orders. A cell is absent
+        where its period is not wholly observed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QuerySurvival(self, request, context):
+        """How long customers stay, or take until an order of a number: Kaplan-Meier curves with intervals.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProjectRetention(self, request, context):
+        """How many customers stay from period to period, observed, and projected by the shifted-beta-geometric model with a
+        bootstrap interval; for the tenant's own customers or for given counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetFeatureSchema(self, request, context):
         """The ordered definition of the features that models take.
         """
@@ -513,6 +552,21 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.ListDriftReports,
                     request_deserializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsResponse.SerializeToString,
+            ),
+            'QueryCohorts': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryCohorts,
+                    request_deserializer=cohortlens_dot_v1_dot_cohorts__pb2.QueryCohortsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_cohorts__pb2.QueryCohortsResponse.SerializeToString,
+            ),
+            'QuerySurvival': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuerySurvival,
+                    request_deserializer=cohortlens_dot_v1_dot_cohorts__pb2.QuerySurvivalRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_cohorts__pb2.QuerySurvivalResponse.SerializeToString,
+            ),
+            'ProjectRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProjectRetention,
+                    request_deserializer=cohortlens_dot_v1_dot_cohorts__pb2.ProjectRetentionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_cohorts__pb2.ProjectRetentionResponse.SerializeToString,
             ),
             'GetFeatureSchema': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFeatureSchema,
@@ -1201,6 +1255,87 @@ class AnalyticsService:
             '/cohortlens.v1.AnalyticsService/ListDriftReports',
             cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsRequest.SerializeToString,
             cohortlens_dot_v1_dot_drift__pb2.ListDriftReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryCohorts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/QueryCohorts',
+            cohortlens_dot_v1_dot_cohorts__pb2.QueryCohortsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_cohorts__pb2.QueryCohortsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuerySurvival(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/QuerySurvival',
+            cohortlens_dot_v1_dot_cohorts__pb2.QuerySurvivalRequest.SerializeToString,
+            cohortlens_dot_v1_dot_cohorts__pb2.QuerySurvivalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProjectRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.AnalyticsService/ProjectRetention',
+            cohortlens_dot_v1_dot_cohorts__pb2.ProjectRetentionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_cohorts__pb2.ProjectRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

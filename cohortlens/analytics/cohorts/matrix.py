@@ -81,6 +81,7 @@ def count(
     periods: int,
     last_day: int,
     at_least: int = 1,
+    most: int = PERIODS_MAX,
 ) -> Matrix:
     """Count what the members of cohorts did in each period.
 
@@ -92,12 +93,13 @@ def count(
         periods: Periods to count, 1..120; 0 for as many as any cohort has seen, at least 1.
         last_day: Last day of data; a period that ends behind it is not wholly observed.
         at_least: Orders that ``frequent`` asks for.
+        most: Periods at most where ``periods`` is 0.
     """
     age, seen = _ages(orders, members, unit, align, last_day)
-    width = periods or min(PERIODS_MAX, max(1, int(seen.max(initial=1))))
+    width = periods or min(most, max(1, int(seen.max(initial=1))))
     member = members.cohort >= 0
-    seen = np.where(member, np.minimum(seen, width), 0)
-    keep = member[orders.customer] & (age >= 0)
+    seen = np.minimum(seen, width)
+    keep = member[orders.customer] & (orders.day >= members.first_day[orders.customer])
     customer, age = orders.customer[keep], age[keep]
     amount, number = orders.amount[keep], orders.count[keep]
     last = np.full(orders.customers, -1, np.int64)
@@ -142,12 +144,12 @@ def _ages(
         age = periods_of(orders.day, unit) - begun[orders.customer]
         # The period of the day behind the last one is the first that is not over.
         seen = int(periods_of(np.array([last_day + 1]), unit)[0]) - begun
-    if members.is_timed:
+    member = members.cohort >= 0
+    if members.is_timed and members.cohorts:
         least = np.full(members.cohorts, np.iinfo(np.int64).max)
-        member = members.cohort >= 0
         np.minimum.at(least, members.cohort[member], seen[member])
-        seen = np.where(member, least[members.cohort], 0) if members.cohorts else np.zeros_like(seen)
-    return age, np.maximum(seen, 0)
+        seen = least[members.cohort]
+    return age, np.where(member, np.maximum(seen, 0), 0)
 
 
 def _starts(customer: IntArray, age: IntArray) -> NDArray[np.intp]:

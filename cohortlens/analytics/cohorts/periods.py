@@ -57,8 +57,8 @@ def local_days(at_us: IntArray, zone: zoneinfo.ZoneInfo) -> IntArray:
     """
     changes, offsets = _offsets(zone.key)
     if len(offsets) == 1:
-        return (at_us + offsets[0]) // DAY_US
-    return (at_us + offsets[np.searchsorted(changes, at_us, side="right")]) // DAY_US
+        return np.asarray((at_us + offsets[0]) // DAY_US, np.int64)
+    return np.asarray((at_us + offsets[np.searchsorted(changes, at_us, side="right")]) // DAY_US, np.int64)
 
 
 def periods_of(days: IntArray, unit: Period) -> IntArray:

@@ -46,6 +46,7 @@ KINDS = {
 # fmt: off
 OTHER_TEXTS = frozenset({
     "cancel_url", "event", "plan", "return_url", "success_url",
+    "attribute", "attribute_values", "countries", "first_from", "first_to", "segments", "skus", "time_zone",
     "accept_terms_version", "actor", "alg", "as_of", "audiences", "certificate_name", "chunk", "client_assertion",
     "client_assertion_type", "client_id", "code", "code_challenge", "code_challenge_method",
     "code_verifier", "columns", "correlation_id", "crv", "currency", "customer_ref", "delimiter", "device_name",
