@@ -116,8 +116,12 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
     limits = {"COHORTLENS_LOGIN_PER_ADDRESS": "1000", **RAISED}
     # A week of grace in six seconds, and one plan that can be tried.
     selling = {"COHORTLENS_BILLING_GRACE": "6s", "COHORTLENS_TRIAL_DAYS": "professional=14"}
-    # The net on weekly sequences would double the time of every first training.
-    quick = {"COHORTLENS_SEQUENCE_CELL": "none", "COHORTLENS_DATA_DIR": str(data_dir)}
+    # The net on weekly sequences would double the time of every first training; a day of comparing is too long.
+    quick = {
+        "COHORTLENS_SEQUENCE_CELL": "none",
+        "COHORTLENS_SHADOW_PERIOD": "0s",
+        "COHORTLENS_DATA_DIR": str(data_dir),
+    }
     return environ | ops | limits | selling | quick
 
 
