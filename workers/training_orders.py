@@ -20,6 +20,7 @@ class TrainingOrder:
         cause: Why it is trained, such as ``DRIFT``; for logs.
         run: Identifier of the run: an attempt goes on behind the stages that the one before it finished;
             empty when there is no other attempt.
+        segments: Number of segments that was asked for; chosen by the rule when 0.
     """
 
     model: str
@@ -30,6 +31,7 @@ class TrainingOrder:
     champion_digest: str = ""
     cause: str = "REQUESTED"
     run: str = ""
+    segments: int = 0
 
 
 @dataclass(frozen=True)

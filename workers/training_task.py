@@ -55,6 +55,9 @@ def pipeline(
         sequence_cell=sequence_cell,
         sequence_head=sequence_head,
         champion_digest=order.champion_digest,
+        segments=order.segments,
+        # A number that somebody asked for holds until somebody asks again.
+        keeps_segments=order.cause != "REQUESTED",
     )
     return outcome.artifact_digest, outcome.manifest.to_json()
 

@@ -129,6 +129,7 @@ class GrpcInferenceClient:
             champion_digest=order.champion_digest,
             cause=order.cause,
             run=order.run,
+            segments=order.segments,
         )
         call = rpc.TrainingServiceStub(endpoint.channel).Train(request, timeout=self._training_limit_s)
         ended = False

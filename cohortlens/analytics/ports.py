@@ -80,6 +80,7 @@ class TrainingOrder:
         champion_digest: Version that the new one is held against, hex; empty when none serves.
         cause: Why it is trained, such as ``DRIFT``; for logs.
         run: Identifier of the run: an attempt goes on behind the stages that the one before it finished.
+        segments: Number of segments that was asked for; chosen by the rule when 0.
     """
 
     model: str
@@ -90,6 +91,7 @@ class TrainingOrder:
     champion_digest: str = ""
     cause: str = "REQUESTED"
     run: str = ""
+    segments: int = 0
 
 
 class InferenceClient(Protocol):

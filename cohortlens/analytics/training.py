@@ -11,7 +11,13 @@ from cohortlens.analytics.models import TRAINING_REQUESTED, AsOfInFuture, Resour
 from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.subjects import CustomerData
-from cohortlens.analytics.training_runs import Cause, NewRun, TrainingRun, TrainingRunsRepository
+from cohortlens.analytics.training_runs import (
+    Cause,
+    NewRun,
+    SegmentsInvalid,
+    TrainingRun,
+    TrainingRunsRepository,
+)
 from cohortlens.analytics.training_work import LIMIT_S, MIN_CUSTOMERS, TRAINER, TrainingWork
 from cohortlens.analytics.work import DIED
 from cohortlens.audit.trail import AuditTrail
@@ -23,7 +29,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.ids import TenantId, TrainingRunId, uuid7
 from cohortlens.core.outbox import Outbox
-from cohortlens.registry.models import MODELS
+from cohortlens.registry.models import MODELS, SEGMENTATION
 from cohortlens.registry.service import RegistryService
 
 
@@ -62,7 +68,7 @@ class TrainingService:
         )
 
     async def start(
-        self, ctx: RequestContext, model: str, seed: int, as_of: date | None = None
+        self, ctx: RequestContext, model: str, seed: int, as_of: date | None = None, segments: int = 0
     ) -> list[TrainingRun]:
         """Store a run of one model, or of both when ``model`` is empty; a job does the work.
 
@@ -71,12 +77,16 @@ class TrainingService:
             model: ``segmentation``, ``prediction`` or empty.
             seed: Seed of everything random.
             as_of: Last day of data to train on; None for all there is.
+            segments: Number of segments, 2 to 20; chosen by the rule when 0.
 
         Raises:
+            SegmentsInvalid: A number of segments that cannot be, or for another model.
             HistoryTooShort: Fewer than 30 customers have features.
             AsOfInFuture: The data ends before ``as_of``.
             TrainingInProgress: One of the models is being trained; nothing was stored.
         """
+        if segments == 1 or (segments and model != SEGMENTATION):
+            raise SegmentsInvalid(segments, model)
         await self._work.check_history(ctx.tenant_id)
         if as_of is not None:
             state = await self._customers.data_state(ctx.tenant_id)
@@ -87,7 +97,13 @@ class TrainingService:
             repository = TrainingRunsRepository(tx)
             for name in (model,) if model else MODELS:
                 run_id = await self._request(
-                    tx, name, Cause.REQUESTED, seed=seed, as_of=as_of, created_by=ctx.caller.id
+                    tx,
+                    name,
+                    Cause.REQUESTED,
+                    seed=seed,
+                    as_of=as_of,
+                    segments=segments,
+                    created_by=ctx.caller.id,
                 )
                 if run_id is None:
                     raise TrainingInProgress(name)
@@ -188,11 +204,12 @@ class TrainingService:
         *,
         seed: int = 0,
         as_of: date | None = None,
+        segments: int = 0,
         created_by: UUID | None = None,
         drift_report: UUID | None = None,
     ) -> TrainingRunId | None:
         run_id = TrainingRunId(uuid7())
-        run = NewRun(run_id, model, cause, seed, as_of, created_by, self._clock(), drift_report)
+        run = NewRun(run_id, model, cause, seed, as_of, created_by, self._clock(), drift_report, segments)
         if not await TrainingRunsRepository(tx).insert(run):
             return None
         await Outbox(tx).record(TRAINING_REQUESTED, f"training:{model}", {"training_run_id": str(run_id)})

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.models import WorkState
+from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.core.ids import TrainingRunId
 
 
@@ -37,6 +38,7 @@ class TrainingRun:
         stage: What it is doing.
         progress_ratio: Share of the work done, 0 to 1.
         seed: Seed of everything random.
+        segments: Number of segments that was asked for; chosen by the rule when 0.
         wanted_as_of: Last day of data that was asked for; None for all there is.
         snapshot_digest: Its snapshot in the artifact store, hex; None while it is not taken.
         data_revision: Number of the data's last change that the snapshot knows; None likewise.
@@ -64,6 +66,7 @@ class TrainingRun:
     stage: str
     progress_ratio: float
     seed: int
+    segments: int
     wanted_as_of: date | None
     snapshot_digest: str | None
     data_revision: int | None
@@ -90,8 +93,8 @@ class TrainingRun:
 
 
 _TRAINING = """
-id, model, state, cause, stage, progress_ratio, seed, wanted_as_of, snapshot_digest, data_revision,
-purchase_days, as_of, currency, champion_version, champion_digest, artifact_digest, cpu_s,
+id, model, state, cause, stage, progress_ratio, seed, segments, wanted_as_of, snapshot_digest,
+data_revision, purchase_days, as_of, currency, champion_version, champion_digest, artifact_digest, cpu_s,
 coalesce(version, 0) AS version, coalesce(outcome, '') AS outcome, drift_report, error_reason, error_message,
 created_at, started_at, ended_at
 FROM training_runs WHERE tenant_id = app.tid()
@@ -111,6 +114,7 @@ class NewRun:
         created_by: User or program; None for the service itself.
         created_at: When.
         drift_report: Drift report that asks for it.
+        segments: Number of segments; chosen by the rule when 0.
     """
 
     run_id: TrainingRunId
@@ -121,6 +125,19 @@ class NewRun:
     created_by: UUID | None
     created_at: datetime
     drift_report: UUID | None = None
+    segments: int = 0
+
+
+class SegmentsInvalid(InvalidArgument):
+    """A number of segments that cannot be asked for."""
+
+    def __init__(self, segments: int, model: str) -> None:
+        text = (
+            f"is {segments}, which only a training of the segmentation takes; name the model, or leave it out"
+            if model != "segmentation"
+            else "is 1, which is no segmentation; give 2 to 20, or 0 to let it be chosen"
+        )
+        super().__init__(f"segments {text}", violations=(Violation("segments", text),))
 
 
 class TrainingRunsRepository:
@@ -139,9 +156,10 @@ class TrainingRunsRepository:
             text(
                 """
                 INSERT INTO training_runs
-                  (tenant_id, id, model, cause, seed, wanted_as_of, created_by, created_at, drift_report)
+                  (tenant_id, id, model, cause, seed, wanted_as_of, created_by, created_at, drift_report,
+                   segments)
                 VALUES (app.tid(), :id, :model, :cause, :seed, :wanted_as_of, :created_by, :created_at,
-                  :report)
+                  :report, :segments)
                 ON CONFLICT (tenant_id, model) WHERE state IN ('PENDING', 'RUNNING') DO NOTHING
                 RETURNING id
                 """
@@ -155,6 +173,7 @@ class TrainingRunsRepository:
                 "created_by": run.created_by,
                 "created_at": run.created_at,
                 "report": run.drift_report,
+                "segments": run.segments,
             },
         )
         return rows.one_or_none() is not None

@@ -271,6 +271,7 @@ def _order(run: TrainingRun) -> TrainingOrder:
         champion_digest=run.champion_digest or "",
         cause=run.cause.value,
         run=str(run.run_id),
+        segments=run.segments,
     )
 
 

@@ -120,16 +120,18 @@ def explain(
     "--model", type=click.Choice(["segmentation", "prediction"]), help="One model; both by default."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option("--segments", type=click.IntRange(2, 20), help="Number of segments; chosen when not given.")
 @calls_api("train")
-def train(session: Session, model: str | None, seed: int) -> None:
+def train(session: Session, model: str | None, seed: int, segments: int | None) -> None:
     r"""Train models on the tenant's own data; a version that passes its gate starts to serve.
 
     \b
     Examples:
       cohortlens train
       cohortlens train --model prediction --seed 7 --json
+      cohortlens train --model segmentation --segments 5
     """
-    request = models_pb2.StartTrainingRequest(model=model or "", seed=seed)
+    request = models_pb2.StartTrainingRequest(model=model or "", seed=seed, segments=segments or 0)
     started = session.client.call(session.client.models.StartTraining, request).runs
     runs = [wait_for_training(session.client, session.out, run) for run in started]
     data = [{"run": r.run, "model": r.model, "version": r.version, "stage": r.stage} for r in runs]

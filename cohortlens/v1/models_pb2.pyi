@@ -54,16 +54,18 @@ VERSION_STATE_REJECTED: VersionState
 VERSION_STATE_RETIRED: VersionState
 
 class StartTrainingRequest(_message.Message):
-    __slots__ = ("model", "seed", "request_id", "as_of")
+    __slots__ = ("model", "seed", "request_id", "as_of", "segments")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     model: str
     seed: int
     request_id: str
     as_of: str
-    def __init__(self, model: _Optional[str] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., as_of: _Optional[str] = ...) -> None: ...
+    segments: int
+    def __init__(self, model: _Optional[str] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., as_of: _Optional[str] = ..., segments: _Optional[int] = ...) -> None: ...
 
 class TrainingRun(_message.Message):
     __slots__ = ("run", "model", "state", "stage", "progress_ratio", "version", "error", "create_time", "end_time", "cause", "outcome", "data_as_of", "purchase_days", "champion_version", "seed", "cpu_s", "drift_report")

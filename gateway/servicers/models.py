@@ -39,7 +39,7 @@ class ModelsServicer:
         """Start a training of one model or of both."""
         await self._retraining.check_plan(call.context.tenant_id, request.model)
         as_of = _day("as_of", request.as_of)
-        runs = await self._training.start(call.context, request.model, request.seed, as_of)
+        runs = await self._training.start(call.context, request.model, request.seed, as_of, request.segments)
         return pb.StartTrainingResponse(runs=[training_run(run) for run in runs])
 
     async def GetTrainingRun(

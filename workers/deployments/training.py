@@ -20,6 +20,7 @@ from workers.deployments.listening import Listen
 from workers.deployments.server import GrpcServer, faults_as_status
 from workers.training_orders import Failed, Progress, Trained, TrainingEvent, TrainingOrder
 
+MOST_SEGMENTS = 20
 MODELS = ("segmentation", "prediction")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RUN = re.compile(r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -46,6 +47,8 @@ def order_of(request: pb.TrainRequest) -> TrainingOrder:
         raise InvalidArgument(f"as_of is {request.as_of!r}; expected a day such as 2026-01-31")
     if request.champion_digest and not _DIGEST.fullmatch(request.champion_digest):
         raise InvalidArgument("champion_digest is not a digest; expected 64 lower-case hex digits or nothing")
+    if request.segments < 0 or request.segments == 1 or request.segments > MOST_SEGMENTS:
+        raise InvalidArgument(f"segments is {request.segments}; expected 0, or 2 to {MOST_SEGMENTS}")
     if not _RUN.fullmatch(request.run):
         raise InvalidArgument("run is not an identifier; expected a UUID or nothing")
     return TrainingOrder(
@@ -57,6 +60,7 @@ def order_of(request: pb.TrainRequest) -> TrainingOrder:
         champion_digest=request.champion_digest,
         cause=request.cause or "REQUESTED",
         run=request.run,
+        segments=request.segments,
     )
 
 

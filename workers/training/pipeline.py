@@ -12,29 +12,27 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import GateCriterion, ModelManifest
-from workers.runtime.bundle import SEGMENTATION_FILE, graph_file, trees_file
+from workers.runtime.bundle import SEGMENTATION_FILE
 from workers.runtime.sessions import Session
-from workers.runtime.shap_explainer import ShapExplainer
-from workers.training import boosting, export, segmentation
-from workers.training.datasets import Snapshot, horizons_of, read_snapshot, rows_at, training_rows
-from workers.training.evaluation import evaluate
+from workers.training import export, segmentation
+from workers.training.datasets import Snapshot, read_snapshot, rows_at
 from workers.training.faults import TrainingFault
 from workers.training.gate import segments_against_champion
-from workers.training.segment_keys import HIGHEST_KEY, former_segments
+from workers.training.lineup import Member
+from workers.training.prediction import Task, train_prediction
+from workers.training.segment_keys import ASKED_K, HIGHEST_KEY, former_segments
 
 Progress = Callable[[str, float], None]
 """Takes the stage (snapshot, features, fit, export, parity, store) and the share of the work done."""
 
 _EPOCH = date(1970, 1, 1)
-_ADDITIVITY = 1e-5
-_EXPLAINED_ROWS = 200
+NO_SEQUENCE = "none"
+"""Cell of a training that tries no net on weekly sequences."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,8 @@ class _Order:
     sequence_cell: str
     sequence_head: str
     champion_digest: str
+    segments: int
+    keeps_segments: bool
 
 
 def train(
@@ -73,6 +73,8 @@ def train(
     sequence_cell: str = "none",
     sequence_head: str = "tweedie",
     champion_digest: str = "",
+    segments: int = 0,
+    keeps_segments: bool = False,
 ) -> TrainOutcome:
     """Train a model version and store it.
 
@@ -87,6 +89,8 @@ def train(
         sequence_cell: Net on weekly sequences to try: ``gru``, ``lstm``, ``transformer`` or ``none``.
         sequence_head: How it learns money: ``tweedie``, or ``lognormal`` for a zero-inflated log-normal.
         champion_digest: Version that the new one is held against, hex; empty when none is active.
+        segments: Number of segments that was asked for; chosen by the rule when 0.
+        keeps_segments: Whether the number that the champion was asked for holds when ``segments`` is 0.
 
     Returns:
         The stored version; its gate tells whether it may serve.
@@ -113,7 +117,17 @@ def train(
             code_version=version("cohortlens"),
         )
         finished = trainer(
-            _Order(snapshot, manifest, store, progress, sequence_cell, sequence_head, champion_digest)
+            _Order(
+                snapshot,
+                manifest,
+                store,
+                progress,
+                sequence_cell,
+                sequence_head,
+                champion_digest,
+                segments,
+                keeps_segments,
+            )
         )
     digest = store.put_bytes(finished.to_json().encode())
     progress("store", 1.0)
@@ -121,39 +135,14 @@ def train(
 
 
 def _train_prediction(order: _Order) -> ModelManifest:
-    snapshot, seed = order.snapshot, order.manifest.seed
-    horizons = horizons_of(snapshot.history_days)
-    order.progress("fit", 0.05)
-    evaluation = evaluate(snapshot, horizons, seed)
-    order.progress("features", 0.45)
-    rng = np.random.default_rng(seed)
-    rows = training_rows(snapshot, horizons, snapshot.as_of, rng)
-    files, worst = {}, 0.0
-    for index, target in enumerate(boosting.TARGETS):
-        share = 0.5 + 0.25 * index
-        order.progress("fit", share)
-        fitted = boosting.fit(rows, target, seed)
-        order.progress("export", share + 0.1)
-        trees = boosting.tree_arrays(fitted)
-        graph = export.trees_graph(trees)
-        order.progress("parity", share + 0.15)
-        probes = export.parity_rows(trees, rows.features, rng)
-        worst = max(worst, export.check_parity(graph, fitted.predict, probes))
-        _check_additivity(
-            graph, ShapExplainer(trees), probes[rng.integers(len(probes), size=_EXPLAINED_ROWS)]
-        )
-        files[graph_file(target)] = order.store.put_bytes(graph)
-        files[trees_file(target)] = order.store.put_bytes(trees.to_npz())
-    parity = GateCriterion("parity", worst, export.PARITY_RATIO, passed=True)
-    return replace(
-        order.manifest,
-        targets=boosting.TARGETS,
-        horizons_days=horizons,
-        metrics=evaluation.metrics | {"training_rows": float(len(rows)), "parity": worst},
-        gate=(parity, *evaluation.gate),
-        files=files,
-        calibration=evaluation.calibration,
-        notes=tuple(evaluation.notes),
+    sequence: Member | None = None
+    if order.sequence_cell != NO_SEQUENCE:
+        # torch takes seconds to import and is needed by nobody else.
+        from workers.training.sequence.member import SequenceTrainer  # noqa: PLC0415
+
+        sequence = SequenceTrainer(order.sequence_cell, order.sequence_head)
+    return train_prediction(
+        Task(order.snapshot, order.manifest, order.store, order.progress, sequence, order.champion_digest)
     )
 
 
@@ -161,7 +150,10 @@ def _train_segmentation(order: _Order) -> ModelManifest:
     snapshot = order.snapshot
     order.progress("fit", 0.1)
     former = former_segments(order.store, order.champion_digest)
-    fitted = segmentation.segment(snapshot, order.manifest.currency, order.manifest.seed, former=former)
+    asked_k = order.segments or (former.asked_k if former is not None and order.keeps_segments else 0)
+    fitted = segmentation.segment(
+        snapshot, order.manifest.currency, order.manifest.seed, former=former, fixed_k=asked_k
+    )
     order.progress("export", 0.8)
     graph = export.segmentation_graph(
         segmentation.COLUMNS, fitted.scaler.mean, fitted.scaler.sd, fitted.centroids
@@ -183,6 +175,7 @@ def _train_segmentation(order: _Order) -> ModelManifest:
         "silhouette": chosen.silhouette,
         "parity": worst,
         HIGHEST_KEY: float(fitted.highest_key),
+        ASKED_K: float(asked_k),
     }
     for candidate in fitted.candidates:
         metrics |= {f"ari.k{candidate.k}": candidate.ari, f"eta2.k{candidate.k}": candidate.eta2}
@@ -197,13 +190,6 @@ def _train_segmentation(order: _Order) -> ModelManifest:
         segments=fitted.profiles,
         notes=() if chosen.stable else ("unstable: no number of segments was found again in refits",),
     )
-
-
-def _check_additivity(graph: bytes, explainer: ShapExplainer, rows: NDArray[np.float32]) -> None:
-    logs = np.log(Session(graph).run(rows)["value"])
-    residual = np.abs(logs - explainer.base_value - explainer.contributions(rows).sum(axis=1))
-    if not float(residual.max()) <= _ADDITIVITY:
-        raise TrainingFault("PARITY_FAILED", "The explanations do not add up to the predictions.")
 
 
 def _sha256(path: Path) -> str:

@@ -28,6 +28,9 @@ MATCH_DISTANCE = 1.0
 HIGHEST_KEY = "highest_key"
 """Metric that tells the highest number a key ever had, so that no key comes back for other customers."""
 
+ASKED_K = "asked_k"
+"""Metric that tells the number of segments that was asked for; 0 when the rule chose."""
+
 _KEY = re.compile(r"s(\d+)")
 
 
@@ -40,12 +43,14 @@ class Former:
         keys: Their keys.
         names: Their names.
         highest: Highest number that a key had so far.
+        asked_k: Number of segments that was asked for; 0 when the rule chose.
     """
 
     logs: FloatArray
     keys: tuple[str, ...]
     names: tuple[str, ...]
     highest: int
+    asked_k: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ def former_segments(store: LocalArtifactStore, digest: str) -> Former | None:
     logs = constants["centroids"][0] * constants["sd"] + constants["mean"]
     keys = tuple(profile.key for profile in manifest.segments)
     highest = int(manifest.metrics.get(HIGHEST_KEY, 0)) or max(map(_number, keys), default=0)
-    return Former(logs, keys, tuple(profile.name for profile in manifest.segments), highest)
+    names = tuple(profile.name for profile in manifest.segments)
+    return Former(logs, keys, names, highest, int(manifest.metrics.get(ASKED_K, 0)))
 
 
 def lineage(centroids: FloatArray, mean: FloatArray, sd: FloatArray, former: Former | None) -> Lineage:

@@ -121,7 +121,7 @@ class GetStatusResponse(_message.Message):
     def __init__(self, deployment: _Optional[str] = ..., replica: _Optional[str] = ..., pid: _Optional[int] = ..., loaded: _Optional[_Iterable[str]] = ..., rows_in_flight: _Optional[int] = ..., uptime_s: _Optional[float] = ..., rust_files: _Optional[_Iterable[str]] = ..., probed_files: _Optional[int] = ...) -> None: ...
 
 class TrainRequest(_message.Message):
-    __slots__ = ("model", "snapshot_digest", "as_of", "currency", "seed", "champion_digest", "cause", "run")
+    __slots__ = ("model", "snapshot_digest", "as_of", "currency", "seed", "champion_digest", "cause", "run", "segments")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +130,7 @@ class TrainRequest(_message.Message):
     CHAMPION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     model: str
     snapshot_digest: str
     as_of: str
@@ -138,7 +139,8 @@ class TrainRequest(_message.Message):
     champion_digest: str
     cause: str
     run: str
-    def __init__(self, model: _Optional[str] = ..., snapshot_digest: _Optional[str] = ..., as_of: _Optional[str] = ..., currency: _Optional[str] = ..., seed: _Optional[int] = ..., champion_digest: _Optional[str] = ..., cause: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
+    segments: int
+    def __init__(self, model: _Optional[str] = ..., snapshot_digest: _Optional[str] = ..., as_of: _Optional[str] = ..., currency: _Optional[str] = ..., seed: _Optional[int] = ..., champion_digest: _Optional[str] = ..., cause: _Optional[str] = ..., run: _Optional[str] = ..., segments: _Optional[int] = ...) -> None: ...
 
 class TrainResponse(_message.Message):
     __slots__ = ("stage", "progress_ratio", "result", "failure")

@@ -21,6 +21,9 @@ ALTER TABLE segmentation_runs ADD COLUMN restarts integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN segmentation_runs.data_revision IS
   'Revision of the data that the stored chunks were made of; a run never mixes two.';
 COMMENT ON COLUMN segmentation_runs.restarts IS 'How often an import came in between and the run began anew.';
+ALTER TABLE training_runs ADD COLUMN segments smallint NOT NULL DEFAULT 0
+  CHECK (segments = 0 OR segments BETWEEN 2 AND 20);
+COMMENT ON COLUMN training_runs.segments IS 'Number of segments that was asked for; 0 for the rule.';
 """
 
 
