@@ -106,7 +106,7 @@ class SegmentMoves:
             runs = SegmentationRepository(tx)
             later = await _ended_well(runs, later_id)
             base = await _ended_well(runs, base_id or await _run_before(tx, later), "base_run")
-            names = {}
+            names: dict[str, str] = {}
             for run in (base, later):
                 names |= {profile.segment_key: profile.name for profile in await runs.profiles(run.run_id)}
             rows = await tx.execute(
