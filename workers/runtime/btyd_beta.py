@@ -47,7 +47,8 @@ def log_odds_dead(
     """
     silent: FloatArray = (r + x) * np.log1p((age - t_x) / (alpha + t_x))
     if first:
-        return silent + np.log(a) - np.log(b + x)
+        silent += np.log(a) - np.log(b + x)
+        return silent
     bought = x >= 1.0
     left = silent + np.log(a) - np.log(b + np.where(bought, x, 1.0) - 1.0)
     return np.where(bought, left, -np.inf)
