@@ -1,8 +1,8 @@
 """Holds a new version against the active one on the same folds: who predicts worse does not take its place.
 
 Where a fold begins after the last day the active version knew, that version predicts it as it is. On earlier
-folds it would know the answer already; there its recipe is judged: its blend of the members as they were
-fitted for the fold. See ADR 0046.
+folds it would know the answer already; there two recipes are judged: the blend of each, of the members as
+they were fitted for the fold. See ADR 0046.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
-from cohortlens.contracts.manifest import GateCriterion, ModelManifest
+from cohortlens.contracts.manifest import Blend, GateCriterion, ModelManifest
 from cohortlens.core.errors import CohortLensError
 from workers.runtime.blending import blended
 from workers.runtime.bundle import Bundle
@@ -104,7 +104,12 @@ class Champion:
 
 
 def against_champion(
-    store: LocalArtifactStore, digest: str, as_of: int, folds: Sequence[JudgedFold], targets: Sequence[str]
+    store: LocalArtifactStore,
+    digest: str,
+    as_of: int,
+    folds: Sequence[JudgedFold],
+    targets: Sequence[str],
+    blends: Mapping[str, Blend] | None = None,
 ) -> Verdict:
     """Hold a prediction against the active version.
 
@@ -114,6 +119,7 @@ def against_champion(
         as_of: Last day of the new version's data, days since 1970-01-01.
         folds: Folds of its backtest.
         targets: Targets to compare.
+        blends: The new version's blends by target, for the comparison of recipes; those of the folds if None.
 
     Returns:
         Criteria that the registry relies on: one on the age of the data, one for each target with folds.
@@ -125,10 +131,16 @@ def against_champion(
         champion = Champion.load(store, digest)
     except CohortLensError as fault:
         return Verdict((), {}, (f"not compared with the active version: {fault.reason}",))
-    return judge(champion, as_of, folds, targets)
+    return judge(champion, as_of, folds, targets, blends)
 
 
-def judge(champion: Champion, as_of: int, folds: Sequence[JudgedFold], targets: Sequence[str]) -> Verdict:
+def judge(
+    champion: Champion,
+    as_of: int,
+    folds: Sequence[JudgedFold],
+    targets: Sequence[str],
+    blends: Mapping[str, Blend] | None = None,
+) -> Verdict:
     """As ``against_champion``, of a version that is loaded."""
     older = float(max(0, champion.as_of - as_of))
     criteria = [GateCriterion("data_days_behind_vs_champion", older, 0.0, passed=older <= 0)]
@@ -140,13 +152,18 @@ def judge(champion: Champion, as_of: int, folds: Sequence[JudgedFold], targets: 
             continue
         unseen = {at: fold for at, fold in enumerate(folds) if fold.cut >= champion.as_of}
         values = {at: champion.predict(target, fold.rows) for at, fold in unseen.items()}
-        ratio = _ratio(target, unseen, values)
+        ratio = _ratio(target, unseen, {at: fold.predicted for at, fold in unseen.items()}, values)
         if ratio is not None:
             predicted |= {(at, target): one for at, one in values.items()}
             criteria.append(_criterion(f"{target}.loss_vs_champion", ratio, LOSS_RATIO))
             continue
-        known, recipe = dict(enumerate(folds)), _recipe(champion.manifest, target, folds)
-        ratio = None if recipe is None else _ratio(target, known, recipe)
+        # Both blends were chosen on folds like these: each is as flattered by them as the other.
+        recipe = _recipe(champion.manifest.blends.get(target), target, folds)
+        own = _recipe((blends or {}).get(target), target, folds)
+        predicted_by = {
+            at: {target: own[at]} if at in own else fold.predicted for at, fold in enumerate(folds)
+        }
+        ratio = _ratio(target, dict(enumerate(folds)), predicted_by, recipe)
         if ratio is None:
             notes.append(f"{target}: the active version has seen every fold, and its members are not there")
         else:
@@ -181,12 +198,21 @@ def _criterion(name: str, ratio: float, bound: float) -> GateCriterion:
     return GateCriterion(name, ratio, bound, passed=ratio <= bound + _ROUNDING)
 
 
-def _ratio(target: str, folds: Mapping[int, JudgedFold], champion: Mapping[int, FloatArray]) -> float | None:
+def _ratio(
+    target: str,
+    folds: Mapping[int, JudgedFold],
+    predicted: Mapping[int, Mapping[str, FloatArray]],
+    champion: Mapping[int, FloatArray],
+) -> float | None:
     """Mean loss over the folds, as a multiple of the active version's; None without a fold to judge."""
     losses = [
-        (_rmse(fold.predicted[target], fold.actual[target]), _rmse(champion[at], fold.actual[target]), scale)
+        (
+            _rmse(predicted[at][target], fold.actual[target]),
+            _rmse(champion[at], fold.actual[target]),
+            scale,
+        )
         for at, fold in folds.items()
-        if target in fold.predicted and at in champion and (scale := fold.scale.get(target, 0.0)) > 0
+        if target in predicted[at] and at in champion and (scale := fold.scale.get(target, 0.0)) > 0
     ]
     if not losses:
         return None
@@ -197,21 +223,18 @@ def _ratio(target: str, folds: Mapping[int, JudgedFold], champion: Mapping[int, 
     return 1.0 if new <= _ROUNDING else float(np.finfo(np.float64).max)
 
 
-def _recipe(
-    manifest: ModelManifest, target: str, folds: Sequence[JudgedFold]
-) -> dict[int, FloatArray] | None:
-    """The active version's blend of the members as fitted for each fold; None if one is not there."""
-    blend = manifest.blends.get(target)
-    if blend is None:
-        return None
+def _recipe(blend: Blend | None, target: str, folds: Sequence[JudgedFold]) -> dict[int, FloatArray]:
+    """A blend of the members as fitted for each fold, by position; folds without all of them are left out."""
     found: dict[int, FloatArray] = {}
+    if blend is None:
+        return found
     for at, fold in enumerate(folds):
         members = fold.members.get(target, {})
         if set(blend.weights) <= set(members):
             found[at] = blended(target, blend, members)
         elif set(blend.weights_without_sequence) <= set(members):
             found[at] = blended(target, blend, members, with_sequence=False)
-    return found or None
+    return found
 
 
 def _rmse(predicted: FloatArray, actual: FloatArray) -> float:
