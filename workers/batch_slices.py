@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.batch_files import SCORES, VECTOR, BatchFolder, written
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.sequences import FEATURE_COLUMNS, WIDE_COLUMNS
 from cohortlens.core.errors import Code, CohortLensError, FailedPrecondition
 from workers.batch_orders import SliceFailed, SliceOutcome, SliceScored, SlicesOrder
 from workers.runtime.bundle import Bundle
@@ -98,7 +99,7 @@ def _bundle(root: Path, digest: str) -> Bundle:
 
 
 def _rows(path: Path, slice_: int) -> NDArray[np.float32]:
-    """The feature values of a slice, shape (n, columns), float32."""
+    """The feature values of a slice, shape (n, columns), float32; wide rows where sequences were frozen."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if slice_ >= file.num_row_groups:
@@ -107,8 +108,8 @@ def _rows(path: Path, slice_: int) -> NDArray[np.float32]:
     except (pa.ArrowException, OSError) as error:
         raise InputUnreadable("the input of the batch cannot be read; start the batch again") from error
     column = table[VECTOR].combine_chunks()
-    width = 4 * len(SCHEMA.columns)
-    if not len(column) or column.type.byte_width != width:
+    width = column.type.byte_width
+    if not len(column) or width not in (4 * FEATURE_COLUMNS, 4 * WIDE_COLUMNS):
         raise InputUnreadable("the input of the batch has rows of another width; start the batch again")
     start = column.offset * width
     data = memoryview(column.buffers()[1])[start : start + len(column) * width]

@@ -36,6 +36,7 @@ from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.subjects import HORIZON, CustomerData, rows_of
 from cohortlens.contracts.asks import Ask
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.sequences import FEATURE_COLUMNS
 from cohortlens.core import idempotency
 from cohortlens.core.clock import now
 from cohortlens.core.context import RequestContext
@@ -98,8 +99,8 @@ class PredictionsService:
             NotFound: An unknown customer.
             Unavailable: No worker, too many rows, or no database.
         """
-        rows = await rows_of(ctx, subjects, self._customers)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
+        rows = await rows_of(ctx, subjects, self._customers, wide=version.manifest.wants_sequence)
         horizon = set_horizon(rows.matrix, version, horizon_days)
         ask = ask_for(version.manifest, task.target, options)
         scores = await self._score(ctx, version, task, ask, rows.matrix, rows.customer_ids)
@@ -283,7 +284,7 @@ def _predictions(
         unit_of(task, version),
         created_at_of(ids[0]) if ids else now(),
         ctx.request_id,
-        basis_of(manifest, ask, with_sequence=rows.matrix.shape[1] > len(SCHEMA.columns)),
+        basis_of(manifest, ask, with_sequence=rows.matrix.shape[1] > FEATURE_COLUMNS),
         Loss(ask.loss.upper()),
         ask.annual_discount_ratio if task is Task.CLV else None,
     )

@@ -24,8 +24,10 @@ HORIZON = SCHEMA.index("horizon")
 class CustomerData(Protocol):
     """What the analytics slice reads of customers; ``CustomersService`` has it."""
 
-    async def features_by_name(self, ctx: RequestContext, names: list[str]) -> FeatureRows:
-        """Features of customers named by id or ``external:`` id, in the order given.
+    async def features_by_name(
+        self, ctx: RequestContext, names: list[str], *, wide: bool = False
+    ) -> FeatureRows:
+        """Features of customers named by id or ``external:`` id, in the order given; wide with sequences.
 
         Raises:
             NotFound: An unknown customer, naming the field.
@@ -46,8 +48,16 @@ class CustomerData(Protocol):
         """Purchase-days of all customers without identifiers, the last day of data, the currency."""
 
 
-async def rows_of(ctx: RequestContext, subjects: Subjects, source: CustomerData) -> Rows:
+async def rows_of(
+    ctx: RequestContext, subjects: Subjects, source: CustomerData, *, wide: bool = False
+) -> Rows:
     """The feature rows of a request, the horizon column still 0.
+
+    Args:
+        ctx: The request.
+        subjects: Customers or vectors.
+        source: Reads features of customers.
+        wide: Whether those of customers come with their weekly sequence; vectors have none.
 
     Raises:
         SubjectsInvalid: Neither or both of customers and vectors.
@@ -67,7 +77,7 @@ async def rows_of(ctx: RequestContext, subjects: Subjects, source: CustomerData)
                 violations=(Violation("schema_hash", f"must be {SCHEMA.hash}"),),
             )
         return Rows((), (), _matrix(subjects.vectors), None)
-    found = await source.features_by_name(ctx, list(subjects.customers))
+    found = await source.features_by_name(ctx, list(subjects.customers), wide=wide)
     return Rows(
         found.customer_ids,
         found.external_ids,

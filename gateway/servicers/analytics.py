@@ -48,6 +48,7 @@ class AnalyticsServicer(BatchPredictionsServicer):
             mapping.task_of(message.task),
             mapping.subjects_of(message, vectors),
             message.horizon_days,
+            mapping.options_of(message),
         )
         return PredictionsReply(made)
 

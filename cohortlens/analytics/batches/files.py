@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 from cohortlens.analytics.ports import Features, Values
 from cohortlens.contracts.batch_files import CUSTOMER, EXTERNAL, SCORES, VECTOR, BatchFolder, written
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.sequences import FEATURE_COLUMNS, WIDE_COLUMNS
 from cohortlens.core.errors import Internal, Unavailable
 
-WIDTH = 4 * len(SCHEMA.columns)
-"""Bytes of a feature vector."""
+WIDTH, WIDE_WIDTH = 4 * FEATURE_COLUMNS, 4 * WIDE_COLUMNS
+"""Bytes of a feature vector, and of one with its weekly sequence behind it."""
 
-_VECTOR = pa.binary(WIDTH)
 _IDENTIFIER = pa.binary(16)
-_INPUT = pa.schema([(EXTERNAL, pa.string()), (VECTOR, _VECTOR)])
-_FROZEN = _INPUT.append(pa.field(CUSTOMER, _IDENTIFIER))
 _RESULT = pa.schema(
     [
         ("id", pa.string()),
@@ -66,7 +64,7 @@ class SliceRows:
 
     Attributes:
         ids: Identifiers in the tenant's data or the uploaded file, strings.
-        matrix: Feature values, shape (n, columns), float32.
+        matrix: Feature values, shape (n, columns), float32; wide rows where sequences were frozen too.
         customers: Customer identifiers; None for an uploaded input.
     """
 
@@ -90,12 +88,17 @@ class InputWriter:
     Args:
         path: Where.
         frozen: Whether the rows are customers.
+        width: Bytes of a row.
     """
 
-    def __init__(self, path: Path, *, frozen: bool) -> None:
+    def __init__(self, path: Path, *, frozen: bool, width: int = WIDTH) -> None:
+        self.width = width
+        self._vector = pa.binary(width)
+        fields = [(EXTERNAL, pa.string()), (VECTOR, self._vector)]
+        self._schema = pa.schema([*fields, (CUSTOMER, _IDENTIFIER)] if frozen else fields)
         self._writer = pq.ParquetWriter(
             path,
-            _FROZEN if frozen else _INPUT,
+            self._schema,
             compression="none",  # float32 of customers hardly shrink, and scoring should not wait for it
             use_dictionary=False,
             write_statistics=False,
@@ -108,13 +111,13 @@ class InputWriter:
 
         Args:
             ids: Identifiers, strings.
-            vectors: Rows x ``WIDTH`` bytes, little-endian float32.
+            vectors: Rows x ``width`` bytes, little-endian float32.
             customers: Rows x 16 bytes, for a frozen input.
         """
-        columns = [ids, pa.FixedSizeBinaryArray.from_buffers(_VECTOR, len(ids), [None, vectors])]
+        columns = [ids, pa.FixedSizeBinaryArray.from_buffers(self._vector, len(ids), [None, vectors])]
         if customers is not None:
             columns.append(pa.FixedSizeBinaryArray.from_buffers(_IDENTIFIER, len(ids), [None, customers]))
-        batch = pa.record_batch(columns, schema=_FROZEN if customers is not None else _INPUT)
+        batch = pa.record_batch(columns, schema=self._schema)
         self._writer.write_batch(batch, row_group_size=len(ids))
         self.slices.append(len(ids))
 
@@ -140,7 +143,7 @@ def read_slice(path: Path, slice_: int, horizon_days: int) -> SliceRows:
             table = file.read_row_group(slice_, use_threads=False).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         raise FileDamaged(path) from error
-    vectors = _bytes_of(table[VECTOR], WIDTH)
+    vectors = _bytes_of(table[VECTOR], table.schema.field(VECTOR).type.byte_width)
     matrix = np.frombuffer(vectors, "<f4").reshape(table.num_rows, -1).astype(np.float32)
     matrix[:, SCHEMA.index("horizon")] = horizon_days
     customers = None
@@ -184,10 +187,10 @@ def snapshot_digests(matrix: Features) -> bytes:
     """The first 16 bytes of each row's digest, as ``contracts.features.snapshot_id`` names features."""
     base = hashlib.sha256(SCHEMA.hash.encode())
     raw = memoryview(np.ascontiguousarray(matrix, "<f4").tobytes())
-    found = []
-    for at in range(0, len(raw), WIDTH):
+    found, width = [], 4 * matrix.shape[1]
+    for at in range(0, len(raw), width):
         one = base.copy()
-        one.update(raw[at : at + WIDTH])
+        one.update(raw[at : at + width])
         found.append(one.digest()[:16])
     return b"".join(found)
 

@@ -103,7 +103,9 @@ class SliceScoring:
         self._patience_s = patience_s
         self._labels = files.Labels(batch.unit, batch.horizon_days, batch.model_version)
         self._ask = ask_for(version.manifest, batch.task.target, batch.options)
-        self._basis = basis_of(version.manifest, self._ask, with_sequence=False)
+        # Customers are frozen with their sequences whenever the version reads them; uploaded rows have none.
+        with_sequence = batch.input_id is None and version.manifest.wants_sequence
+        self._basis = basis_of(version.manifest, self._ask, with_sequence=with_sequence)
         self._first_rows: list[int] = []
         self._sizes: list[int] = []
         self._progress_at = time.monotonic()

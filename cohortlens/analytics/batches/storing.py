@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.analytics.batches.files import WIDTH, SliceRows
+from cohortlens.analytics.batches.files import SliceRows
 from cohortlens.analytics.models import Task
 from cohortlens.analytics.options import Basis, Loss
 from cohortlens.analytics.ports import Values
@@ -51,12 +51,6 @@ _FIELDS: tuple[tuple[str, str, int], ...] = (
     ("id", "V16", 16),
     ("customer", "V16", 16),
     *((name, ">f8", 8) for name in SCORES),
-    ("vector", f"V{WIDTH}", WIDTH),
-    ("snapshot", "V16", 16),
-)
-_RECORD = np.dtype(
-    [("fields", ">i2")]
-    + [pair for name, kind, size in _FIELDS for pair in ((f"{name}_bytes", ">i4"), (name, kind))]
 )
 _ROW_BITS = 28
 
@@ -113,17 +107,19 @@ def prediction_ids(batch_id: UUID, first_row: int, count: int) -> NDArray[np.voi
 def copy_bytes(ids: NDArray[np.void], rows: SliceRows, scores: dict[str, Values], digests: bytes) -> bytes:
     """The slice in the binary form of COPY, in the columns of the temporary table."""
     assert rows.customers is not None
-    count = len(ids)
-    record = np.empty(count, _RECORD)
-    record["fields"] = len(_FIELDS)
-    for name, _, size in _FIELDS:
+    count, width = len(ids), 4 * rows.matrix.shape[1]
+    fields = (*_FIELDS, ("vector", f"V{width}", width), ("snapshot", "V16", 16))
+    kinds = [pair for name, kind, _ in fields for pair in ((f"{name}_bytes", ">i4"), (name, kind))]
+    record = np.empty(count, np.dtype([("fields", ">i2"), *kinds]))
+    record["fields"] = len(fields)
+    for name, _, size in fields:
         record[f"{name}_bytes"] = size
     record["row"] = np.arange(count)
     record["id"] = ids
     record["customer"] = rows.customers
     for name in SCORES:
         record[name] = scores[name]
-    record["vector"] = np.ascontiguousarray(rows.matrix, "<f4").view(f"V{WIDTH}").reshape(count)
+    record["vector"] = np.ascontiguousarray(rows.matrix, "<f4").view(f"V{width}").reshape(count)
     record["snapshot"] = np.frombuffer(digests, "V16")
     return _SIGNATURE + record.tobytes() + _TRAILER
 

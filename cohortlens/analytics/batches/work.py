@@ -46,8 +46,10 @@ _log = get_logger(__name__)
 class Freezer(Protocol):
     """Reads all features of a tenant as one snapshot; ``customers.frozen.FeatureFreezer``."""
 
-    def freeze(self, tenant_id: TenantId) -> AbstractAsyncContextManager[FrozenFeatures]:
-        """A snapshot, whose rows are read inside the block."""
+    def freeze(
+        self, tenant_id: TenantId, *, wide: bool = False
+    ) -> AbstractAsyncContextManager[FrozenFeatures]:
+        """A snapshot, whose rows are read inside the block; wide ones hold weekly sequences too."""
 
 
 class BatchWork:
@@ -154,7 +156,8 @@ class BatchWork:
         """Fix what is scored: from here on rows, slices and the day do not change."""
         as_of = None
         if batch.input_id is None:
-            as_of = await self._freeze(tenant_id, folder)
+            version = await self._registry.version(tenant_id, PREDICTION, batch.model_version)
+            as_of = await self._freeze(tenant_id, folder, wide=version.manifest.wants_sequence)
         slices = await asyncio.to_thread(files.slice_sizes, folder.input)
         async with self._db.tenant_transaction(tenant_id) as tx:
             await BatchesRepository(tx).begin(batch.batch_id, slices, as_of)
@@ -163,11 +166,12 @@ class BatchWork:
             raise Ended
         return begun
 
-    async def _freeze(self, tenant_id: TenantId, folder: BatchFolder) -> date:
+    async def _freeze(self, tenant_id: TenantId, folder: BatchFolder, *, wide: bool) -> date:
         with written(folder.input) as part:
-            writer = files.InputWriter(part, frozen=True)
+            width = files.WIDE_WIDTH if wide else files.WIDTH
+            writer = files.InputWriter(part, frozen=True, width=width)
             try:
-                async with self._freezer.freeze(tenant_id) as frozen:
+                async with self._freezer.freeze(tenant_id, wide=wide) as frozen:
                     await _write_slices(writer, frozen, self._slice_rows)
             finally:
                 await asyncio.to_thread(writer.close)
@@ -243,10 +247,11 @@ def _joined(held: list[FrozenRows]) -> FrozenRows:
 
 
 def _cut(rows: FrozenRows, first: int, end: int) -> FrozenRows:
+    width = len(rows.vectors) // max(1, len(rows.externals))
     return FrozenRows(
         rows.customers[16 * first : 16 * end],
         rows.externals[first:end],
-        rows.vectors[files.WIDTH * first : files.WIDTH * end],
+        rows.vectors[width * first : width * end],
     )
 
 
