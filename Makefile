@@ -213,6 +213,10 @@ bench-batch: setup-dev ## A million customers scored in one batch, jobs and work
 bench-import: setup-dev ## Import DATA=file into a fresh embedded PostgreSQL and time it
 	$(MAIN)/python -m load.bench.importing $(DATA)
 
+.PHONY: cohort-bench
+cohort-bench: setup-dev ## How fast cohorts are answered on ORDERS=500000 in PostgreSQL, beside plain SQL
+	$(MAIN)/python -m load.bench.cohorts $(ORDERS)
+
 .PHONY: bench-login
 bench-login: setup-dev ## What the time of a log-in tells, what parallel guesses cost; SAMPLES=500
 	$(MAIN)/python -m load.bench.login $(or $(SAMPLES),500)
