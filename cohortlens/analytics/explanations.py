@@ -98,8 +98,8 @@ class ExplanationsService:
             As ``PredictionsService.predict``, and MethodUnsupported: a lifetime value is asked for.
             FailedPrecondition: METHOD_UNSUPPORTED: the version lacks what the method needs.
         """
-        rows = await rows_of(ctx, subjects, self._customers)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
+        rows = await rows_of(ctx, subjects, self._customers, wide=version.manifest.wants_sequence)
         return await self._explained(ctx, task, rows, version, horizon_days, how)
 
     async def explain_stored(
