@@ -33,6 +33,7 @@ COMMANDS = {
     ),
     "explain": ("cohortlens.cli.analytics", "explain", "Show why a prediction is what it is."),
     "train": ("cohortlens.cli.analytics", "train", "Train models on the tenant's data."),
+    "drift": ("cohortlens.cli.drift", "drift", "Show how far customers are from a model's training."),
     "tenant": ("cohortlens.cli.tenants", "tenant", "Make and list the tenants of this installation."),
     "billing": (
         "cohortlens.cli.billing",

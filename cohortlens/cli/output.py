@@ -40,6 +40,7 @@ NEXT_BY_REASON = {
     "WORKERS_UNAVAILABLE": "wait a few seconds; cohortlens status shows whether the workers are ready",
     "NO_ACTIVE_MODEL": "cohortlens train",
     "RUN_NOT_PUBLISHED": "cohortlens segment",
+    "BASELINE_MISSING": "cohortlens train, or cohortlens drift --reference-as-of YYYY-MM-DD",
     "HISTORY_TOO_SHORT": "import more history, then cohortlens train",
     "CREDENTIALS_MISSING": "cohortlens up, or pass --email and --password-file",
     "INVALID_CREDENTIALS": "cohortlens credentials shows the ones of the demo tenant",

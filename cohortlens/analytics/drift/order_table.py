@@ -50,7 +50,8 @@ class OrderTable:
     """Orders as columns.
 
     Attributes:
-        columns: Numbers (float64) or categories (text) by name, shape (n,); none is the same everywhere.
+        columns: Numbers (float64) or categories (text) by name, shape (n,); but for the amount, none is the
+            same everywhere.
         times: Seconds since 1970-01-01, shape (n,).
         customers: Distinct customers.
         rows: Rows of the file.
@@ -117,7 +118,7 @@ def read_orders(path: Path, named: Mapping[str, str] | None = None) -> OrderTabl
         "AMOUNT_UNREADABLE": int((worthless & ~timeless).sum()),
     }
     return OrderTable(
-        {name: values for name, values in columns.items() if len(np.unique(values)) > 1},
+        {name: values for name, values in columns.items() if name == "amount" or len(np.unique(values)) > 1},
         when,
         int(pc.count_distinct(_plain(table.column(used["customer"]))).as_py()),
         len(keep),
