@@ -1,6 +1,6 @@
 """Weekly sequences of customers at a cut, point in time like the features; what the sequence members read.
 
-A row with its sequence is one *wide row*: the 37 values of ``customer_features`` v1 and, beside them, 40
+A row with its sequence is one *wide row*: the 36 values of ``customer_features`` v1 and, beside them, 40
 weeks of 4 values, oldest week first. The features' own schema and hash do not change with it: a version that
 gives no weight to a sequence member never sees the second part, and stored vectors stay what they were.
 """
@@ -109,11 +109,11 @@ def join(features: NDArray[np.float32], sequence: NDArray[np.float32]) -> NDArra
     """Wide rows.
 
     Args:
-        features: Shape (n, 37), float32.
+        features: Shape (n, 36), float32.
         sequence: Shape (n, 40, 4), float32.
 
     Returns:
-        Shape (n, 197), float32.
+        Shape (n, 196), float32.
     """
     return np.concatenate([features, sequence.reshape(len(features), -1)], axis=1)
 
@@ -122,10 +122,10 @@ def split(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.
     """Features and sequences of rows; nothing is copied.
 
     Args:
-        matrix: Shape (n, 37) or (n, 197), float32.
+        matrix: Shape (n, 36) or (n, 196), float32.
 
     Returns:
-        Features of shape (n, 37) and sequences of shape (n, 40, 4); None for rows without.
+        Features of shape (n, 36) and sequences of shape (n, 40, 4); None for rows without.
 
     Raises:
         ContractFault: ``FEATURE_SCHEMA_MISMATCH``: rows of another width.

@@ -6,6 +6,7 @@ Also the training snapshot. Customers are row numbers here, in the order of thei
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -20,6 +21,7 @@ from cohortlens.contracts.currency import minor_digits
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.featurize import featurize
 from cohortlens.contracts.purchase_days import PurchaseDays, purchase_days
+from cohortlens.contracts.sequences import SEQUENCE, weekly_sequences
 from cohortlens.customers.loading import copy_in, copy_out
 
 _EPOCH = date(1970, 1, 1)
@@ -44,10 +46,16 @@ _ORDERS_SCHEMA = pa.schema(
     ]
 )
 # In the order of the tenant's own identifiers: ours are random, and a training must not depend on them.
+# What happened before the first import counts from its own day, whenever it was loaded: a history that comes
+# in several files is not late.
 _DAYS = """
 SELECT d.customer_id::text, d.day - DATE '1970-01-01', d.amount_minor, d.orders, d.items, d.skus, d.lines,
-       d.returns_minor
+       d.returns_minor,
+       CASE WHEN d.day < o.day AND d.known_on >= o.day THEN d.day ELSE d.known_on END - DATE '1970-01-01'
   FROM purchase_days d JOIN customers c ON c.tenant_id = d.tenant_id AND c.id = d.customer_id
+       CROSS JOIN (SELECT min(created_at)::date AS day FROM imports
+                    WHERE tenant_id = app.tid() AND state = 'SUCCEEDED'
+                      AND NOT coalesce((options ->> 'dry_run')::boolean, false)) o
  WHERE d.tenant_id = app.tid() ORDER BY c.external_id COLLATE "C", d.day
 """
 _DAYS_SCHEMA = pa.schema(
@@ -60,13 +68,17 @@ _DAYS_SCHEMA = pa.schema(
         ("skus", pa.int32()),
         ("lines", pa.int32()),
         ("returns_minor", pa.int64()),
+        ("known", pa.int32()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class TenantDays:
-    """All purchase-days of a tenant; ``customers`` are identifiers as text, in row-number order."""
+    """All purchase-days of a tenant; ``customers`` are identifiers as text, in row-number order.
+
+    A row that became known behind the last day of data counts from that day on: by now it is known.
+    """
 
     customers: list[str]
     days: PurchaseDays
@@ -110,36 +122,39 @@ async def rebuild_days(tx: AsyncConnection, currency: str) -> None:
 async def rebuild_features(tx: AsyncConnection, currency: str, as_of: date, data_revision: int) -> None:
     """Replace the stored features of all customers of the tenant with those at the end of ``as_of``."""
     known = await tenant_days(tx, currency)
-    rows = await asyncio.to_thread(_vectors, known, (as_of - _EPOCH).days)
+    made = await asyncio.to_thread(_made, known, (as_of - _EPOCH).days)
     await tx.execute(text("DELETE FROM customer_features WHERE tenant_id = app.tid()"))
     await tx.execute(
-        text("CREATE TEMPORARY TABLE cl_features (customer_id uuid, vector text) ON COMMIT DROP"),
+        text(
+            "CREATE TEMPORARY TABLE cl_features (customer_id uuid, vector text, sequence text) ON COMMIT DROP"
+        ),
     )
-    await copy_in(tx, "cl_features", rows.to_batches(_BATCH_ROWS))
+    await copy_in(tx, "cl_features", made.batches())
     await tx.execute(
         text(
             "INSERT INTO customer_features (tenant_id, customer_id, as_of, data_revision, schema_hash, "
-            "vector) "
-            "SELECT app.tid(), customer_id, :as_of, :revision, :hash, decode(vector, 'hex') FROM cl_features"
+            "vector, sequence_hash, sequence) "
+            "SELECT app.tid(), customer_id, :as_of, :revision, :hash, decode(vector, 'hex'), "
+            ":sequence_hash, decode(sequence, 'hex') FROM cl_features"
         ),
-        {"as_of": as_of, "revision": data_revision, "hash": SCHEMA.hash},
+        {
+            "as_of": as_of,
+            "revision": data_revision,
+            "hash": SCHEMA.hash,
+            "sequence_hash": SEQUENCE.hash,
+        },
     )
 
 
 async def tenant_days(tx: AsyncConnection, currency: str) -> TenantDays:
-    """All purchase-days of the tenant, amounts in major units.
-
-    Every row counts as known on its own day: what is stored now is what is known now.
-    """
+    """All purchase-days of the tenant, amounts in major units, with the days since which they are known."""
     table = await copy_out(tx, _DAYS, _DAYS_SCHEMA)
     return await asyncio.to_thread(_days, table, 10 ** minor_digits(currency))
 
 
 def snapshot(known: TenantDays) -> pa.Table:
-    """The training snapshot: ``customer, day, amount, orders, items, skus, lines, returns``."""
-    columns = known.days.columns()
-    columns.pop("known")
-    return pa.table({name: pa.array(values) for name, values in columns.items()})
+    """The training snapshot: ``customer, day, amount, orders, items, skus, lines, returns, known``."""
+    return pa.table({name: pa.array(values) for name, values in known.days.columns().items()})
 
 
 def _fold(orders: pa.Table, unit: int) -> pa.Table:
@@ -171,35 +186,58 @@ def _fold(orders: pa.Table, unit: int) -> pa.Table:
 
 def _days(table: pa.Table, unit: int) -> TenantDays:
     names, numbers = _numbered(table["customer"])
+    day = table["day"].to_numpy()
     days = PurchaseDays.from_columns(
         {
             "customer": numbers,
-            "day": table["day"].to_numpy(),
+            "day": day,
             "amount": table["amount_minor"].to_numpy() / unit,
             "orders": table["orders"].to_numpy(),
             "items": table["items"].to_numpy(),
             "skus": table["skus"].to_numpy(),
             "lines": table["lines"].to_numpy(),
             "returns": table["returns_minor"].to_numpy() / unit,
+            "known": np.minimum(table["known"].to_numpy(), np.max(day, initial=0)),
         }
     )
     return TenantDays(names.to_pylist(), days)
 
 
-def _vectors(known: TenantDays, as_of_day: int) -> pa.Table:
+@dataclass(frozen=True)
+class _Made:
+    """Features and sequences of the customers who have bought: names, (n, 36) and (n, 40, 4), float32."""
+
+    customers: pa.Array
+    features: NDArray[np.float32]
+    sequences: NDArray[np.float32]
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Rows as hex, a batch at a time: all at once would take ten times the memory of the values."""
+        for at in range(0, len(self.features), _BATCH_ROWS):
+            part = slice(at, at + _BATCH_ROWS)
+            yield pa.record_batch(
+                {
+                    "customer_id": self.customers[part],
+                    "vector": _hex(self.features[part]),
+                    "sequence": _hex(self.sequences[part]),
+                }
+            )
+
+
+def _made(known: TenantDays, as_of_day: int) -> _Made:
     matrix = featurize(known.days, as_of_day, len(known.customers))
     has_bought = np.isfinite(matrix[:, SCHEMA.index("age")])
-    kept = np.ascontiguousarray(matrix[has_bought], "<f4")
-    SCHEMA.check(kept.astype(np.float32, copy=False))
-    width = kept.shape[1] * 4
-    text_ = kept.tobytes().hex()
-    vectors = [text_[at : at + 2 * width] for at in range(0, len(text_), 2 * width)]
-    return pa.table(
-        {
-            "customer_id": pa.array(known.customers, pa.string()).filter(pa.array(has_bought)),
-            "vector": pa.array(vectors, pa.string()),
-        }
-    )
+    kept = matrix[has_bought]
+    SCHEMA.check(kept)
+    sequences = weekly_sequences(known.days, as_of_day, len(known.customers))[has_bought]
+    SEQUENCE.check(sequences.reshape(len(sequences), -1))
+    return _Made(pa.array(known.customers, pa.string()).filter(pa.array(has_bought)), kept, sequences)
+
+
+def _hex(rows: NDArray[np.float32]) -> pa.Array:
+    digits = np.ascontiguousarray(rows, "<f4").tobytes().hex()
+    width = len(digits) // max(1, len(rows))
+    return pa.array([digits[at : at + width] for at in range(0, len(digits), width or 1)], pa.string())
 
 
 def _numbered(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int32]]:

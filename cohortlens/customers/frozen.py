@@ -22,11 +22,11 @@ from cohortlens.core.db import Database, driver
 from cohortlens.core.ids import TenantId
 from cohortlens.customers.loading import allow_long_work
 from cohortlens.customers.lookup import FeatureLookup
-from cohortlens.customers.repository import CustomersRepository
+from cohortlens.customers.repository import CustomersRepository, stored_values
 
 # By customer: stored predictions then meet their index in order. Hex, because CSV is what Arrow reads fast.
 _ALL = """
-SELECT encode(uuid_send(f.customer_id), 'hex'), c.external_id, encode(f.vector, 'hex')
+SELECT encode(uuid_send(f.customer_id), 'hex'), c.external_id, encode({values}, 'hex')
   FROM customer_features f JOIN customers c ON c.tenant_id = f.tenant_id AND c.id = f.customer_id
  WHERE f.tenant_id = app.tid() ORDER BY f.customer_id
 """
@@ -42,7 +42,7 @@ class FrozenRows:
     Attributes:
         customers: 16 bytes of each identifier.
         externals: Identifiers in the tenant's data, strings.
-        vectors: Feature values, little-endian float32, row after row.
+        vectors: Feature values, or wide rows, little-endian float32, row after row.
     """
 
     customers: bytes
@@ -76,19 +76,23 @@ class FeatureFreezer:
         self._lookup = lookup
 
     @contextlib.asynccontextmanager
-    async def freeze(self, tenant_id: TenantId) -> AsyncIterator[FrozenFeatures]:
+    async def freeze(self, tenant_id: TenantId, *, wide: bool = False) -> AsyncIterator[FrozenFeatures]:
         """A snapshot, whose rows are read inside the block.
+
+        Args:
+            tenant_id: The tenant.
+            wide: Whether the weekly sequences come behind the features.
 
         Raises:
             CohortLensError: The database could not be read.
         """
-        await self._lookup.features_after(tenant_id, None, 1)
+        await self._lookup.features_after(tenant_id, None, 1, wide=wide)
         async with self._db.tenant_transaction(tenant_id) as tx:
             await allow_long_work(tx)
             # An import changes the last day and the features together; none may come in between.
             await tx.execute(text("SELECT 1 FROM customer_data WHERE tenant_id = app.tid() FOR SHARE"))
             state = await CustomersRepository(tx).data_state()
-            reading = _Reading(await driver(tx))
+            reading = _Reading(await driver(tx), _ALL.format(values=stored_values(wide)))
             try:
                 yield FrozenFeatures(state[1] if state else None, reading.rows())
             finally:
@@ -98,7 +102,8 @@ class FeatureFreezer:
 class _Reading:
     """COPY on one side, chunks of columns on the other, a short queue between."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, query: str) -> None:
+        self._query = query
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
         self._held = bytearray()
         self._task = asyncio.create_task(self._copy(connection))
@@ -116,7 +121,7 @@ class _Reading:
 
     async def _copy(self, connection: Any) -> None:
         try:
-            await connection.copy_from_query(_ALL, output=self._take, format="csv")
+            await connection.copy_from_query(self._query, output=self._take, format="csv")
             if self._held:
                 await self._queue.put(bytes(self._held))
         finally:

@@ -165,7 +165,8 @@ class FeatureRows:
     Attributes:
         customer_ids: Customers, n of them.
         external_ids: Their identifiers in the tenant's own data.
-        matrix: Features in schema order, shape (n, columns), float32; ``horizon`` is 0.
+        matrix: Features in schema order, shape (n, columns), float32; ``horizon`` is 0. Wide rows, with the
+            weekly sequence behind the features, where they were asked for.
         as_of: Last day of data the features know.
         data_revision: Counts the imports that changed the data.
         schema_hash: Hash of the feature schema.

@@ -30,11 +30,16 @@ _AFTER = """
  ORDER BY c.external_id LIMIT :limit
 """
 _FEATURES = """
-SELECT f.customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash, f.vector, d.currency
+SELECT f.customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash, {values} AS vector, d.currency
   FROM customer_features f JOIN customers c ON c.tenant_id = f.tenant_id AND c.id = f.customer_id
   JOIN customer_data d ON d.tenant_id = f.tenant_id
  WHERE f.tenant_id = app.tid()
 """
+
+
+def stored_values(wide: bool) -> str:
+    """What a row of ``customer_features f`` is read as: its features, or the wide row."""
+    return "f.vector || f.sequence" if wide else "f.vector"
 
 
 class CustomersRepository:
@@ -104,37 +109,42 @@ class CustomersRepository:
         row = result.one_or_none()
         return None if row is None else (row.currency, row.as_of, row.data_revision)
 
-    async def features_of(self, ids: Sequence[UUID]) -> FeatureRows | None:
+    async def features_of(self, ids: Sequence[UUID], *, wide: bool = False) -> FeatureRows | None:
         """Stored features of those customers that have any, in the order of ``ids``; None for nobody."""
         result = await self._tx.execute(
             text(
-                _FEATURES + "AND f.customer_id = ANY (CAST(:ids AS uuid[])) "
+                _FEATURES.format(values=stored_values(wide))
+                + "AND f.customer_id = ANY (CAST(:ids AS uuid[])) "
                 "ORDER BY array_position(CAST(:ids AS uuid[]), f.customer_id)"
             ),
             {"ids": list(ids)},
         )
         return feature_rows(result.mappings().all())
 
-    async def features_after(self, after: UUID | None, limit: int) -> FeatureRows | None:
+    async def features_after(
+        self, after: UUID | None, limit: int, *, wide: bool = False
+    ) -> FeatureRows | None:
         """Stored features by identifier, after a customer; None at the end."""
         result = await self._tx.execute(
             text(
-                _FEATURES + "AND (CAST(:after AS uuid) IS NULL OR f.customer_id > :after) "
+                _FEATURES.format(values=stored_values(wide))
+                + "AND (CAST(:after AS uuid) IS NULL OR f.customer_id > :after) "
                 "ORDER BY f.customer_id LIMIT :limit"
             ),
             {"after": after, "limit": limit},
         )
         return feature_rows(result.mappings().all())
 
-    async def has_stale_features(self, schema_hash: str) -> bool:
-        """Whether a feature row was made with another schema."""
+    async def has_stale_features(self, schema_hash: str, sequence_hash: str = "") -> bool:
+        """Whether a feature row was made with another schema, or its sequence, if its schema is named."""
         return bool(
             await self._tx.scalar(
                 text(
-                    "SELECT EXISTS (SELECT 1 FROM customer_features "
-                    "WHERE tenant_id = app.tid() AND schema_hash <> :hash)"
+                    "SELECT EXISTS (SELECT 1 FROM customer_features WHERE tenant_id = app.tid() "
+                    "AND (schema_hash <> :hash OR (CAST(:sequence AS text) <> '' "
+                    "AND sequence_hash IS DISTINCT FROM CAST(:sequence AS text))))"
                 ),
-                {"hash": schema_hash},
+                {"hash": schema_hash, "sequence": sequence_hash},
             )
         )
 

@@ -16,6 +16,7 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.contracts.columns import check_fields
 from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.sequences import SEQUENCE
 from cohortlens.core import clock, idempotency
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, retried
@@ -225,16 +226,18 @@ class CustomersService:
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             return await _resolved(tx, names, paths)
 
-    async def features(self, ctx: RequestContext, customer_ids: Sequence[UUID]) -> FeatureRows:
-        """Stored features of customers, in the order asked for.
+    async def features(
+        self, ctx: RequestContext, customer_ids: Sequence[UUID], *, wide: bool = False
+    ) -> FeatureRows:
+        """Stored features of customers, in the order asked for; ``wide`` with their weekly sequences.
 
         Raises:
             CustomerNotFound: The first that does not exist, or belongs to another tenant.
             FailedPrecondition: FEATURES_MISSING: the first without a purchase that was not reversed.
         """
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            await _refresh_features(tx)
-            found = await CustomersRepository(tx).features_of(customer_ids)
+            await _refresh_features(tx, wide)
+            found = await CustomersRepository(tx).features_of(customer_ids, wide=wide)
             have = set(found.customer_ids) if found else set()
             if found is None or len(have) < len(set(customer_ids)):
                 known = await CustomersRepository(tx).by_ids(customer_ids)
@@ -252,14 +255,16 @@ class CustomersService:
             matrix=found.matrix[order],
         )
 
-    async def all_features(self, tenant_id: TenantId, batch: int = 5000) -> AsyncIterator[FeatureRows]:
+    async def all_features(
+        self, tenant_id: TenantId, batch: int = 5000, *, wide: bool = False
+    ) -> AsyncIterator[FeatureRows]:
         """Stored features of all customers by identifier, in batches; each is one short transaction."""
         after: UUID | None = None
         while True:
             async with self._db.tenant_transaction(tenant_id) as tx:
                 if after is None:
-                    await _refresh_features(tx)
-                rows = await CustomersRepository(tx).features_after(after, batch)
+                    await _refresh_features(tx, wide)
+                rows = await CustomersRepository(tx).features_after(after, batch, wide=wide)
             if rows is None:
                 return
             yield rows
@@ -350,10 +355,10 @@ def _required_key(name: str, field: str) -> UUID | str:
     return key
 
 
-async def _refresh_features(tx: AsyncConnection) -> None:
+async def _refresh_features(tx: AsyncConnection, wide: bool) -> None:
     # After an upgrade the stored rows may be of an older schema; they are a cache and can be made again.
     repository = CustomersRepository(tx)
-    if await repository.has_stale_features(SCHEMA.hash):
+    if await repository.has_stale_features(SCHEMA.hash, SEQUENCE.hash if wide else ""):
         state = await repository.data_state()
         assert state is not None
         await feature_store.rebuild_features(tx, *state)

@@ -129,6 +129,7 @@ async def test_the_training_snapshot_holds_purchase_days_and_no_identifier(stock
         "skus": "int32",
         "lines": "int32",
         "returns": "double",
+        "known": "int32",
     }
     assert (str(as_of), currency) == ("2024-01-09", "USD")
     assert sum(table["amount"].to_pylist()) == 42.5

@@ -37,7 +37,7 @@ class Batches:
     """Training rows by customer and cut, so that the horizons of a pair share one encoding.
 
     Attributes:
-        features: Shape (pairs, 37), float32.
+        features: Shape (pairs, 36), float32.
         sequence: Shape (pairs, 40, 4), float32.
         horizons: Horizons, shape (h,), float32.
         purchases: Purchase-days, shape (pairs, h), float32.

@@ -194,7 +194,7 @@ class SequenceNet(nn.Module):
         """What is known of a customer at a cut, whatever the horizon.
 
         Args:
-            features: Shape (n, 37).
+            features: Shape (n, 36).
             sequence: Shape (n, 40, 4).
 
         Returns:
@@ -235,7 +235,7 @@ class SequenceNet(nn.Module):
         """Predict.
 
         Args:
-            features: Rows as they are stored, shape (n, 37), float32; their own horizon is not read.
+            features: Rows as they are stored, shape (n, 36), float32; their own horizon is not read.
             sequence: Weekly sequences, shape (n, 40, 4), float32.
             horizon: Days ahead, shape (n, 1), float32, > 0.
 
