@@ -782,16 +782,20 @@ class FeatureColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., unit: _Optional[str] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., nullable: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
 
 class GetFeatureSchemaResponse(_message.Message):
-    __slots__ = ("name", "version", "schema_hash", "columns")
+    __slots__ = ("name", "version", "schema_hash", "columns", "sequence_columns", "sequence_hash")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_HASH_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     schema_hash: str
     columns: _containers.RepeatedCompositeFieldContainer[FeatureColumn]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., schema_hash: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[FeatureColumn, _Mapping]]] = ...) -> None: ...
+    sequence_columns: _containers.RepeatedCompositeFieldContainer[FeatureColumn]
+    sequence_hash: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., schema_hash: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[FeatureColumn, _Mapping]]] = ..., sequence_columns: _Optional[_Iterable[_Union[FeatureColumn, _Mapping]]] = ..., sequence_hash: _Optional[str] = ...) -> None: ...
 
 class GetFeaturesRequest(_message.Message):
     __slots__ = ("customer",)
@@ -800,15 +804,19 @@ class GetFeaturesRequest(_message.Message):
     def __init__(self, customer: _Optional[str] = ...) -> None: ...
 
 class GetFeaturesResponse(_message.Message):
-    __slots__ = ("customer", "features", "schema_hash", "snapshot_id", "data_as_of")
+    __slots__ = ("customer", "features", "schema_hash", "snapshot_id", "data_as_of", "sequence", "sequence_hash")
     CUSTOMER_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_HASH_FIELD_NUMBER: _ClassVar[int]
     customer: str
     features: FeatureVector
     schema_hash: str
     snapshot_id: str
     data_as_of: str
-    def __init__(self, customer: _Optional[str] = ..., features: _Optional[_Union[FeatureVector, _Mapping]] = ..., schema_hash: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., data_as_of: _Optional[str] = ...) -> None: ...
+    sequence: FeatureVector
+    sequence_hash: str
+    def __init__(self, customer: _Optional[str] = ..., features: _Optional[_Union[FeatureVector, _Mapping]] = ..., schema_hash: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., data_as_of: _Optional[str] = ..., sequence: _Optional[_Union[FeatureVector, _Mapping]] = ..., sequence_hash: _Optional[str] = ...) -> None: ...

@@ -14,7 +14,8 @@ from cohortlens.analytics.models import (
     SegmentationRun,
 )
 from cohortlens.bootstrap import Services
-from cohortlens.contracts.features import SCHEMA, snapshot_id
+from cohortlens.contracts.features import SCHEMA
+from cohortlens.contracts.sequences import SEQUENCE
 from cohortlens.core.ids import CustomerId
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
@@ -155,14 +156,13 @@ class AnalyticsServicer(BatchPredictionsServicer):
         self, request: pb.GetFeatureSchemaRequest, call: Call
     ) -> pb.GetFeatureSchemaResponse:
         """The feature schema."""
-        return mapping.schema_message(SCHEMA)
+        return mapping.schema_message(SCHEMA, SEQUENCE)
 
     async def GetFeatures(self, request: pb.GetFeaturesRequest, call: Call) -> pb.GetFeaturesResponse:
         """The current features of one customer."""
         ctx = call.context
         ((customer, _),) = await self._customers.resolve(ctx, [request.customer], ["customer"])
-        rows = await self._customers.features(ctx, [customer])
-        return mapping.features_message(rows, snapshot_id(rows.schema_hash, rows.matrix[0]))
+        return mapping.features_message(await self._customers.features(ctx, [customer], wide=True))
 
 
 def _optional(field: str, text: str) -> UUID | None:

@@ -26,8 +26,8 @@ from cohortlens.analytics.models import (
 )
 from cohortlens.analytics.options import DEFAULT_OPTIONS, Basis, Loss, PredictionOptions
 from cohortlens.contracts.asks import DEFAULT_DISCOUNT, DEFAULT_LEVEL
-from cohortlens.contracts.features import FeatureSchema
-from cohortlens.contracts.sequences import FEATURE_COLUMNS
+from cohortlens.contracts.features import FeatureColumn, FeatureSchema, snapshot_id
+from cohortlens.contracts.sequences import FEATURE_COLUMNS, SEQUENCE, split
 from cohortlens.core.errors import CohortLensError, InvalidArgument, Violation
 from cohortlens.core.ids import parse_uuid
 from cohortlens.customers.models import FeatureRows
@@ -212,34 +212,41 @@ def segments_message(run: SegmentationRun, profiles: Iterable[SegmentProfile]) -
     )
 
 
-def schema_message(schema: FeatureSchema) -> pb.GetFeatureSchemaResponse:
-    """The feature schema."""
+def schema_message(schema: FeatureSchema, sequence: FeatureSchema) -> pb.GetFeatureSchemaResponse:
+    """The feature schema, and that of the weekly sequence."""
     return pb.GetFeatureSchemaResponse(
         name=schema.name,
         version=schema.version,
         schema_hash=schema.hash,
-        columns=[
-            pb.FeatureColumn(
-                name=column.name,
-                unit=column.unit,
-                min=column.minimum,
-                max=column.maximum,
-                nullable=column.nullable,
-                description=column.description,
-            )
-            for column in schema.columns
-        ],
+        columns=[_column_message(column) for column in schema.columns],
+        sequence_columns=[_column_message(column) for column in sequence.columns],
+        sequence_hash=sequence.hash,
     )
 
 
-def features_message(rows: FeatureRows, snapshot_id: str) -> pb.GetFeaturesResponse:
-    """The features of one customer."""
+def _column_message(column: FeatureColumn) -> pb.FeatureColumn:
+    return pb.FeatureColumn(
+        name=column.name,
+        unit=column.unit,
+        min=column.minimum,
+        max=column.maximum,
+        nullable=column.nullable,
+        description=column.description,
+    )
+
+
+def features_message(rows: FeatureRows) -> pb.GetFeaturesResponse:
+    """The features of one customer, read wide."""
+    features, sequence = split(rows.matrix)
+    assert sequence is not None
     return pb.GetFeaturesResponse(
         customer=str(rows.customer_ids[0]),
-        features=pb.FeatureVector(values=rows.matrix[0].tolist()),
+        features=pb.FeatureVector(values=features[0].tolist()),
         schema_hash=rows.schema_hash,
-        snapshot_id=snapshot_id,
+        snapshot_id=snapshot_id(rows.schema_hash, features[0]),
         data_as_of=day_text(rows.as_of),
+        sequence=pb.FeatureVector(values=sequence[0].ravel().tolist()),
+        sequence_hash=SEQUENCE.hash,
     )
 
 

@@ -80,6 +80,11 @@ async def test_features_fed_back_as_a_vector_give_the_customer_s_own_prediction(
     schema = await served.analytics.GetFeatureSchema(pb.GetFeatureSchemaRequest(), served.north)
     assert len(schema.columns) == len(features.features.values)
     assert schema.schema_hash == features.schema_hash
+    assert len(features.sequence.values) == len(schema.sequence_columns) == 160
+    assert features.sequence_hash == schema.sequence_hash != schema.schema_hash
+    newest = [column.name for column in schema.sequence_columns[-4:]]
+    assert newest == ["w0_days", "w0_money", "w0_observed", "w0_age"]
+    assert features.sequence.values[-2] == 1.0
 
 
 async def test_an_unknown_task_or_method_is_named(served):
