@@ -6,7 +6,7 @@ model trained for one day never sees a later one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.featurize import featurize
 from cohortlens.contracts.purchase_days import PurchaseDays, PurchaseDaysInvalid
+from cohortlens.contracts.sequences import weekly_sequences
 from workers.training.faults import TrainingFault
 
 HORIZONS_DAYS = (30, 60, 90, 180)
@@ -48,6 +49,11 @@ class Snapshot:
     customers: int
     first_day: int
     as_of: int
+
+    @property
+    def buyers(self) -> int:
+        """Customers who have bought."""
+        return len(np.unique(self.days.customer[self.days.orders > 0]))
 
     @property
     def history_days(self) -> int:
@@ -161,7 +167,14 @@ def cuts_of(snapshot: Snapshot, end_day: int, horizon_days: int) -> list[int]:
     return [cut for cut in cuts if cut - snapshot.first_day >= FIRST_CUT_DAYS]
 
 
-def rows_at(days: PurchaseDays, customers: int, cut: int, horizons_days: tuple[int, ...]) -> list[Rows]:
+def rows_at(
+    days: PurchaseDays,
+    customers: int,
+    cut: int,
+    horizons_days: tuple[int, ...],
+    *,
+    sequences: bool = False,
+) -> list[Rows]:
     """Rows of the customers who had bought by a cut, one set per horizon.
 
     Args:
@@ -169,11 +182,16 @@ def rows_at(days: PurchaseDays, customers: int, cut: int, horizons_days: tuple[i
         customers: Number of customer numbers.
         cut: Day of the cut.
         horizons_days: Horizons; each must end within the data.
+        sequences: Give the rows their weekly sequences.
     """
     features = featurize(days, cut, customers)
     seen = np.flatnonzero(~np.isnan(features[:, SCHEMA.index("age")]))
+    weekly = weekly_sequences(days, cut, customers)[seen] if sequences else None
     features = features[seen]
-    return [_with_targets(days, customers, cut, horizon, features, seen) for horizon in horizons_days]
+    return [
+        replace(_with_targets(days, customers, cut, horizon, features, seen), sequence=weekly)
+        for horizon in horizons_days
+    ]
 
 
 def _with_targets(
@@ -199,7 +217,12 @@ def _with_targets(
 
 
 def training_rows(
-    snapshot: Snapshot, horizons_days: tuple[int, ...], end_day: int, rng: np.random.Generator
+    snapshot: Snapshot,
+    horizons_days: tuple[int, ...],
+    end_day: int,
+    rng: np.random.Generator,
+    *,
+    sequences: bool = False,
 ) -> Rows:
     """Rows of all cuts and horizons whose targets end by ``end_day``.
 
@@ -208,6 +231,7 @@ def training_rows(
         horizons_days: Horizons.
         end_day: Nothing after this day is looked at.
         rng: Draws the customers when there are too many.
+        sequences: Give the rows their weekly sequences.
     """
     days = snapshot.days.until(end_day)
     plan: dict[int, list[int]] = {}
@@ -221,8 +245,11 @@ def training_rows(
     for cut in sorted(plan):
         features = featurize(days, cut, snapshot.customers)
         seen = np.flatnonzero(drawn & ~np.isnan(features[:, SCHEMA.index("age")]))
+        weekly = weekly_sequences(days, cut, snapshot.customers)[seen] if sequences else None
         parts += [
-            _with_targets(days, snapshot.customers, cut, horizon, features[seen], seen)
+            replace(
+                _with_targets(days, snapshot.customers, cut, horizon, features[seen], seen), sequence=weekly
+            )
             for horizon in plan[cut]
         ]
     return concatenate(parts)

@@ -32,12 +32,12 @@ long sum (8e-8 against 1e-6 over 150 trees), and cost 1 us a call."""
 FloatArray = NDArray[np.float64]
 
 
-def trees_graph(trees: TreeArrays, *, link: bool = True) -> bytes:
+def trees_graph(trees: TreeArrays, *, link: str = "exp") -> bytes:
     """Graph of an ensemble: ``features`` float32 (n, columns) to ``value`` float64 (n, 1).
 
     Args:
         trees: The ensemble, in log space.
-        link: Append ``Exp``; without it the output is the log of the value.
+        link: ``exp`` or ``sigmoid``; with ``none`` the output is the sum itself.
     """
     sizes = np.diff(trees.starts)
     leaf = trees.left < 0
@@ -70,16 +70,17 @@ def trees_graph(trees: TreeArrays, *, link: bool = True) -> bytes:
         ensemble,
         helper.make_node("Cast", ["leaves"], ["partial_sums"], to=TensorProto.DOUBLE),
         helper.make_node("ReduceSum", ["partial_sums", "columns"], ["sum"], keepdims=1),
-        helper.make_node("Add", ["sum", "base"], ["log_value" if link else "value"]),
+        helper.make_node("Add", ["sum", "base"], ["sum_of_all" if link != "none" else "value"]),
     ]
-    if link:
-        nodes.append(helper.make_node("Exp", ["log_value"], ["value"]))
+    if link != "none":
+        operator = {"exp": "Exp", "sigmoid": "Sigmoid"}[link]
+        nodes.append(helper.make_node(operator, ["sum_of_all"], ["value"]))
     output = helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])
     constants: dict[str, NDArray[np.generic]] = {
         "base": np.reshape(trees.base, (1, 1)),
         "columns": np.array([1], np.int64),
     }
-    return _serialise("trees", nodes, [output], constants)
+    return _serialise("trees", nodes, [output], constants, width=int(trees.features))
 
 
 def segmentation_graph(columns: list[int], mean: FloatArray, sd: FloatArray, centroids: FloatArray) -> bytes:
@@ -127,8 +128,9 @@ def _serialise(
     nodes: list[onnx.NodeProto],
     outputs: list[onnx.ValueInfoProto],
     constants: dict[str, NDArray[np.generic]],
+    width: int = len(SCHEMA.columns),
 ) -> bytes:
-    features = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, len(SCHEMA.columns)])
+    features = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, width])
     initializers = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
     graph = helper.make_graph(nodes, name, [features], outputs, initializers)
     model = helper.make_model(

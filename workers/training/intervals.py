@@ -25,8 +25,9 @@ LEVEL_RATIO = 0.8
 _DECILE_ROWS = 50
 """Rows a decile needs at least; fewer rows make fewer, larger groups."""
 
-_MISSES = np.linspace(0.3, 0.02, 57)
-"""Shares of a decile that may be missed; the largest leaves .7 of every decile covered."""
+_MISSES = np.linspace(1.5, 0.1, 57)
+"""Shares of a decile that may be missed, in multiples of the share of all; at 80 % the largest leaves .7 of
+every decile covered."""
 
 
 def calibrate(
@@ -47,8 +48,9 @@ def calibrate(
     decile = np.searchsorted(edges, predicted, side="right")
     offset = max(float(predicted.mean()), float(np.finfo(np.float32).tiny))
     deciles = [_Decile.of(predicted[decile == i], actual[decile == i], offset) for i in range(len(edges) + 1)]
-    found = _build(level_ratio, edges, deciles, float(_MISSES[-1]), offset)
-    for misses in _MISSES[:-1]:
+    shares = np.minimum(_MISSES * (1.0 - level_ratio), 1.0)
+    found = _build(level_ratio, edges, deciles, float(shares[-1]), offset)
+    for misses in shares[:-1]:
         trial = _build(level_ratio, edges, deciles, float(misses), offset)
         if coverage(trial, predicted, actual) >= level_ratio:
             return trial

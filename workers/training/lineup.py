@@ -7,11 +7,12 @@ this protocol alone. What a member stores is what ``workers.runtime.lineup`` loa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.runtime import members as runtime
 from workers.training.datasets import Rows, Snapshot
 
 FloatArray = NDArray[np.float64]
@@ -42,12 +43,14 @@ class View:
         rows: Training rows of earlier cuts; every target ends by the day of the view.
         today: One row of each customer seen by that day, ``horizon`` the longest one; its targets are unknown
             and empty.
+        kept: What one member has made of the view and another can use.
     """
 
     snapshot: Snapshot
     horizons_days: tuple[int, ...]
     rows: Rows
     today: Rows
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def day(self) -> int:
@@ -79,16 +82,9 @@ class Fitted(Protocol):
     def targets(self) -> tuple[str, ...]:
         """Targets it predicts, of ``TARGETS``."""
 
-    def predict(self, target: str, rows: Rows) -> FloatArray:
-        """Predict.
-
-        Args:
-            target: One of its targets.
-            rows: Rows at any later cut; the horizon is a column of their features, equal or not.
-
-        Returns:
-            Purchase-days or major units >= 0, or probabilities 0 to 1; shape (n,), finite.
-        """
+    @property
+    def member(self) -> runtime.Member:
+        """What predicts, of the very class that serves."""
 
     def export(self, probes: Rows) -> Parts:
         """Files and parameters of the member.

@@ -10,6 +10,7 @@ from workers.runtime.shap_explainer import ShapExplainer
 from workers.training import boosting, export
 from workers.training.datasets import Rows, Snapshot, training_rows
 from workers.training.faults import TrainingFault
+from workers.training.lineup import MemberDropped
 
 AS_OF = FIRST_DAY + 419
 X, HORIZON = SCHEMA.index("x"), SCHEMA.index("horizon")
@@ -24,7 +25,7 @@ def rows() -> Rows:
 
 @pytest.fixture(scope="module")
 def fitted(rows):
-    return boosting.fit(rows, "spend", 0)
+    return boosting.fit_count(rows.features, rows.targets["spend"], 0)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_probes_stand_on_thresholds_and_hold_missing_values(trees, rows, probes)
 
 def test_a_graph_without_the_link_is_rejected(trees, fitted, probes):
     with pytest.raises(TrainingFault) as caught:
-        export.check_parity(export.trees_graph(trees, link=False), fitted.predict, probes)
+        export.check_parity(export.trees_graph(trees, link="none"), fitted.predict, probes)
     assert caught.value.reason == "PARITY_FAILED"
 
 
@@ -114,16 +115,13 @@ def test_scaling_money_scales_spend(rows, fitted):
     money = np.array([column.unit == "money" for column in SCHEMA.columns])
     features = rows.features.copy()
     features[:, money] *= 64
-    dear = boosting.fit(
-        replace(rows, features=features, targets={"spend": rows.targets["spend"] * 64}), "spend", 0
-    )
+    dear = boosting.fit_count(features, rows.targets["spend"] * 64, 0)
     np.testing.assert_allclose(dear.predict(features), 64 * fitted.predict(rows.features), rtol=1e-9)
 
 
 def test_nothing_bought_is_nothing_to_learn(rows):
-    nothing = replace(rows, targets={"purchases": np.zeros(len(rows))})
-    with pytest.raises(TrainingFault) as caught:
-        boosting.fit(nothing, "purchases", 0)
+    with pytest.raises(MemberDropped) as caught:
+        boosting.fit_count(rows.features, np.zeros(len(rows)), 0)
     assert caught.value.reason == "NOTHING_TO_LEARN"
 
 
