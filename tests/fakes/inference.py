@@ -18,6 +18,7 @@ from cohortlens.analytics.ports import (
     TrainingProgress,
     TrainingResult,
 )
+from cohortlens.contracts.asks import ask_of
 from cohortlens.core.errors import DeadlineExceeded, InvalidArgument, Unavailable
 
 BAD_DIGEST = "bad" * 21 + "0"
@@ -43,8 +44,8 @@ def attributions(target: str, features: Features) -> Attributions:
     return Attributions(np.full(rows, _BASE[target]), shares, np.exp(logs), logs, np.ones(rows))
 
 
-_BASE = {"purchases": 0.3, "spend": 2.0}
-_SCALE = {"purchases": 0.01, "spend": 0.02}
+_BASE = {"purchases": 0.3, "spend": 2.0, "churn": -0.5}
+_SCALE = {"purchases": 0.01, "spend": 0.02, "churn": 0.01}
 
 
 def scores_of(target: str, features: Features) -> Scores:
@@ -52,8 +53,14 @@ def scores_of(target: str, features: Features) -> Scores:
     if not target:
         since = np.nan_to_num(features[:, 0].astype(np.float64))
         return {"segment": (since >= 3).astype(np.float64), "distance": np.abs(since - 3)}
-    value = np.exp(log_values(target, features))
-    return {"value": value, "lower": value * 0.5, "upper": value * 2.0}
+    ask = ask_of(target)
+    value = np.exp(log_values(ask.blended, features))
+    if ask.target == "churn":
+        value = value / (1 + value)
+    if ask.target == "clv":
+        value = value / (1 + ask.annual_discount_ratio)
+    width = 2.0 ** (ask.level_ratio / 0.8)
+    return {"value": value, "lower": value / width, "upper": value * width}
 
 
 @dataclass

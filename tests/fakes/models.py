@@ -7,8 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from cohortlens.analytics.training_runs import Cause, NewRun, TrainingRunsRepository
+from cohortlens.contracts.asks import calibration_key
 from cohortlens.contracts.features import SCHEMA
-from cohortlens.contracts.manifest import GateCriterion, IntervalCalibration, ModelManifest, SegmentProfile
+from cohortlens.contracts.manifest import (
+    Blend,
+    GateCriterion,
+    IntervalCalibration,
+    ModelManifest,
+    SegmentProfile,
+)
 from cohortlens.core.clock import now
 from cohortlens.core.ids import TrainingRunId, uuid7
 from cohortlens.core.paging import PageTokens
@@ -37,6 +44,27 @@ def prediction_manifest(*, loss=0.8, passed=True, seed=0, schema_hash=SCHEMA.has
         metrics={"purchases.rmse": 1.25},
         gate=(GateCriterion("purchases.deviance_vs_population_mean", loss, 1.0, passed),),
         calibration={"purchases": _CALIBRATION, "spend": _CALIBRATION},
+    )
+
+
+def blended_manifest(*, wide=True) -> ModelManifest:
+    """A version with blends of every target; ``wide`` lets a net take part in purchases and spend."""
+    net = Blend({"gru": 0.5, "bgnbd": 0.5}, {"bgnbd": 1.0})
+    plain = Blend({"bgnbd": 1.0}, {"bgnbd": 1.0})
+    blend = net if wide else plain
+    calibration = {
+        calibration_key(target, days, level): replace(_CALIBRATION, level_ratio=level)
+        for target in ("purchases", "spend")
+        for days in HORIZONS
+        for level in (0.5, 0.8, 0.95)
+    }
+    return replace(
+        prediction_manifest(),
+        targets=("purchases", "spend", "churn"),
+        calibration=calibration,
+        basis="BLEND",
+        blends={"purchases": blend, "spend": blend, "spend:mae": blend, "churn": plain},
+        horizon_most_days=540,
     )
 
 
