@@ -16,7 +16,7 @@ SELECT app.tid(), h.customer_id, h.orders, s.sku FROM (
     FROM (SELECT t.customer_id, min(t.occurred_at) AS at, sum(t.amount_minor)::bigint AS amount
             FROM transactions t JOIN cl_touched USING (customer_id)
            WHERE t.tenant_id = app.tid()
-           GROUP BY t.customer_id, coalesce('r' || t.order_ref, 'k' || encode(t.source_key, 'hex'))) o
+           GROUP BY t.customer_id, t.order_ref, CASE WHEN t.order_ref IS NULL THEN t.source_key END) o
    GROUP BY customer_id) h
   LEFT JOIN (
     SELECT DISTINCT ON (t.customer_id) t.customer_id, t.sku

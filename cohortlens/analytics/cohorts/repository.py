@@ -30,7 +30,7 @@ LEFT JOIN (
          string_agg(timestamptz_send(at) || int8send(amount), ''::bytea ORDER BY at, amount) AS orders
     FROM (SELECT t.customer_id, min(t.occurred_at) AS at, sum(t.amount_minor)::bigint AS amount
             FROM transactions t WHERE t.tenant_id = app.tid() AND t.sku = ANY (CAST(:skus AS text[]))
-           GROUP BY t.customer_id, coalesce('r' || t.order_ref, 'k' || encode(t.source_key, 'hex'))) o
+           GROUP BY t.customer_id, t.order_ref, CASE WHEN t.order_ref IS NULL THEN t.source_key END) o
    GROUP BY customer_id) f ON f.customer_id = h.customer_id
 """
 _CUSTOMERS = "JOIN customers c ON c.tenant_id = h.tenant_id AND c.id = h.customer_id"

@@ -16,8 +16,8 @@ TOO_SHORT = "HISTORY_TOO_SHORT"
 PROJECTED_MAX = 120
 """Periods of a projection at most."""
 _DRAWS = 400
-_CELLS_OF_DRAWS = 4_000_000
-"""Draws times periods over all cohorts of an answer."""
+_DRAWS_OF_ALL = 8_000
+"""Draws over all cohorts of an answer: about half a second."""
 
 
 def counts(durations: Durations, period_days: int) -> tuple[FloatArray, FloatArray]:
@@ -72,7 +72,7 @@ def projected(
     at_risk = np.cumsum((lost + kept)[::-1])[::-1]
     seen = int(np.count_nonzero(at_risk))
     width = periods or min(PROJECTED_MAX, max(2, 2 * seen))
-    draws = int(np.clip(_CELLS_OF_DRAWS // (cohorts * max(width, seen, 1)), 100, _DRAWS))
+    draws = int(np.clip(_DRAWS_OF_ALL // cohorts, 100, _DRAWS))
     try:
         made = sbg.project(lost, kept, width, level_ratio=level_ratio, draws=draws, seed=seed)
     except sbg.SurvivalInvalid:

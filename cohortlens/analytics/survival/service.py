@@ -28,7 +28,7 @@ from cohortlens.core.context import RequestContext
 
 _LEVEL, _PROJECTION_LEVEL = 0.95, 0.8
 _DAYS, _NUMBER = 365, 2
-COHORTS_MAX = 400
+COHORTS_MAX = 120
 """Curves or projections of a reply."""
 
 

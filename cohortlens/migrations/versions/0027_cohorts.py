@@ -44,7 +44,7 @@ SELECT h.tenant_id, h.customer_id, h.orders, s.sku FROM (
          string_agg(timestamptz_send(at) || int8send(amount), ''::bytea ORDER BY at, amount) AS orders
     FROM (SELECT tenant_id, customer_id, min(occurred_at) AS at, sum(amount_minor)::bigint AS amount
             FROM transactions
-           GROUP BY tenant_id, customer_id, coalesce('r' || order_ref, 'k' || encode(source_key, 'hex'))) o
+           GROUP BY tenant_id, customer_id, order_ref, CASE WHEN order_ref IS NULL THEN source_key END) o
    GROUP BY tenant_id, customer_id) h
   LEFT JOIN (
     SELECT DISTINCT ON (tenant_id, customer_id) tenant_id, customer_id, sku FROM transactions
