@@ -12,14 +12,17 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from cohortlens.contracts.artifacts import LocalArtifactStore
+from cohortlens.contracts.baseline import BASELINE_FILE
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import GateCriterion, ModelManifest
 from workers.runtime.bundle import SEGMENTATION_FILE
 from workers.runtime.sessions import Session
 from workers.training import export, segmentation
+from workers.training.baseline import baseline_npz
 from workers.training.datasets import Snapshot, read_snapshot, rows_at
 from workers.training.faults import TrainingFault
 from workers.training.gate import segments_against_champion
@@ -159,13 +162,16 @@ def _train_segmentation(order: _Order) -> ModelManifest:
         segmentation.COLUMNS, fitted.scaler.mean, fitted.scaler.sd, fitted.centroids
     )
     order.progress("parity", 0.9)
-    features = rows_at(snapshot.days, snapshot.customers, snapshot.as_of, (0,))[0].features
+    today = rows_at(snapshot.days, snapshot.customers, snapshot.as_of, (0,))[0]
+    features = today.features
     worst = export.check_parity(
         graph, lambda rows: fitted.assign(rows)[1], features, output="distance", floor=1.0
     )
-    if (Session(graph).run(features)["segment"] != fitted.assign(features)[0]).any():
+    assigned = fitted.assign(features)[0]
+    if (Session(graph).run(features)["segment"] != assigned).any():
         raise TrainingFault("PARITY_FAILED", "The exported segmentation assigns customers to other segments.")
     chosen = fitted.chosen
+    keys = np.array([profile.key for profile in fitted.profiles])
     metrics = {
         "k": float(chosen.k),
         "customers": float(len(features)),
@@ -186,7 +192,10 @@ def _train_segmentation(order: _Order) -> ModelManifest:
             GateCriterion("parity", worst, export.PARITY_RATIO, passed=True),
             *segments_against_champion(order.store, order.champion_digest, chosen.eta2),
         ),
-        files={SEGMENTATION_FILE: order.store.put_bytes(graph)},
+        files={
+            SEGMENTATION_FILE: order.store.put_bytes(graph),
+            BASELINE_FILE: order.store.put_bytes(baseline_npz(today, {}, keys[assigned])),
+        },
         segments=fitted.profiles,
         notes=() if chosen.stable else ("unstable: no number of segments was found again in refits",),
     )
