@@ -32,6 +32,7 @@ COMMANDS = {
         "Predict for all customers, or for the rows of a file.",
     ),
     "explain": ("cohortlens.cli.analytics", "explain", "Show why a prediction is what it is."),
+    "cohorts": ("cohortlens.cli.cohorts", "cohorts", "Show who came back, how long customers stay."),
     "train": ("cohortlens.cli.analytics", "train", "Train models on the tenant's data."),
     "drift": ("cohortlens.cli.drift", "drift", "Show how far customers are from a model's training."),
     "tenant": ("cohortlens.cli.tenants", "tenant", "Make and list the tenants of this installation."),
@@ -65,7 +66,8 @@ class LazyGroup(click.Group):
         module, name, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
         # click's mark of a paragraph that keeps its lines is a backspace, which raw docstrings spell out.
-        command.help = (command.help or "").replace("\\b", "\b")
+        for one in (command, *getattr(command, "commands", {}).values()):
+            one.help = (one.help or "").replace("\\b", "\b")
         return command
 
     def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]
