@@ -11,7 +11,8 @@ Source: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, JASA 113 (2018), section 5.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from workers.runtime.intervals import Interval
 FloatArray = NDArray[np.float64]
 
 LEVEL_RATIO = 0.8
+_LEVELS = 11
 _DECILE_ROWS = 50
 """Rows a decile needs at least; fewer rows make fewer, larger groups."""
 
@@ -55,6 +57,47 @@ def calibrate(
         if coverage(trial, predicted, actual) >= level_ratio:
             return trial
     return found
+
+
+def across(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -> IntervalCalibration:
+    """Measure the interval on several periods so that it covers the wanted share of the next one.
+
+    Conformal intervals hold for rows drawn alike, and one season is not drawn like the next. So each fold is
+    covered by an interval measured on the others, at the smallest nominal level that covers the wanted share
+    of them on average; that level then serves.
+
+    Args:
+        folds: Predictions and what happened, shape (n,) each, by fold; at least one.
+        level_ratio: Share of customers to cover.
+
+    Returns:
+        The calibration on all folds, named by ``level_ratio``.
+    """
+    nominal = next(
+        (
+            level
+            for level in np.linspace(level_ratio, 1.0, _LEVELS)[:-1]
+            if _held_out(folds, level) >= level_ratio
+        ),
+        1.0 - (1.0 - level_ratio) / _LEVELS,
+    )
+    return replace(calibrate(*_joined(folds), level_ratio=float(nominal)), level_ratio=level_ratio)
+
+
+def _held_out(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -> float:
+    """Mean share of a fold inside an interval measured on the other folds; 1 of a single fold."""
+    if len(folds) < 2:
+        return 1.0
+    shares = []
+    for at, (predicted, actual) in enumerate(folds):
+        others = [fold for position, fold in enumerate(folds) if position != at]
+        trial = calibrate(*_joined(others), level_ratio=float(level_ratio))
+        shares.append(coverage(trial, predicted, actual))
+    return float(np.mean(shares))
+
+
+def _joined(folds: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    return np.concatenate([fold[0] for fold in folds]), np.concatenate([fold[1] for fold in folds])
 
 
 def coverage(calibration: IntervalCalibration, predicted: FloatArray, actual: FloatArray) -> float:

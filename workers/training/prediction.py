@@ -154,7 +154,7 @@ def choose(folds: list[Fold], final: FittedView) -> Chosen:
         only = Blend({POPULATION_MEAN: 1.0}, {POPULATION_MEAN: 1.0})
         blends = dict.fromkeys(TARGETS, only)
         judged = {target: _judged(folds, target, [only] * len(folds)) for target in TARGETS}
-        return Chosen(POPULATION_MEAN, blends, judged, judged)
+        return Chosen(POPULATION_MEAN.upper(), blends, judged, judged)
     basis = BLEND if len(final.view.today) >= BLEND_CUSTOMERS and len(folds) >= BLEND_FOLDS else BTYD
     blends, judged, unseen = {}, {}, {}
     for target in TARGETS:
@@ -243,21 +243,21 @@ def _calibration(
         if target not in chosen.blends:
             continue
         for horizon in horizons:
-            predicted, actual = _residuals(chosen, target, horizon, today)
+            pairs = _residuals(chosen, target, horizon, today)
             for level in LEVELS:
-                found[calibration_key(target, horizon, level)] = intervals.calibrate(predicted, actual, level)
+                found[calibration_key(target, horizon, level)] = intervals.across(pairs, level)
         found[target] = found[calibration_key(target, reported)]
     return found
 
 
-def _residuals(chosen: Chosen, target: str, horizon: int, today: Rows) -> tuple[FloatArray, FloatArray]:
-    """Predictions and what came; without folds each customer's own past stands for its future."""
-    same = [one for one in chosen.unseen[target] if one.horizon == horizon]
-    if same:
-        return np.concatenate([one.predicted for one in same]), np.concatenate([one.actual for one in same])
+def _residuals(chosen: Chosen, target: str, horizon: int, today: Rows) -> list[tuple[FloatArray, FloatArray]]:
+    """Predictions and what came, by fold; without folds each customer's own past stands for its future."""
+    found = [(one.predicted, one.actual) for one in chosen.unseen[target] if one.horizon == horizon]
+    if found:
+        return found
     pace = today.column("x") / np.maximum(today.column("age"), 1.0) * horizon
     actual = pace * today.column("zbar") if target == SPEND else pace
-    return np.full(len(actual), max(float(actual.mean()), 0.0)), actual
+    return [(np.full(len(actual), max(float(actual.mean()), 0.0)), actual)]
 
 
 def _finished(
@@ -293,6 +293,7 @@ def _finished(
         task.snapshot.as_of,
         _for_gate(folds, chosen, int(told.metrics["horizon_days"])),
         manifest.targets,
+        manifest.blends,
     )
     files[BACKTEST_FILE] = told.backtest.to_json().encode()
     return replace(
