@@ -230,7 +230,7 @@ def _made(known: TenantDays, as_of_day: int) -> _Made:
     kept = matrix[has_bought]
     SCHEMA.check(kept)
     sequences = weekly_sequences(known.days, as_of_day, len(known.customers))[has_bought]
-    SEQUENCE.check(sequences.reshape(len(sequences), -1))
+    SEQUENCE.check(sequences.reshape(len(sequences), len(SEQUENCE.columns)))
     return _Made(pa.array(known.customers, pa.string()).filter(pa.array(has_bought)), kept, sequences)
 
 
