@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from cohortlens.analytics.models import Task
+from cohortlens.analytics.options import PredictionOptions
 from cohortlens.analytics.ports import Features, InferenceClient, Scores, Values
 from cohortlens.analytics.predictions import PredictionsService, horizon_of
 from cohortlens.analytics.segmentation import SegmentationService
@@ -36,6 +37,7 @@ from gateway.servicers.inference_v2_models import (
     Output,
     configuration,
     metadata,
+    offered_by,
     outputs_of,
     version_number,
 )
@@ -44,6 +46,7 @@ from gateway.servicers.inference_v2_statistics import Statistics, Times
 from gateway.servicers.inference_v2_tensors import (
     MAX_ROWS,
     TensorInvalid,
+    options_of,
     read_rows,
     wanted_outputs,
     write_outputs,
@@ -193,10 +196,14 @@ class InferenceServicer:
         offered = outputs_of(model, "model_name")
         number = version_number(model, request.model_version, "model_version")
         try:
+            if not request.outputs:
+                # All that this version gives: an older one gives less.
+                offered = offered_by(await serving(self._registry, ctx.tenant_id, model, number))
             wanted = wanted_outputs(request, offered)
+            asked = options_of(request)
             rows, raw = read_rows(request)
             read = perf_counter_ns()
-            columns, version = await self._score(ctx, wanted, rows, number)
+            columns, version = await self._score(ctx, wanted, rows, number, asked)
         except CohortLensError:
             await self._count_failure(ctx, model, number, perf_counter_ns() - begun)
             raise
@@ -216,30 +223,47 @@ class InferenceServicer:
         self._statistics.failed(ctx.tenant_id, model, found.version, spent)
 
     async def _score(
-        self, ctx: RequestContext, wanted: Sequence[Output], rows: Features, number: int | None
+        self,
+        ctx: RequestContext,
+        wanted: Sequence[Output],
+        rows: Features,
+        number: int | None,
+        asked: PredictionOptions,
     ) -> tuple[Mapping[str, Values], ModelVersion]:
         """The wanted columns by output name, shape (rows,), float64, and the version that made them."""
         tasks = list(dict.fromkeys(output.task for output in wanted))
         if len(tasks) == 1:
-            scores, version = await self._task_scores(ctx, tasks[0], rows, number)
+            scores, version = await self._task_scores(ctx, tasks[0], rows, number, asked)
             return {output.name: scores[output.column] for output in wanted}, version
-        found = await asyncio.gather(*(self._task_scores(ctx, task, rows, number) for task in tasks))
+        found = await asyncio.gather(*(self._task_scores(ctx, task, rows, number, asked) for task in tasks))
         by_task = dict(zip(tasks, (scores for scores, _ in found), strict=True))
         return {output.name: by_task[output.task][output.column] for output in wanted}, found[0][1]
 
     async def _task_scores(
-        self, ctx: RequestContext, task: Task | None, rows: Features, number: int | None
+        self,
+        ctx: RequestContext,
+        task: Task | None,
+        rows: Features,
+        number: int | None,
+        asked: PredictionOptions,
     ) -> tuple[Scores, ModelVersion]:
         if task is None:
             return await self._segmentation.score_matrix(ctx, rows, version=number)
         horizons = rows[:, _HORIZON]
         if len(rows) == 1 or (horizons == horizons[0]).all():
             days = _days(rows, horizons[0])
-            return await self._predictions.score_matrix(ctx, task, rows, horizon_days=days, version=number)
-        return await self._by_horizon(ctx, task, rows, number)
+            return await self._predictions.score_matrix(
+                ctx, task, rows, horizon_days=days, version=number, options=asked
+            )
+        return await self._by_horizon(ctx, task, rows, number, asked)
 
     async def _by_horizon(
-        self, ctx: RequestContext, task: Task, rows: Features, number: int | None
+        self,
+        ctx: RequestContext,
+        task: Task,
+        rows: Features,
+        number: int | None,
+        asked: PredictionOptions,
     ) -> tuple[Scores, ModelVersion]:
         """Rows of several horizons are scored by horizon and joined in their order; all are checked first."""
         SCHEMA.check(rows)
@@ -251,7 +275,7 @@ class InferenceServicer:
         for horizon, days in wanted.items():
             places = horizons == horizon
             scores, version = await self._predictions.score_matrix(
-                ctx, task, rows[places], horizon_days=days, version=number
+                ctx, task, rows[places], horizon_days=days, version=number, options=asked
             )
             for name, values in scores.items():
                 columns.setdefault(name, np.empty(len(rows)))[places] = values

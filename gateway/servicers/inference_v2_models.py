@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cohortlens.analytics.models import PURCHASE_DAYS_UNIT, Task
+from cohortlens.analytics.models import Task
+from cohortlens.analytics.options import tasks_of
+from cohortlens.analytics.predictions import unit_of
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.errors import NotFound, Violation
 from cohortlens.oip import inference_pb2 as pb
@@ -67,6 +69,15 @@ def outputs_of(model: str, field: str) -> dict[str, Output]:
     return outputs
 
 
+def offered_by(version: ModelVersion) -> dict[str, Output]:
+    """The outputs that a version gives."""
+    outputs = OUTPUTS[version.model]
+    if version.model == SEGMENTATION:
+        return outputs
+    tasks = tasks_of(version.manifest)
+    return {name: one for name, one in outputs.items() if one.task is not None and one.task.target in tasks}
+
+
 def version_number(model: str, version: str, field: str) -> int | None:
     """The version a request names; None for the active one.
 
@@ -92,18 +103,21 @@ def facts(version: ModelVersion) -> dict[str, str]:
     }
     if version.model == SEGMENTATION:
         return found | {"segments": ",".join(one.key for one in manifest.segments)}
-    return found | {
-        "horizons_days": ",".join(str(days) for days in manifest.horizons_days),
-        "purchases_unit": PURCHASE_DAYS_UNIT,
-        "spend_unit": manifest.currency,
-    }
+    units = {f"{task.target}_unit": unit_of(task, version) for task in Task}
+    asked = set(tasks_of(manifest))
+    return (
+        found
+        | {"horizons_days": ",".join(str(days) for days in manifest.horizons_days)}
+        | ({"horizon_most_days": str(manifest.horizon_most_days)} if manifest.horizon_most_days else {})
+        | {name: unit for name, unit in units.items() if name.removesuffix("_unit") in asked}
+    )
 
 
 def metadata(version: ModelVersion) -> pb.ModelMetadataResponse:
     """Tensors of a version."""
     reply = pb.ModelMetadataResponse(name=version.model, versions=[str(version.version)], platform=PLATFORM)
     reply.inputs.add(name=FEATURES, datatype="FP32", shape=(-1, len(SCHEMA.columns)))
-    for output in OUTPUTS[version.model].values():
+    for output in offered_by(version).values():
         reply.outputs.add(name=output.name, datatype=output.datatype, shape=(-1, 1))
     for name, text in facts(version).items():
         reply.parameters[name].string_param = text
@@ -124,7 +138,7 @@ def configuration(version: ModelVersion, max_rows: int) -> config_pb.ModelConfig
         model_transaction_policy=config_pb.ModelTransactionPolicy(decoupled=False),
     )
     reply.input.add(name=FEATURES, data_type=config_pb.TYPE_FP32, dims=(len(SCHEMA.columns),))
-    for output in OUTPUTS[version.model].values():
+    for output in offered_by(version).values():
         reply.output.add(name=output.name, data_type=_DATA_TYPES[output.datatype], dims=(1,))
     for name, text in facts(version).items():
         reply.parameters[name].string_value = text

@@ -11,7 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortlens.analytics.options import DEFAULT_OPTIONS, Loss, PredictionOptions
 from cohortlens.analytics.ports import Features, Values
+from cohortlens.contracts.asks import DEFAULT_DISCOUNT, DEFAULT_LEVEL
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.errors import InvalidArgument, Unimplemented, Violation
 from cohortlens.oip import inference_pb2 as pb
@@ -171,6 +173,36 @@ def _refuse_extensions(parameters: Mapping[str, Any], names: Sequence[str], fiel
                 f"{field}: {name} belongs to an extension that is not offered; leave it out",
                 reason=EXTENSION_UNSUPPORTED,
             )
+
+
+def options_of(request: pb.ModelInferRequest) -> PredictionOptions:
+    """How a request asks: its parameters ``level_ratio``, ``loss`` and ``annual_discount_ratio``.
+
+    Raises:
+        TensorInvalid: A parameter of another type, or a value that cannot be.
+    """
+    if not request.parameters:
+        return DEFAULT_OPTIONS
+    level = _number(request, "level_ratio", DEFAULT_LEVEL)
+    discount = _number(request, "annual_discount_ratio", DEFAULT_DISCOUNT)
+    if not 0 <= discount <= 1:
+        raise TensorInvalid("parameters.annual_discount_ratio", f"is {discount:g}; give 0 to 1")
+    loss = Loss.RMSE
+    if "loss" in request.parameters:
+        given = request.parameters["loss"].string_param.upper()
+        if given not in Loss.__members__:
+            raise TensorInvalid("parameters.loss", "is neither rmse nor mae, as a string")
+        loss = Loss(given)
+    return PredictionOptions(level, loss, discount)
+
+
+def _number(request: pb.ModelInferRequest, name: str, default: float) -> float:
+    if name not in request.parameters:
+        return default
+    parameter = request.parameters[name]
+    if parameter.WhichOneof("parameter_choice") != "double_param":
+        raise TensorInvalid(f"parameters.{name}", "is no double")
+    return float(parameter.double_param)
 
 
 def wanted_outputs(request: pb.ModelInferRequest, offered: Mapping[str, Output]) -> list[Output]:
