@@ -23,10 +23,13 @@ from workers.runtime.bundle import Bundle
 FloatArray = NDArray[np.float64]
 
 LOSS_RATIO = 1.0
-"""Fold loss over the active version's, at most, on folds that neither of them knew."""
+"""Fold loss over the active version's, at most: geometric mean of the targets, on folds that neither knew."""
+
+TARGET_RATIO = 1.05
+"""The same of each target alone: better on the whole is not bought by being clearly worse at one of them."""
 
 RECIPE_RATIO = 1.01
-"""The same where only recipes can be compared: differences under 1 % are noise (analytics design, 17.2)."""
+"""``LOSS_RATIO`` where only recipes can be compared: differences under 1 % are noise (design, 17.2)."""
 
 ETA2_SLACK = 0.005
 """How much less of later spend the segments of a new version may explain than those of the active one."""
@@ -64,7 +67,8 @@ class Verdict:
     """What the comparison found.
 
     Attributes:
-        criteria: Named ``<target>.loss_vs_champion`` and the like; empty when nothing could be compared.
+        criteria: ``data_days_behind_vs_champion``, ``<target>.loss_vs_champion``, ``loss_vs_champion``; none
+            when there is nothing to compare with.
         predicted: The active version's values by position of the fold and target, where it was judged as it
             is.
         notes: Facts for a person, such as why nothing was compared.
@@ -145,30 +149,40 @@ def judge(
     older = float(max(0, champion.as_of - as_of))
     criteria = [GateCriterion("data_days_behind_vs_champion", older, 0.0, passed=older <= 0)]
     predicted: dict[tuple[int, str], FloatArray] = {}
+    ratios: list[float] = []
     notes: list[str] = []
+    unseen = {at: fold for at, fold in enumerate(folds) if fold.cut >= champion.as_of}
     for target in targets:
         if target not in champion.manifest.targets:
             notes.append(f"{target}: the active version does not predict it")
             continue
-        unseen = {at: fold for at, fold in enumerate(folds) if fold.cut >= champion.as_of}
         values = {at: champion.predict(target, fold.rows) for at, fold in unseen.items()}
-        ratio = _ratio(target, unseen, {at: fold.predicted for at, fold in unseen.items()}, values)
-        if ratio is not None:
-            predicted |= {(at, target): one for at, one in values.items()}
-            criteria.append(_criterion(f"{target}.loss_vs_champion", ratio, LOSS_RATIO))
-            continue
-        # Both blends were chosen on folds like these: each is as flattered by them as the other.
-        recipe = _recipe(champion.manifest.blends.get(target), target, folds)
-        own = _recipe((blends or {}).get(target), target, folds)
-        predicted_by = {
-            at: {target: own[at]} if at in own else fold.predicted for at, fold in enumerate(folds)
-        }
-        ratio = _ratio(target, dict(enumerate(folds)), predicted_by, recipe)
+        ratio = (
+            _ratio(target, unseen, {at: fold.predicted for at, fold in unseen.items()}, values)
+            if unseen
+            else _recipe_ratio(champion.manifest, target, folds, blends or {})
+        )
+        predicted |= {(at, target): one for at, one in values.items()}
         if ratio is None:
-            notes.append(f"{target}: the active version has seen every fold, and its members are not there")
+            notes.append(f"{target}: no fold lets it be compared with the active version")
         else:
-            criteria.append(_criterion(f"{target}.recipe_loss_vs_champion", ratio, RECIPE_RATIO))
+            ratios.append(ratio)
+            criteria.append(_criterion(f"{target}.loss_vs_champion", ratio, TARGET_RATIO))
+    if ratios:
+        whole = float(np.exp(np.mean(np.log(np.clip(ratios, _ROUNDING, None)))))
+        criteria.append(_criterion("loss_vs_champion", whole, LOSS_RATIO if unseen else RECIPE_RATIO))
     return Verdict(tuple(criteria), predicted, tuple(notes))
+
+
+def _recipe_ratio(
+    manifest: ModelManifest, target: str, folds: Sequence[JudgedFold], blends: Mapping[str, Blend]
+) -> float | None:
+    """Mean loss of the new version's blend, as a multiple of the active one's, over the same members."""
+    # Both blends were chosen on folds like these: each is as flattered by them as the other.
+    recipe = _recipe(manifest.blends.get(target), target, folds)
+    own = _recipe(blends.get(target), target, folds)
+    predicted = {at: {target: own[at]} if at in own else fold.predicted for at, fold in enumerate(folds)}
+    return _ratio(target, dict(enumerate(folds)), predicted, recipe)
 
 
 def segments_against_champion(
