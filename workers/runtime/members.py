@@ -50,6 +50,7 @@ _X, _T_X, _AGE, _ZBAR = (SCHEMA.index(name) for name in ("x", "t_x", "age", "zba
 _HORIZON = SCHEMA.index("horizon")
 _ODDS_MOST = 700.0
 _NONE_LEAST = 1e-300
+_GONE = 1e-12
 _FATES = 8192
 """Histories asked for one by one whose fate a model remembers."""
 
@@ -189,6 +190,10 @@ class BtydMember:
         """See ``Curve``."""
         below = self._log_hazard(rows, float(trained))
         above = self._log_hazard(rows, float(asked))
+        # Of who is as good as gone the chance to be there cancels; taken at its limit, it cannot underflow.
+        gone = below < _GONE
+        below = np.where(gone, 1.0 - self._none_if_alive(rows, float(trained)), below)
+        above = np.where(gone, 1.0 - self._none_if_alive(rows, float(asked)), above)
         flat = below <= 0.0
         return np.where(flat, asked / trained, above / np.where(flat, 1.0, below))
 
