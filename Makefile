@@ -259,9 +259,17 @@ MODEL_BENCH = OMP_NUM_THREADS=1 $(WORKERS)/python -W ignore -m
 ON_DATA = --data $(or $(DATA),$(error give the file as DATA=...)) $(if $(CUT),--cut $(CUT)) $(if $(HORIZON),--horizon $(HORIZON)) \
   $(if $(COLUMNS),--columns "$(COLUMNS)") $(if $(JSON),--json $(JSON)) $(if $(SEED),--seed $(SEED)) $(if $(STRICT),--strict)
 
+.PHONY: clv-bench
+clv-bench: setup-dev ## The default model beside every other row on DATA=file CUT=YYYY-MM-DD HORIZON=days; MEMBERS= LOSS=rmse|mae CELL=gru
+	@$(MODEL_BENCH) workers.bench.clv $(ON_DATA) $(if $(MEMBERS),--members $(MEMBERS)) $(if $(LOSS),--loss $(LOSS)) $(if $(CELL),--cell $(CELL))
+
 .PHONY: segment-bench
 segment-bench: setup-dev ## Stability and use of segments for every k, on DATA=file; CUT=YYYY-MM-DD HORIZON=days
 	@$(MODEL_BENCH) workers.bench.segments $(ON_DATA)
+
+.PHONY: explain-bench
+explain-bench: setup-dev ## How true, stable and fast explanations are, on DATA=file; CUT=YYYY-MM-DD HORIZON=days
+	@$(MODEL_BENCH) workers.bench.explain $(ON_DATA)
 
 .PHONY: drift-bench
 drift-bench: setup ## False alarms of drift and what is found, on DATA=file; REPS=400 N_REF=900 N_CUR=800
