@@ -6,7 +6,7 @@ import importlib
 
 from workers.deployments.base import Replica
 from workers.pandas_import import show_pandas
-from workers.runtime.lime_explainer import lime_tabular
+from workers.runtime.lime_explainer import lime_base
 
 
 class ExplanationReplica(Replica):
@@ -20,4 +20,4 @@ class ExplanationReplica(Replica):
         """Import the explainers, which takes seconds."""
         show_pandas()
         importlib.import_module("shap")
-        lime_tabular()
+        lime_base()
