@@ -74,7 +74,7 @@ def judge(
         target: ``purchases``, ``spend`` or ``churn``.
         horizon_days: Days looked ahead.
         predicted_on: Last day of data that the predictions knew.
-        scores: ``value``, ``lower`` and ``upper``, shape (n,) each.
+        scores: ``value``, and for all but probabilities ``lower`` and ``upper``, shape (n,) each.
         actual: What came, shape (n,), n >= 1.
 
     Returns:
@@ -85,7 +85,6 @@ def judge(
     predicted, came = float(value.sum()), float(actual.sum())
     half = _Z95 * float(np.std(actual - value)) * np.sqrt(len(actual))
     is_probability = target == CHURN
-    covered = (scores["lower"] <= actual) & (actual <= scores["upper"])
     return TargetPerformance(
         target=target,
         horizon_days=horizon_days,
@@ -96,9 +95,13 @@ def judge(
         error_ratio=predicted / came - 1 if came else None,
         lower_total=max(0.0, predicted - half),
         upper_total=predicted + half,
-        coverage_ratio=None if is_probability else float(covered.mean()),
+        coverage_ratio=None if is_probability else _covered(scores, actual),
         calibration_error=calibration_error(value, actual) if is_probability else None,
     )
+
+
+def _covered(scores: Mapping[str, FloatArray], actual: FloatArray) -> float:
+    return float(((scores["lower"] <= actual) & (actual <= scores["upper"])).mean())
 
 
 def calibration_error(probability: FloatArray, happened: FloatArray) -> float:
