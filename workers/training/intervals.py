@@ -11,6 +11,7 @@ Source: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, JASA 113 (2018), section 5.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,13 +24,15 @@ from workers.runtime.intervals import Interval
 FloatArray = NDArray[np.float64]
 
 LEVEL_RATIO = 0.8
+WORST_FOLD_SLACK = 0.02
 _LEVELS = 11
 _DECILE_ROWS = 50
 """Rows a decile needs at least; fewer rows make fewer, larger groups."""
 
-_MISSES = np.linspace(1.5, 0.1, 57)
-"""Shares of a decile that may be missed, in multiples of the share of all; at 80 % the largest leaves .7 of
-every decile covered."""
+_MISSES = np.linspace(1.25, 0.1, 47)
+"""Shares of a decile that may be missed, in multiples of the share of all; at 80 % the largest leaves .75 of
+every decile covered. Customers who hardly buy are covered more often whatever is done, and a larger share
+would let the best customers pay for it: .63 of a decile were left on a cut before the hold-outs."""
 
 
 def calibrate(
@@ -51,12 +54,16 @@ def calibrate(
     offset = max(float(predicted.mean()), float(np.finfo(np.float32).tiny))
     deciles = [_Decile.of(predicted[decile == i], actual[decile == i], offset) for i in range(len(edges) + 1)]
     shares = np.minimum(_MISSES * (1.0 - level_ratio), 1.0)
-    found = _build(level_ratio, edges, deciles, float(shares[-1]), offset)
-    for misses in shares[:-1]:
-        trial = _build(level_ratio, edges, deciles, float(misses), offset)
-        if coverage(trial, predicted, actual) >= level_ratio:
-            return trial
-    return found
+    trials = [float(share) for share in shares]
+
+    def covers(misses: float) -> bool:
+        trial = _build(level_ratio, edges, deciles, misses, offset)
+        return coverage(trial, predicted, actual) >= level_ratio
+
+    # Fewer misses cover more, so the first share that covers enough is found by halving; the last one stands
+    # where none does.
+    first = bisect_left(trials, True, hi=len(trials) - 1, key=covers)
+    return _build(level_ratio, edges, deciles, trials[first], offset)
 
 
 def across(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -> IntervalCalibration:
@@ -64,7 +71,7 @@ def across(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -
 
     Conformal intervals hold for rows drawn alike, and one season is not drawn like the next. So each fold is
     covered by an interval measured on the others, at the smallest nominal level that covers the wanted share
-    of them on average; that level then serves.
+    of them on average, and in the worst fold but for ``WORST_FOLD_SLACK``; that level then serves.
 
     Args:
         folds: Predictions and what happened, shape (n,) each, by fold; at least one.
@@ -73,27 +80,25 @@ def across(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -
     Returns:
         The calibration on all folds, named by ``level_ratio``.
     """
-    nominal = next(
-        (
-            level
-            for level in np.linspace(level_ratio, 1.0, _LEVELS)[:-1]
-            if _held_out(folds, level) >= level_ratio
-        ),
-        1.0 - (1.0 - level_ratio) / _LEVELS,
-    )
-    return replace(calibrate(*_joined(folds), level_ratio=float(nominal)), level_ratio=level_ratio)
+    nominal = 1.0 - (1.0 - level_ratio) / _LEVELS
+    for level in np.linspace(level_ratio, 1.0, _LEVELS)[:-1]:
+        shares = _held_out(folds, float(level))
+        if np.mean(shares) >= level_ratio and min(shares) >= level_ratio - WORST_FOLD_SLACK:
+            nominal = float(level)
+            break
+    return replace(calibrate(*_joined(folds), level_ratio=nominal), level_ratio=level_ratio)
 
 
-def _held_out(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -> float:
-    """Mean share of a fold inside an interval measured on the other folds; 1 of a single fold."""
+def _held_out(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -> list[float]:
+    """Share of each fold inside an interval measured on the other folds; 1 of a single fold."""
     if len(folds) < 2:
-        return 1.0
+        return [1.0]
     shares = []
     for at, (predicted, actual) in enumerate(folds):
         others = [fold for position, fold in enumerate(folds) if position != at]
-        trial = calibrate(*_joined(others), level_ratio=float(level_ratio))
+        trial = calibrate(*_joined(others), level_ratio=level_ratio)
         shares.append(coverage(trial, predicted, actual))
-    return float(np.mean(shares))
+    return shares
 
 
 def _joined(folds: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
