@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from cohortlens.cli.cohort_tables import (
+    cohort_data,
+    cohort_text,
+    projection_data,
+    projection_text,
+    share_at,
+    step_data,
+)
 from cohortlens.cli.output import Fault, table
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.v1 import cohorts_pb2 as pb
@@ -15,7 +23,6 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 BY = ("month", "week", "day", "country", "segment", "first-sku", "attribute")
 MEASURES = ("customers", "orders", "revenue", "ltv-per-customer", "margin")
-_SHOWN = 13
 
 
 def _population(function: FunctionT) -> FunctionT:
@@ -101,10 +108,10 @@ def cohort_table(
         "data_revision": reply.data_revision,
         "time_zone": reply.time_zone,
         "periods": reply.periods,
-        "cohorts": [_cohort_data(one) for one in reply.cohorts],
-        "total": _cohort_data(reply.total),
+        "cohorts": [cohort_data(one) for one in reply.cohorts],
+        "total": cohort_data(reply.total),
     }
-    session.out.result(data, _cohort_text(reply, is_share=measure == "customers"))
+    session.out.result(data, cohort_text(reply, is_share=measure == "customers"))
 
 
 @cohorts.command("survival")
@@ -149,7 +156,7 @@ def survival(
                 "size": one.size,
                 "events": one.events,
                 "median_days": one.median_days if one.HasField("median_days") else None,
-                "steps": [_step_data(step) for step in one.steps],
+                "steps": [step_data(step) for step in one.steps],
             }
             for one in reply.curves
         ],
@@ -159,7 +166,7 @@ def survival(
             one.name or "all",
             f"{one.size}",
             f"{one.events}",
-            *(_share_at(one, day) for day in (30, 90, 180, 365)),
+            *(share_at(one, day) for day in (30, 90, 180, 365)),
         ]
         for one in reply.curves
     ]
@@ -211,10 +218,10 @@ def retention(
         "level_ratio": reply.level_ratio,
         "data_as_of": reply.data_as_of,
         "basis": reply.basis,
-        "projections": [_projection_data(one) for one in reply.projections],
+        "projections": [projection_data(one) for one in reply.projections],
     }
     session.out.result(
-        data, "\n\n".join(_projection_text(one) for one in reply.projections) or "no orders yet"
+        data, "\n\n".join(projection_text(one) for one in reply.projections) or "no orders yet"
     )
 
 
@@ -253,97 +260,3 @@ def _numbers(given: str) -> list[int]:
             "cohortlens cohorts retention --survivors 1000,869,743",
             "INVALID_ARGUMENT",
         ) from None
-
-
-def _cohort_data(one: pb.Cohort) -> dict[str, Any]:
-    return {
-        "key": one.key,
-        "name": one.name,
-        "size": one.size,
-        "cells": [
-            {
-                "value": cell.value if cell.HasField("value") else None,
-                "per_customer": cell.per_customer if cell.HasField("per_customer") else None,
-                "observed": cell.observed,
-            }
-            for cell in one.cells
-        ],
-    }
-
-
-def _cohort_text(reply: pb.QueryCohortsResponse, *, is_share: bool) -> str:
-    shown = min(reply.periods, _SHOWN)
-    if not reply.cohorts:
-        return "no orders yet"
-
-    def line(name: str, one: pb.Cohort) -> list[str]:
-        return [name, f"{one.size}", *(_cell_text(cell, is_share=is_share) for cell in one.cells[:shown])]
-
-    rows = [line(one.name or "(unknown)", one) for one in reply.cohorts] + [line("all", reply.total)]
-    head = ["cohort", "customers", *(str(k) for k in range(shown))]
-    more = f"; {reply.periods - shown} more periods with --json" if reply.periods > shown else ""
-    unit = "share of customers" if is_share else reply.unit
-    note = f"{unit}; data until {reply.data_as_of}, {reply.time_zone}{more}"
-    return f"{table(rows, head, frozenset(range(1, shown + 2)))}\n{note}"
-
-
-def _cell_text(cell: pb.CohortCell, *, is_share: bool) -> str:
-    if not cell.HasField("value"):
-        return ""
-    return f"{cell.per_customer:.1%}" if is_share else f"{cell.value:,.2f}".removesuffix(".00")
-
-
-def _step_data(step: pb.SurvivalStep) -> dict[str, Any]:
-    return {
-        "day": step.day,
-        "at_risk": step.at_risk,
-        "events": step.events,
-        "survival": step.survival,
-        "lower": step.lower if step.HasField("lower") else None,
-        "upper": step.upper if step.HasField("upper") else None,
-    }
-
-
-def _share_at(curve: pb.SurvivalCurve, day: int) -> str:
-    steps: Sequence[pb.SurvivalStep] = [step for step in curve.steps if step.day <= day]
-    return f"{steps[-1].survival:.1%}" if steps else "100.0%"
-
-
-def _projection_data(one: pb.RetentionProjection) -> dict[str, Any]:
-    return {
-        "key": one.key,
-        "name": one.name,
-        "size": one.size,
-        "observed_periods": one.observed_periods,
-        "alpha": one.alpha if one.HasField("alpha") else None,
-        "beta": one.beta if one.HasField("beta") else None,
-        "boundary": one.boundary,
-        "reason": one.reason,
-        "points": [
-            {
-                "period": point.period,
-                "observed": point.observed if point.HasField("observed") else None,
-                "projected": point.projected,
-                "lower": point.lower,
-                "upper": point.upper,
-                "at_risk": point.at_risk,
-            }
-            for point in one.points
-        ],
-    }
-
-
-def _projection_text(one: pb.RetentionProjection) -> str:
-    title = f"{one.name or 'all'}: {one.size} customers"
-    if one.reason:
-        return f"{title}; {one.reason}: nobody was seen for two periods yet"
-    rows = [
-        [
-            f"{point.period}",
-            f"{point.observed:.1%}" if point.HasField("observed") else "",
-            f"{point.projected:.1%}",
-            f"{point.lower:.1%} - {point.upper:.1%}",
-        ]
-        for point in one.points
-    ]
-    return f"{title}\n{table(rows, ['period', 'observed', 'projected', 'interval'], frozenset(range(4)))}"
