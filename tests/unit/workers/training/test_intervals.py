@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from workers.runtime.intervals import Interval
-from workers.training.intervals import LEVEL_RATIO, calibrate, coverage
+from workers.training.intervals import LEVEL_RATIO, across, calibrate, coverage
 
 
 def draw(rng, n, kind):
@@ -62,3 +62,23 @@ def test_equal_predictions_are_no_obstacle():
     actual = np.arange(100.0)
     calibration = calibrate(np.full(100, 50.0), actual)
     assert coverage(calibration, np.full(100, 50.0), actual) >= LEVEL_RATIO
+
+
+def test_a_season_that_differs_widens_the_interval():
+    rng = np.random.default_rng(3)
+    alike = [draw(rng, 2_000, "money") for _ in range(3)]
+    predicted, actual = alike[0]
+    apart = [(predicted, actual * 1.5), alike[1], alike[2]]
+    steady, wide = across(alike, 0.8), across(apart, 0.8)
+    assert coverage(steady, *draw(rng, 4_000, "money")) == pytest.approx(0.8, abs=0.03)
+    assert np.mean(wide.upper) > np.mean(steady.upper)
+    others = across(apart[1:], 0.8)
+    assert coverage(wide, *apart[0]) > coverage(others, *apart[0])
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+def test_other_levels_cover_their_own_share(level):
+    rng = np.random.default_rng(4)
+    calibration = across([draw(rng, 4_000, "money") for _ in range(2)], level)
+    assert calibration.level_ratio == level
+    assert coverage(calibration, *draw(rng, 8_000, "money")) == pytest.approx(level, abs=0.03)
