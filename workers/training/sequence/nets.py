@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.sequences import CHANNELS, WEEKS
@@ -248,5 +249,7 @@ class SequenceNet(nn.Module):
         else:
             centre, deviation = self.log_normal(spend)
             expected = (centre + 0.5 * deviation**2).clamp(max=self.spend_most + 1.0)
-            log_spend = nn.functional.logsigmoid(any_logit) + expected
-        return torch.exp(log_purchases), self.money_scale * torch.exp(log_spend), torch.sigmoid(-any_logit)
+            log_spend = expected - softplus(-any_logit)
+        # Not by the sigmoid: onnxruntime's is exact to 2e-7, which is much of a probability of .003.
+        churn = torch.exp(-softplus(any_logit))
+        return torch.exp(log_purchases), self.money_scale * torch.exp(log_spend), churn

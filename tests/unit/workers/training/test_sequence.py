@@ -18,7 +18,6 @@ from workers.training.lineup import TARGETS, MemberDropped, View
 from workers.training.sequence import export, fitting
 from workers.training.sequence.member import FittedSequence, SequenceTrainer
 from workers.training.sequence.nets import CELLS, HEADS
-from workers.training.sequence.rows import with_sequences
 
 CUSTOMERS, DAYS, HORIZONS = 400, 420, (30, 60)
 
@@ -31,14 +30,13 @@ def snapshot():
 
 @pytest.fixture(scope="module")
 def rows(snapshot):
-    found = training_rows(snapshot, HORIZONS, snapshot.as_of, np.random.default_rng(0))
-    return with_sequences(found, snapshot.days, CUSTOMERS)
+    return training_rows(snapshot, HORIZONS, snapshot.as_of, np.random.default_rng(0), sequences=True)
 
 
 @pytest.fixture(scope="module")
 def view(snapshot, rows):
-    today = rows_at(snapshot.days, CUSTOMERS, snapshot.as_of, (60,))[0]
-    return View(snapshot, HORIZONS, rows, with_sequences(today, snapshot.days, CUSTOMERS))
+    today = rows_at(snapshot.days, CUSTOMERS, snapshot.as_of, (60,), sequences=True)[0]
+    return View(snapshot, HORIZONS, rows, today)
 
 
 def test_each_row_has_the_sequence_of_its_customer_at_its_own_cut(snapshot, rows):
