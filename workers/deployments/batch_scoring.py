@@ -14,7 +14,7 @@ from uuid import UUID
 
 import grpc.aio
 
-from cohortlens.contracts.asks import ask_of
+from cohortlens.contracts.asks import AskInvalid, ask_of
 from cohortlens.core import clock
 from cohortlens.core.errors import (
     Code,
@@ -61,7 +61,10 @@ def order_of(request: pb.ScoreSlicesRequest) -> SlicesOrder:
     for field in ("artifact_digest", "schema_hash"):
         if not _DIGEST.fullmatch(getattr(request, field)):
             raise InvalidArgument(f"{field} is not a digest; expected 64 lower-case hex digits")
-    ask_of(request.target)
+    try:
+        ask_of(request.target)
+    except AskInvalid as fault:
+        raise InvalidArgument(fault.message) from None
     if request.horizon_days < 1:
         raise InvalidArgument(f"horizon_days is {request.horizon_days}; expected at least 1")
     if not request.slices or min(request.slices) < 0:

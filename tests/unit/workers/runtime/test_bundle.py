@@ -7,20 +7,25 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from cohortlens.contracts.artifacts import ArtifactCorrupt, ArtifactMissing, LocalArtifactStore
+from cohortlens.contracts.asks import calibration_key
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.contracts.featurize import featurize
+from cohortlens.contracts.manifest import IntervalCalibration, ModelManifest
 from tests.fixtures.shops import FIRST_DAY, day_text, shop, write_snapshot
-from workers.runtime.bundle import Bundle
+from workers.runtime.bundle import Bundle, graph_file, trees_file
 from workers.runtime.faults import (
     ExplanationUnsupported,
     HorizonUnsupported,
     SchemaMismatch,
     TargetUnsupported,
 )
-from workers.training.pipeline import train
+from workers.training.boosting import fit_count, tree_arrays
+from workers.training.export import trees_graph
+from workers.training.pipeline import TrainOutcome, train
 
 AS_OF = FIRST_DAY + 299
 HORIZON = SCHEMA.index("horizon")
+HORIZONS = (30, 60)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,40 @@ def trained(tmp_path_factory):
         return train(model, snapshot, day_text(AS_OF), "EUR", 1, store, lambda *_: None)
 
     with threadpool_limits(limits=1):
-        return store, {model: make(model) for model in ("prediction", "segmentation")}
+        return store, {"prediction": before_blends(store), "segmentation": make("segmentation")}
+
+
+def before_blends(store):
+    """A version as trainings made them before blends: one graph a target, an interval a horizon."""
+    matrix = featurize(shop(150, 300), AS_OF, 150)
+    matrix = matrix[~np.isnan(matrix[:, 0])]
+    rows = np.concatenate([matrix, matrix])
+    rows[:, HORIZON] = np.repeat(HORIZONS, len(matrix))
+    rng = np.random.default_rng(1)
+    files, calibration = {}, {}
+    for target, unit in (("purchases", 1.0), ("spend", 40.0)):
+        actual = unit * rng.poisson(rows[:, HORIZON] / 30 * (0.2 + rows[:, SCHEMA.index("n_90")]))
+        trees = tree_arrays(fit_count(rows, actual.astype(np.float64), 1))
+        files[graph_file(target)] = store.put_bytes(trees_graph(trees))
+        files[trees_file(target)] = store.put_bytes(trees.to_npz())
+        for days in HORIZONS:
+            edges, widths = (unit, 3 * unit), (0.5, 1.0, 1.5)
+            calibration[calibration_key(target, days)] = IntervalCalibration(0.8, edges, widths, widths, unit)
+        calibration[target] = calibration[calibration_key(target, HORIZONS[0])]
+    manifest = ModelManifest(
+        model="prediction",
+        schema_hash=SCHEMA.hash,
+        data_sha256="0" * 64,
+        as_of=day_text(AS_OF),
+        currency="EUR",
+        seed=1,
+        code_version="test",
+        targets=("purchases", "spend"),
+        horizons_days=HORIZONS,
+        files=files,
+        calibration=calibration,
+    )
+    return TrainOutcome(restore(store, manifest), manifest)
 
 
 @pytest.fixture
@@ -139,7 +177,7 @@ def test_rows_that_cannot_be_written_to_are_scored(prediction, rows):
 def test_warming_builds_what_the_first_call_needs(prediction, segmentation):
     segmentation.warm()
     prediction.warm(explain=True)
-    assert set(prediction._explainers) == {"purchases", "spend"}
+    assert set(prediction._explainers._exact) == {"purchases", "spend"}
     assert prediction.memory_bytes > segmentation.memory_bytes > 1 << 20
 
 
