@@ -2,10 +2,12 @@
 
 import json
 import math
+import random
 import subprocess
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cohortlens.v1 import analytics_pb2, models_pb2
@@ -87,6 +89,71 @@ def test_the_artifact_alone_gives_the_stored_prediction(stack, demo, by_grpc):
     )  # fmt: skip
     assert offline.returncode == 0, offline.stderr
     assert json.loads(offline.stdout) == pytest.approx(by_grpc.value, rel=TOLERANCE)
+
+
+RESCORE = """
+import json, sys, numpy as np
+from pathlib import Path
+from cohortlens.contracts.artifacts import LocalArtifactStore
+from workers.runtime.bundle import Bundle
+told = json.load(sys.stdin)
+bundle = Bundle.load(LocalArtifactStore(Path(told["store"])), told["digest"])
+found = [bundle.score(target, np.array([row], np.float32)) for target, row in told["rows"]]
+print(json.dumps([[float(one[name][0]) for name in ("value", "lower", "upper")] for one in found]))
+"""
+
+
+def test_a_hundred_stored_rows_of_every_task_score_to_the_same_again(stack, demo):
+    draw = random.Random(6)
+    tasks = {"purchases": (90, 47), "spend": (90, 120), "churn": (90, 200), "clv": (365, 90)}
+    stored = []
+    for target, horizons in tasks.items():
+        for horizon in horizons:
+            asked = analytics_pb2.PredictRequest(
+                task=analytics_pb2.PredictionTask.Value(f"PREDICTION_TASK_{target.upper()}"),
+                customers=[f"external:{one}" for one in draw.sample(range(1, 2358), 13)],
+                horizon_days=horizon,
+            )
+            made = demo.call(demo.analytics.Predict, asked).predictions
+            assert {one.horizon_days for one in made} == {horizon}
+            stored += [(target, one.prediction) for one in made]
+    rows, told = [], []
+    for target, prediction in stored:
+        reply = demo.call(
+            demo.analytics.GetPrediction, analytics_pb2.GetPredictionRequest(prediction=prediction)
+        )
+        rows.append((target, [*reply.features.values, *reply.sequence.values]))
+        told.append([reply.prediction.value, reply.prediction.lower, reply.prediction.upper])
+        version = reply.prediction.model_version
+    digest = demo.call(
+        demo.models.GetModelVersion,
+        models_pb2.GetModelVersionRequest(model="prediction", version=version),
+    ).version.artifact_digest
+    given = {"store": str(stack.data_dir / "artifacts"), "digest": digest, "rows": rows}
+    offline = subprocess.run(
+        [ROOT / ".venv-workers/bin/python", "-c", RESCORE], cwd=ROOT, input=json.dumps(given), text=True,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert offline.returncode == 0, offline.stderr
+    assert len(told) == 104
+    assert np.array(json.loads(offline.stdout)) == pytest.approx(np.array(told), rel=TOLERANCE, abs=1e-12)
+
+
+def test_churn_is_a_probability_and_lifetime_value_is_discounted_spend(demo):
+    def predicted(task, **options):
+        number = analytics_pb2.PredictionTask.Value(f"PREDICTION_TASK_{task}")
+        request = analytics_pb2.PredictRequest(task=number, customers=[CUSTOMER], horizon_days=180, **options)
+        return demo.call(demo.analytics.Predict, request).predictions[0]
+
+    churn, spend = predicted("CHURN"), predicted("SPEND")
+    assert 0 < churn.value < 1
+    assert churn.unit == "probability"
+    assert predicted("CLV", annual_discount_ratio=0.0).value == pytest.approx(spend.value, rel=1e-9)
+    value = predicted("CLV")
+    assert value.annual_discount_ratio == 0.1
+    # Nothing is discounted by more than the whole horizon, nor by less than its first 30 days.
+    assert spend.value * 1.1 ** (-180 / 365) < value.value < spend.value * 1.1 ** (-30 / 365)
+    assert predicted("SPEND", level_ratio=0.95).upper > spend.upper
 
 
 @pytest.mark.parametrize("task", ["purchases", "spend"])
