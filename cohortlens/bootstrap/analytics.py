@@ -9,6 +9,7 @@ from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
 from cohortlens.analytics.batches.work import BatchWork
 from cohortlens.analytics.cohorts.service import CohortsService, PopulationReader
+from cohortlens.analytics.counterfactuals import CounterfactualsService
 from cohortlens.analytics.drift.service import DriftService
 from cohortlens.analytics.drift.watch import DriftWatch
 from cohortlens.analytics.drift.work import DriftWork
@@ -32,6 +33,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.settings import CoreConfig
 from cohortlens.customers.frozen import FeatureFreezer
 from cohortlens.customers.lookup import FeatureLookup
+from cohortlens.customers.purchase_history import PurchaseHistories
 from cohortlens.registry.service import RegistryService
 
 
@@ -41,6 +43,7 @@ class Analytics:
 
     predictions: PredictionsService
     explanations: ExplanationsService
+    counterfactuals: CounterfactualsService
     segmentation: SegmentationService
     moves: SegmentMoves
     training: TrainingService
@@ -82,6 +85,7 @@ def open_analytics(
     return Analytics(
         predictions=predictions,
         explanations=ExplanationsService(features, registry, inference, predictions),
+        counterfactuals=CounterfactualsService(features, PurchaseHistories(db), registry, inference),
         segmentation=segmentation,
         moves=SegmentMoves(db),
         training=training,

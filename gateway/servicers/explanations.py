@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cohortlens.analytics.counterfactuals import Counterfactual, Goal
 from cohortlens.analytics.explanations import How
 from cohortlens.analytics.importance import ranked
 from cohortlens.analytics.methods import Method, chosen
@@ -12,7 +13,7 @@ from cohortlens.analytics.serving import named
 from cohortlens.billing.models import PlanFeatureRequired
 from cohortlens.bootstrap import Services
 from cohortlens.core.errors import Internal
-from cohortlens.v1 import explanations_pb2
+from cohortlens.v1 import analytics_pb2, explanations_pb2
 from gateway.interceptors.chain import Call
 from gateway.servicers import analytics_mapping as mapping
 from gateway.servicers.analytics_replies import ExplanationsReply
@@ -33,11 +34,18 @@ class ExplanationsServicer:
         self._default = services.config.explain_method
         self._catalogue = services.billing.catalogue
 
-    async def Explain(self, request: Any, call: Call) -> ExplanationsReply:
+    async def Explain(self, request: Any, call: Call) -> ExplanationsReply | analytics_pb2.ExplainResponse:
         """Explain predictions of customers or vectors, or a stored one."""
         message, vectors = mapping.opened(request)
         method = await self._method(message.method, call)
         task, subjects = mapping.task_of(message.task), mapping.subjects_of(message, vectors)
+        if method is Method.COUNTERFACTUAL:
+            if message.prediction:
+                raise MethodUnsupported("a counterfactual acts on a history; name the customer")
+            found = await self._analytics.counterfactuals.find(
+                call.context, task, subjects, message.horizon_days, _goal(message)
+            )
+            return analytics_pb2.ExplainResponse(explanations=map(_counterfactual, found))
         seed = message.seed if message.HasField("seed") else None
         how = How(method, message.top, message.interventional, seed)
         explanations = self._analytics.explanations
@@ -89,3 +97,34 @@ class ExplanationsServicer:
                 for one in ranked(version.manifest, request.top)
             ],
         )
+
+
+def _goal(message: Any) -> Goal:
+    goal = message.goal
+    asks_churn = goal.WhichOneof("statement") == "churn_below_ratio"
+    return Goal(goal.churn_below_ratio if asks_churn else None, goal.segment, goal.other_segment)
+
+
+def _counterfactual(one: Counterfactual) -> analytics_pb2.Explanation:
+    churn, segments, action = one.churn, one.segments, one.action
+    return analytics_pb2.Explanation(
+        customer=str(one.customer_id),
+        external_id=one.external_id,
+        value=one.value,
+        unit=one.unit,
+        horizon_days=one.horizon_days,
+        model_version=one.model_version,
+        method=analytics_pb2.EXPLANATION_METHOD_COUNTERFACTUAL,
+        counterfactual=explanations_pb2.Counterfactual(
+            holds_already=one.holds_already,
+            found=action is not None,
+            purchase_days=action.purchase_days if action else 0,
+            amount=action.amount if action else 0.0,
+            currency=one.currency,
+            churn_before=churn[0] if churn else None,
+            churn_after=churn[1] if len(churn) > 1 else None,
+            segment_before=segments[0] if segments else "",
+            segment_after=segments[1] if len(segments) > 1 else "",
+            tried=one.tried,
+        ),
+    )

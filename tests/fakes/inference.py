@@ -45,7 +45,7 @@ def attributions(target: str, features: Features) -> Attributions:
 
 
 _BASE = {"purchases": 0.3, "spend": 2.0, "churn": -0.5}
-_SCALE = {"purchases": 0.01, "spend": 0.02, "churn": 0.01}
+_SCALE = {"purchases": 0.01, "spend": 0.02, "churn": -0.01}
 
 
 def scores_of(target: str, features: Features) -> Scores:

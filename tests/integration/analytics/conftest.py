@@ -18,6 +18,7 @@ def client():
 async def world(database, tenants, client, tmp_path):
     """Two tenants, the first with 40 customers and active versions of both models."""
     from cohortlens.analytics.batches.service import BatchesService
+    from cohortlens.analytics.counterfactuals import CounterfactualsService
     from cohortlens.analytics.explanations import ExplanationsService
     from cohortlens.analytics.predictions import PredictionsService
     from cohortlens.analytics.reads import AnalyticsReads
@@ -26,6 +27,7 @@ async def world(database, tenants, client, tmp_path):
     from cohortlens.analytics.training import TrainingService
     from cohortlens.analytics.warmup import ModelWarmup
     from cohortlens.contracts.artifacts import LocalArtifactStore
+    from cohortlens.customers.purchase_history import PurchaseHistories
     from cohortlens.registry.challengers import ChallengersService
     from cohortlens.registry.promotions import PromotionsService
     from cohortlens.registry.service import RegistryService
@@ -61,6 +63,7 @@ async def world(database, tenants, client, tmp_path):
         explanations=ExplanationsService(
             features, registry, client, PredictionsService(database, features, registry, client)
         ),
+        counterfactuals=CounterfactualsService(features, PurchaseHistories(database), registry, client),
         reads=AnalyticsReads(database),
         training=TrainingService(database, features, registry, client, segmentation, artifacts),
     )

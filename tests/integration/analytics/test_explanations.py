@@ -8,14 +8,15 @@ from types import SimpleNamespace
 import pytest
 
 from cohortlens.billing.models import PlanFeatureRequired
+from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.errors import InvalidArgument, NotFound
 from cohortlens.core.paging import PageTokens
 from cohortlens.v1 import analytics_pb2 as pb
-from cohortlens.v1.explanations_pb2 import GetGlobalImportanceRequest
+from cohortlens.v1.explanations_pb2 import CounterfactualGoal, GetGlobalImportanceRequest
 from gateway.servicers.analytics import AnalyticsServicer
 from gateway.servicers.explanations import ExplanationsServicer
 from gateway.servicers.joined import joined
-from tests.fakes.models import install, prediction_manifest
+from tests.fakes.models import blended_manifest, install, prediction_manifest
 
 
 async def better(feature, rank):
@@ -117,3 +118,65 @@ async def test_importance_is_that_of_the_version_strongest_first(served):
         await served.analytics.GetGlobalImportance(
             GetGlobalImportanceRequest(model="prediction", version=9), served.north
         )
+
+
+def counterfactual(**goal):
+    return pb.ExplainRequest(
+        task=pb.PREDICTION_TASK_SPEND,
+        customers=["external:c1", "external:c4"],
+        method=pb.EXPLANATION_METHOD_COUNTERFACTUAL,
+        goal=CounterfactualGoal(**goal),
+    )
+
+
+async def test_the_smallest_action_into_a_segment_is_found_from_the_history_and_holds_when_asked_again(
+    served,
+):
+    request = counterfactual(segment="s2")
+    with pytest.raises(PlanFeatureRequired):
+        await served.analytics.Explain(request, served.north)
+    told = (await served.analytics.Explain(request, served.professional)).explanations
+    # The stand-in's second segment holds who came back three times; c1 has come back once, c4 four times.
+    one, four = (row.counterfactual for row in told)
+    assert (one.found, one.purchase_days, one.segment_before, one.segment_after) == (True, 2, "s1", "s2")
+    assert (one.amount, one.currency, one.holds_already) == (0.62, "USD", False)
+    assert (four.found, four.holds_already, four.tried, four.segment_after) == (False, True, 0, "")
+    asked = served.world.client.sent[-1].features
+    assert asked.shape[1] == len(SCHEMA.columns)
+    change = counterfactual(other_segment=True)
+    told = (await served.analytics.Explain(change, served.professional)).explanations
+    assert [row.counterfactual.found for row in told] == [True, False]
+
+
+async def test_an_action_against_churn_is_verified_and_one_that_is_out_of_reach_is_told(served):
+    world = served.world
+    await install(world.registry, world.db, world.north.tenant_id, blended_manifest(wide=False))
+    await world.promotions.promote(world.north.context(), "prediction", 2, "churn")
+    predict = pb.PredictRequest(task=pb.PREDICTION_TASK_CHURN, customers=["external:c1"])
+    (now,) = sent(pb.PredictResponse, await served.analytics.Predict(predict, served.north)).predictions
+    reached = counterfactual(churn_below_ratio=now.value - 1e-4)
+    one = (await served.analytics.Explain(reached, served.professional)).explanations[0].counterfactual
+    assert one.found
+    assert one.churn_before == pytest.approx(now.value, rel=1e-9)
+    assert one.churn_after < now.value - 1e-4
+    assert 1 <= one.purchase_days <= 3
+    far = counterfactual(churn_below_ratio=1e-6)
+    none = (await served.analytics.Explain(far, served.professional)).explanations[0].counterfactual
+    assert (none.found, none.tried, none.HasField("churn_after")) == (False, 12, False)
+
+
+async def test_a_goal_that_is_none_is_named(served):
+    for goal, field in (
+        ({"segment": "s9"}, "goal.segment"),
+        ({"churn_below_ratio": 0.0}, "goal.churn_below"),
+    ):
+        with pytest.raises(InvalidArgument) as refused:
+            await served.analytics.Explain(counterfactual(**goal), served.professional)
+        assert refused.value.violations[0].field.startswith(field)
+    vector = pb.ExplainRequest(
+        task=pb.PREDICTION_TASK_SPEND,
+        vectors=[pb.FeatureVector(values=[0.0] * len(SCHEMA.columns))],
+        method=pb.EXPLANATION_METHOD_COUNTERFACTUAL,
+    )
+    with pytest.raises(InvalidArgument, match="history"):
+        await served.analytics.Explain(vector, served.professional)
