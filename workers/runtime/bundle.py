@@ -16,7 +16,7 @@ from cohortlens.contracts.asks import calibration_key
 from cohortlens.contracts.explanations import SHAP
 from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.contracts.manifest import ModelManifest
-from cohortlens.contracts.sequences import WIDE_COLUMNS, split
+from cohortlens.contracts.sequences import SEQUENCE, WIDE_COLUMNS, split
 from workers.runtime.explained import Attributions
 from workers.runtime.explaining import Explainers
 from workers.runtime.faults import (
@@ -100,6 +100,11 @@ class Bundle:
             SchemaMismatch: It takes another feature schema.
         """
         manifest = ModelManifest.from_json(store.read_verified(digest))
+        if manifest.sequence_hash not in ("", SEQUENCE.hash):
+            raise SchemaMismatch(
+                f"The model version takes weekly sequences {manifest.sequence_hash[:12]}, this release "
+                f"computes {SEQUENCE.hash[:12]}; train a new version."
+            )
         if manifest.schema_hash != SCHEMA.hash:
             raise SchemaMismatch(
                 f"The model version takes feature schema {manifest.schema_hash[:12]}, this release computes "

@@ -25,10 +25,10 @@ from cohortlens.contracts.manifest import (
     ModelManifest,
     fidelity_metric,
 )
-from cohortlens.contracts.sequences import join, weekly_sequences
+from cohortlens.contracts.sequences import SEQUENCE, join, weekly_sequences
 from workers.runtime.blending import blended
 from workers.runtime.bundle import explainer_file
-from workers.runtime.lineup import Lineup
+from workers.runtime.lineup import SEQUENCE_FILE, Lineup
 from workers.runtime.members import BTYD_FAMILIES, HYBRID, LAST_PERIOD, OWN_RATE, POPULATION_MEAN
 from workers.training import distil, export, intervals
 from workers.training.backtest import FittedView, Fold, backtest, fit_all, present, view_at
@@ -130,6 +130,7 @@ def train_prediction(task: Task) -> ModelManifest:
         basis=chosen.basis,
         blends=chosen.blends,
         btyd={name: entry for part in parts.values() for name, entry in part.btyd.items()},
+        sequence_hash=SEQUENCE.hash if SEQUENCE_FILE in files else "",
         members={member.id: final.dropped.get(member.id, _why_not(folds, member.id)) for member in members},
         calibration=_calibration(chosen, view.today, horizons, reported),
         notes=(*told.notes, *(note for part in parts.values() for note in part.notes)),

@@ -230,6 +230,13 @@ def test_another_feature_schema_is_refused(trained):
         Bundle.load(store, restore(store, replace(outcomes["prediction"].manifest, schema_hash="0" * 64)))
 
 
+def test_weekly_sequences_of_another_schema_are_refused(trained):
+    store, outcomes = trained
+    with pytest.raises(SchemaMismatch) as refused:
+        Bundle.load(store, restore(store, replace(outcomes["prediction"].manifest, sequence_hash="0" * 64)))
+    assert "weekly sequences 000000000000" in str(refused.value)
+
+
 def test_scoring_loads_neither_torch_nor_scikit_learn_nor_shap(trained):
     store, outcomes = trained
     script = (
