@@ -120,6 +120,23 @@ def test_without_orders_there_is_no_cohort():
     assert matrix.active.shape[0] == 0
 
 
+def test_customers_who_only_gave_back_make_no_cohort():
+    matrix = matrix_of(orders_of((0, 10, -500), (1, 11, 0)), "2026-01-31", periods=3)
+
+    assert (matrix.size.tolist(), matrix.active.shape) == ([], (0, 3))
+
+
+def test_a_million_orders_of_one_customer_are_one_customer():
+    day_of = np.arange(1_000_000) // 2_000
+    orders = sorted_orders(np.zeros(1_000_000, np.int64), day_of, np.full(1_000_000, 10**13), 1)
+
+    matrix = matrix_of(orders, "1971-06-30")
+
+    assert matrix.active.tolist() == [[1] * 17 + [0]]
+    assert matrix.orders.sum() == 1_000_000
+    assert matrix.revenue.sum() == pytest.approx(1e19)
+
+
 def test_a_sale_given_back_on_the_same_day_counts_unless_reversals_are_taken_out():
     orders = orders_of((0, 10, 500), (0, 10, -500), (0, 12, 300), (0, 12, 200))
 
