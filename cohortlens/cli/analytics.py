@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from google.protobuf.json_format import MessageToDict
 
 from cohortlens.cli.asking import BASES, asks
 from cohortlens.cli.output import NEXT_BY_REASON, Fault, Output, table
@@ -14,7 +15,7 @@ from cohortlens.cli.session import Session, calls_api
 from cohortlens.cli.waiting import wait_until_final
 from cohortlens.client.client import Client
 from cohortlens.contracts.currency import minor_digits
-from cohortlens.v1 import analytics_pb2, common_pb2, models_pb2
+from cohortlens.v1 import analytics_pb2, common_pb2, explanations_pb2, models_pb2
 
 TASKS = {
     "purchases": analytics_pb2.PREDICTION_TASK_PURCHASES,
@@ -90,25 +91,45 @@ def predict(
 @_TASK
 @_HORIZON
 @click.option("--top", default=12, show_default=True, help="Strongest reasons to show.")
-@click.option("--method", type=click.Choice(["shap"]), default="shap", show_default=True)
+@click.option(
+    "--method", type=click.Choice(["shap", "lime", "counterfactual"]), help="The setting's if none."
+)
+@click.option("--interventional", is_flag=True, help="SHAP against rows of the training data.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed of LIME's samples.")
+@click.option("--churn-below", type=click.FloatRange(0, 1, min_open=True), help="What to reach: a churn.")
+@click.option("--segment", help="What to reach: the key of a segment.")
 @calls_api("explain")
 def explain(
-    session: Session, customers: tuple[str, ...], task: str, horizon: str, top: int, method: str
+    session: Session,
+    customers: tuple[str, ...],
+    task: str,
+    horizon: str,
+    top: int,
+    method: str | None,
+    interventional: bool,
+    seed: int | None,
+    churn_below: float | None,
+    segment: str | None,
 ) -> None:
-    r"""Show why a prediction is what it is: the share of each feature.
+    r"""Show why a prediction is what it is: the share of each feature, or what would change it.
 
     \b
     Examples:
       cohortlens explain --customer external:4 --task spend
       cohortlens explain --customer external:4 --top 3 --json
+      cohortlens explain --customer external:4 --method counterfactual --churn-below 0.4
     """
     client = session.client
+    goal = explanations_pb2.CounterfactualGoal(churn_below_ratio=churn_below, segment=segment)
     request = analytics_pb2.ExplainRequest(
         task=TASKS[task],
         customers=_named(customers),
         horizon_days=days_of(horizon),
         top=top,
-        method=f"EXPLANATION_METHOD_{method.upper()}",
+        method=f"EXPLANATION_METHOD_{(method or 'unspecified').upper()}",
+        interventional=interventional,
+        seed=seed,
+        goal=goal if churn_below is not None or segment is not None else None,
     )
     found = client.call(client.analytics.Explain, request).explanations
     text = "\n\n".join(explanation_text(e) for e in found)
@@ -303,12 +324,42 @@ def explanation_data(e: analytics_pb2.Explanation) -> dict[str, Any]:
         ],
         "other_contribution": e.other_contribution,
         "residual": e.additivity_residual,
+        "surrogate_residual": e.surrogate_residual,
+        "fidelity_r2": e.fidelity_r2,
+        "method": _method_name(e),
         "model_version": e.model_version,
+        "lime": MessageToDict(e.lime, preserving_proto_field_name=True) if e.HasField("lime") else None,
+        "counterfactual": MessageToDict(e.counterfactual, preserving_proto_field_name=True)
+        if e.HasField("counterfactual")
+        else None,
     }
+
+
+def _method_name(e: analytics_pb2.Explanation) -> str:
+    return analytics_pb2.ExplanationMethod.Name(e.method).removeprefix("EXPLANATION_METHOD_").lower()
+
+
+def counterfactual_text(e: analytics_pb2.Explanation) -> str:
+    """A counterfactual for people, in one sentence."""
+    found, who = e.counterfactual, e.external_id or e.customer
+    if found.holds_already:
+        return f"{who}: true already"
+    if not found.found:
+        return f"{who}: not reached by {found.tried} actions of at most 3 purchase-days"
+    days = f"{found.purchase_days} purchase-day{'s' if found.purchase_days > 1 else ''}"
+    money = f"{found.amount:,.2f} {found.currency}{' each' if found.purchase_days > 1 else ''}"
+    change = (
+        f"churn {found.churn_before:.3f} to {found.churn_after:.3f}"
+        if found.HasField("churn_after")
+        else f"segment {found.segment_before} to {found.segment_after}"
+    )
+    return f"{who}: {days} of {money}: {change}"
 
 
 def explanation_text(e: analytics_pb2.Explanation) -> str:
     """An explanation for people: what multiplies the value, strongest first."""
+    if e.HasField("counterfactual"):
+        return counterfactual_text(e)
     rows = [
         [a.feature, f"{a.value:,.2f}" if a.HasField("value") else "unknown", a.unit, f"x {a.factor:.2f}"]
         for a in e.attributions
