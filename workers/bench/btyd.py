@@ -24,8 +24,9 @@ from workers.bench.asked import DONE, GATE_MISSED, run, shown, write_json
 from workers.bench.histories import history_at
 from workers.bench.published import CDNOW, CUT
 from workers.bench.transactions import day_of, read_transactions
-from workers.runtime.btyd import GammaGamma, expected_purchases, expected_value, lifetime_ratio
-from workers.training.btyd import fit
+from workers.runtime.btyd import expected_purchases, lifetime_ratio
+from workers.runtime.btyd_money import GammaGamma, expected_value
+from workers.training.btyd.fitting import fit
 
 FloatArray = NDArray[np.float64]
 

@@ -20,7 +20,8 @@ from workers.bench.asked import DONE, GATE_MISSED, run, shown, write_json
 from workers.bench.histories import History, history_at
 from workers.bench.transactions import day_of, read_transactions
 from workers.runtime.btyd import BtydParameters, expected_purchases
-from workers.training.btyd import Fit, fit, fit_gamma_gamma
+from workers.training.btyd.fitting import Fit, fit
+from workers.training.btyd.money import fit_gamma_gamma
 
 FloatArray = NDArray[np.float64]
 

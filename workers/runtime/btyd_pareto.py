@@ -112,8 +112,9 @@ def log_odds_dead(
         Schmittlein, Morrison, Colombo, Management Science 33(1) 1987, P(alive).
     """
     m, silent = r + x, age - t_x
-    left = np.log(s) - np.log(beta + t_x) + log_integral(m, s, alpha, beta, t_x, age)
-    return left + m * np.log1p(silent / (alpha + t_x)) + s * np.log1p(silent / (beta + t_x))
+    odds: FloatArray = log_integral(m, s, alpha, beta, t_x, age) + np.log(s) - np.log(beta + t_x)
+    odds += m * np.log1p(silent / (alpha + t_x)) + s * np.log1p(silent / (beta + t_x))
+    return odds
 
 
 def purchases_if_alive(

@@ -15,7 +15,8 @@ from cohortlens.contracts.asks import CHURN, CLV, PURCHASES, SPEND, Ask, AskInva
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import SEQUENCE_CELLS, Blend, ModelManifest
 from workers.runtime.blending import blended, nearest
-from workers.runtime.btyd import BtydParameters, GammaGamma
+from workers.runtime.btyd import BtydParameters
+from workers.runtime.btyd_money import GammaGamma
 from workers.runtime.faults import HorizonUnsupported, TargetUnsupported
 from workers.runtime.intervals import Interval
 from workers.runtime.members import (

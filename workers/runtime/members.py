@@ -20,7 +20,8 @@ from scipy.special import expit
 from cohortlens.contracts.asks import CHURN, PURCHASES, SPEND
 from cohortlens.contracts.features import SCHEMA
 from workers.runtime import btyd
-from workers.runtime.btyd import BtydParameters, GammaGamma
+from workers.runtime.btyd import BtydParameters
+from workers.runtime.btyd_money import GammaGamma, expected_value
 from workers.runtime.history_tables import HistoryTables, place_of, place_of_one
 from workers.runtime.sessions import INPUT, Session
 
@@ -287,7 +288,7 @@ class BtydMember:
     def _expected_money(self, rows: LineupRows) -> FloatArray:
         if self._money is None:
             return np.zeros(len(rows.x))
-        return btyd.expected_value(self._money, rows.x, rows.zbar)
+        return expected_value(self._money, rows.x, rows.zbar)
 
 
 class BoostingMember:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortlens.contracts.asks import CHURN, PURCHASES, SPEND
-from workers.runtime.btyd import BtydParameters, GammaGamma
+from workers.runtime.btyd import BtydParameters
+from workers.runtime.btyd_money import GammaGamma
 from workers.runtime.lineup import part_file
 from workers.runtime.members import (
     BOOSTING,
@@ -28,8 +29,10 @@ from workers.runtime.members import (
 )
 from workers.runtime.naive_members import PopulationMember, RateMember
 from workers.runtime.sessions import Session
-from workers.training import boosting, btyd, export
+from workers.training import boosting, export
 from workers.training.boosting import Boosted
+from workers.training.btyd.fitting import fit as fit_purchases
+from workers.training.btyd.money import fit_gamma_gamma
 from workers.training.datasets import Rows
 from workers.training.faults import TrainingFault
 from workers.training.lineup import TARGETS, Fitted, MemberDropped, Parts, View
@@ -158,14 +161,14 @@ def _kept(view: View, name: str, make: Any) -> Any:
 
 def _purchase_model(family: str, today: Rows) -> BtydParameters:
     try:
-        return btyd.fit(family, today.column("x"), today.column("t_x"), today.column("age")).parameters
+        return fit_purchases(family, today.column("x"), today.column("t_x"), today.column("age")).parameters
     except TrainingFault as fault:
         raise MemberDropped(fault.reason) from fault
 
 
 def _money_model(today: Rows) -> GammaGamma | None:
     try:
-        return btyd.fit_gamma_gamma(today.column("x"), today.column("zbar")).parameters
+        return fit_gamma_gamma(today.column("x"), today.column("zbar")).parameters
     except TrainingFault:
         return None
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from workers.runtime.btyd import AT_BOUND, GammaGamma
+from workers.runtime.btyd import AT_BOUND
+from workers.runtime.btyd_money import GammaGamma
 from workers.training.btyd.likelihoods import gamma_gamma
 from workers.training.btyd.search import Optimum, maximise
 from workers.training.faults import TrainingFault

@@ -6,7 +6,8 @@ import pytest
 
 from cohortlens.contracts.artifacts import ArtifactCorrupt
 from workers.runtime import btyd
-from workers.runtime.btyd import BtydParameters, GammaGamma
+from workers.runtime.btyd import BtydParameters
+from workers.runtime.btyd_money import GammaGamma, expected_value
 
 TOLERANCE = 1e-12
 """Relative; forty times what was measured over 3,000 cases."""
@@ -243,7 +244,7 @@ def test_who_never_leaves_buys_at_a_steady_rate():
 
 def test_money_lies_between_the_customer_and_all_customers():
     model = GammaGamma(6.25, 3.744, 15.444)
-    found = btyd.expected_value(model, [0, 1, 10_000, 4, 0], [0, 50, 50, 0, 99])
+    found = expected_value(model, [0, 1, 10_000, 4, 0], [0, 50, 50, 0, 99])
     assert found[0] == found[3] == found[4] == pytest.approx(6.25 * 15.444 / 2.744)
     # (p (gamma + x zbar)) / (p x + q - 1), as published
     assert found[1] == pytest.approx(6.25 * (15.444 + 50) / (6.25 + 2.744))

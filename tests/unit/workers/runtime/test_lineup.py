@@ -13,7 +13,8 @@ from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import Blend, IntervalCalibration, ModelManifest
 from cohortlens.contracts.sequences import CHANNELS, WEEKS, join
 from workers.runtime import btyd
-from workers.runtime.btyd import BtydParameters, GammaGamma
+from workers.runtime.btyd import BtydParameters
+from workers.runtime.btyd_money import GammaGamma, expected_value
 from workers.runtime.bundle import Bundle
 from workers.runtime.faults import HorizonUnsupported, TargetUnsupported
 from workers.runtime.lineup import SEQUENCE_FILE
@@ -165,7 +166,7 @@ def test_a_purchase_model_alone_gives_its_own_forecast_at_any_horizon(rows, fami
     none = btyd.probability_of_none(parameters, *history(rows), float(horizon))
     assert bundle.score("churn", rows)["value"] == pytest.approx(none, rel=1e-9)
     zbar = rows[:, SCHEMA.index("zbar")].astype(np.float64)
-    money = btyd.expected_value(GammaGamma.from_dict(MONEY), history(rows)[0], zbar)
+    money = expected_value(GammaGamma.from_dict(MONEY), history(rows)[0], zbar)
     assert bundle.score("spend", rows)["value"] == pytest.approx(expected * money, rel=1e-9)
 
 
@@ -188,9 +189,7 @@ def test_lifetime_value_is_the_discounted_money_of_each_month(rows, horizon, dis
     put(rows, "horizon", horizon)
     text = "clv" if discount == 0.1 else f"clv;discount={discount!r}"
     x, t_x, age = history(rows)
-    money = btyd.expected_value(
-        GammaGamma.from_dict(MONEY), x, rows[:, SCHEMA.index("zbar")].astype(np.float64)
-    )
+    money = expected_value(GammaGamma.from_dict(MONEY), x, rows[:, SCHEMA.index("zbar")].astype(np.float64))
     ends = [*range(30, horizon, 30), horizon]
     curve = [btyd.expected_purchases(parameters, x, t_x, age, float(end)) for end in ends]
     expected = sum(

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from workers.runtime import btyd as runtime
-from workers.training.btyd import fit, fit_gamma_gamma
+from workers.runtime.btyd_money import expected_value
+from workers.training.btyd.fitting import fit
 from workers.training.btyd.histories import fold
 from workers.training.btyd.likelihoods import LIKELIHOODS, gamma_gamma
+from workers.training.btyd.money import fit_gamma_gamma
 from workers.training.faults import TrainingFault
 
 TRUE = {"bgnbd": (0.7, 25.0, 0.8, 2.5), "mbgnbd": (0.7, 25.0, 0.8, 2.5), "paretonbd": (0.7, 25.0, 0.8, 90.0)}
@@ -213,7 +215,7 @@ def test_money_parameters_are_found_again_within_three_standard_errors():
 def test_money_without_an_inner_optimum_names_its_boundary_and_stays_finite(x, zbar, boundary):
     found = fit_gamma_gamma(x, zbar)
     assert found.boundary == found.parameters.boundary == boundary
-    values = runtime.expected_value(found.parameters, [0, 1, 10_000, *x], [0, 1e12, 3, *zbar])
+    values = expected_value(found.parameters, [0, 1, 10_000, *x], [0, 1e12, 3, *zbar])
     assert np.isfinite(values).all()
     assert (values > 0).all()
 
