@@ -53,7 +53,7 @@ class Batches:
     known: Tensor
 
 
-def fit_sequence(rows: Rows, cell: str, head: str, seed: int, steps: int = STEPS) -> SequenceNet:
+def fit_sequence(rows: Rows, cell: str, head: str, seed: int, steps: int = 0) -> SequenceNet:
     """Fit a net.
 
     Args:
@@ -61,7 +61,7 @@ def fit_sequence(rows: Rows, cell: str, head: str, seed: int, steps: int = STEPS
         cell: ``gru``, ``lstm`` or ``transformer``.
         head: ``tweedie`` or ``lognormal``.
         seed: Seed of everything random.
-        steps: Steps of the optimiser.
+        steps: Steps of the optimiser; ``STEPS`` when 0.
 
     Returns:
         The net, in evaluation mode.
@@ -79,7 +79,7 @@ def fit_sequence(rows: Rows, cell: str, head: str, seed: int, steps: int = STEPS
     with deterministic(seed):
         scales = _scales(rows)
         net = SequenceNet(cell, head, scales)
-        averaged = _descend(net, _batches(rows, scales.money, seed), seed, steps)
+        averaged = _descend(net, _batches(rows, scales.money, seed), seed, steps or STEPS)
     if not all(bool(torch.isfinite(weight).all()) for weight in averaged.parameters()):
         raise MemberDropped("NOT_FINITE")
     return averaged.eval()

@@ -92,7 +92,9 @@ def test_the_order_of_the_rows_changes_no_prediction(rows):
 
 @pytest.fixture(scope="module")
 def fitted(view):
-    return SequenceTrainer("gru").fit(view, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "STEPS", 80)
+        return SequenceTrainer("gru").fit(view, seed=0)
 
 
 def test_it_learns_who_buys_and_its_level(fitted, rows):
