@@ -30,6 +30,7 @@ from cohortlens.core.context import Principal
 from cohortlens.core.db import Database
 from cohortlens.core.paging import PageTokens
 from cohortlens.core.tenant_keys import TenantKeys
+from cohortlens.customers.loading import allow_long_work
 from cohortlens.customers.models import ImportOptions
 from cohortlens.customers.service import CustomersService
 from cohortlens.embedded.postgres import EmbeddedPostgres
@@ -153,6 +154,7 @@ async def _kept(db: Database, owner: Principal) -> list[str]:
 async def _plain(db: Database, owner: Principal) -> list[str]:
     async def ask() -> bytes:
         async with db.tenant_transaction(owner.tenant_id) as tx:
+            await allow_long_work(tx)
             (await tx.execute(text(_PLAIN))).all()
         return b""
 
