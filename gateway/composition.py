@@ -40,7 +40,8 @@ from gateway.servicers.rereading import rereads
 
 if TYPE_CHECKING:
     from cohortlens.audit.access import AccessNotes
-    from cohortlens.bootstrap import Billing, Services
+    from cohortlens.bootstrap.billing import Billing
+    from cohortlens.bootstrap.services import Services
     from gateway.limits.limiter import Limiter
 
 _ANALYTICS = "cohortlens.v1.AnalyticsService"
@@ -148,7 +149,7 @@ async def compose(core: CoreConfig, config: GatewayConfig) -> Parts:
         Unavailable: PostgreSQL is not there, or its schema is older than the code.
     """
     await asyncio.to_thread(_import_slices)
-    from cohortlens.bootstrap import Services
+    from cohortlens.bootstrap.services import Services
     from cohortlens.core.failpoints import arm
     from cohortlens.core.idempotency_keys import IdempotencyKeys
     from gateway.http.checks import SCORING, migrated
@@ -315,7 +316,7 @@ def _limiter(core: CoreConfig, config: GatewayConfig, services: Services) -> Lim
 def _import_slices() -> None:
     """Load what ``compose`` imports: it takes a second, and the ports must answer meanwhile."""
     for name in (
-        "cohortlens.bootstrap",
+        "cohortlens.bootstrap.services",
         "gateway.http.app",
         "gateway.microbatch.batcher",
         "gateway.servicers.analytics",

@@ -10,7 +10,7 @@ import sys
 
 from sqlalchemy import text
 
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.core.config import SettingsInvalid, read
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, FailedPrecondition

@@ -17,7 +17,9 @@ from cohortlens.analytics.drift.models import DRIFT_REPORTED, DRIFT_REQUESTED
 from cohortlens.analytics.models import SEGMENTATION_REQUESTED, TRAINING_REQUESTED
 from cohortlens.audit.exports import EXPORT_REQUESTED
 from cohortlens.billing.models import ENTITLEMENT_CHANGED, ENTITLEMENT_USAGE
-from cohortlens.bootstrap import Analytics, Audit, Billing, Identity
+from cohortlens.bootstrap.analytics import Analytics
+from cohortlens.bootstrap.billing import Billing
+from cohortlens.bootstrap.services import Audit, Identity
 from cohortlens.core.db import Database
 from cohortlens.core.mail import MAIL_REQUESTED, MailRefused
 from cohortlens.core.mail_delivery import MailDelivery
@@ -34,7 +36,7 @@ from cohortlens.registry.models import ALIAS_MOVED
 
 
 class Services(Protocol):
-    """What handlers and upkeep use of ``cohortlens.bootstrap.Services``."""
+    """What handlers and upkeep use of ``cohortlens.bootstrap.services.Services``."""
 
     @property
     def config(self) -> CoreConfig:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from cohortlens.billing.payments.following import Following, Rules
 from cohortlens.billing.payments.inbox_rows import Claim
 from cohortlens.billing.payments.reconciling import Grace, Reconciling, purge_events, watch_inbox
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.mail import MAIL_PURPOSE
 from cohortlens.core.sealing import Sealer

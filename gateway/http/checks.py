@@ -13,7 +13,7 @@ from cohortlens.migrations import runner
 from gateway.http.health import Check, Finding
 
 if TYPE_CHECKING:
-    from cohortlens.bootstrap import Services
+    from cohortlens.bootstrap.services import Services
 
 DOWN_AFTER_S = 5.0
 RETRY_S = 1.0

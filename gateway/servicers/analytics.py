@@ -13,7 +13,7 @@ from cohortlens.analytics.models import (
     Prediction,
     SegmentationRun,
 )
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.sequences import SEQUENCE
 from cohortlens.core.ids import CustomerId

@@ -12,7 +12,7 @@ from google.api import httpbody_pb2
 from cohortlens.audit.export_rows import AuditExport
 from cohortlens.audit.filters import parse_filter
 from cohortlens.audit.models import ChainedRow, Checkpoint
-from cohortlens.bootstrap import Audit
+from cohortlens.bootstrap.services import Audit
 from cohortlens.core.paging import PageTokens
 from cohortlens.v1 import audit_pb2 as pb
 from gateway.interceptors.chain import Call

@@ -10,7 +10,7 @@ from google.api import httpbody_pb2
 
 from cohortlens.analytics.batches.models import BatchInput, BatchPrediction
 from cohortlens.analytics.models import Task
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.analytics_mapping import (

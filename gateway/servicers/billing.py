@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from cohortlens.bootstrap import Billing
+from cohortlens.bootstrap.billing import Billing
 from cohortlens.core.paging import PageTokens
 from gateway.servicers.billing_plans import BillingPlansServicer
 from gateway.servicers.billing_platform import BillingPlatformServicer

@@ -13,7 +13,7 @@ from cohortlens.analytics.drift.models import (
     DriftReport,
     TargetPerformance,
 )
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.v1 import drift_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers.analytics_mapping import (

@@ -11,7 +11,7 @@ from cohortlens.analytics.methods import Method, chosen
 from cohortlens.analytics.models import MethodUnsupported
 from cohortlens.analytics.serving import named
 from cohortlens.billing.models import PlanFeatureRequired
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.core.errors import Internal
 from cohortlens.v1 import analytics_pb2, explanations_pb2
 from gateway.interceptors.chain import Call

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from cohortlens.analytics.models import ResourceMissing
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.contracts.backtest import Backtest, BacktestRow
 from cohortlens.core.ids import parse_uuid
 from cohortlens.registry.models import AliasInterval

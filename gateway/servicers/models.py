@@ -9,7 +9,7 @@ from uuid import UUID
 from cohortlens.analytics.models import ResourceMissing
 from cohortlens.analytics.shadow_totals import Comparison
 from cohortlens.analytics.training_runs import TrainingRun
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.core.ids import parse_uuid
 from cohortlens.registry.models import Challenger, ModelVersion

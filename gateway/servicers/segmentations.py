@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cohortlens.analytics.models import SegmentationRun
 from cohortlens.analytics.segment_moves import Comparison
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.v1 import analytics_pb2 as pb
 from gateway.interceptors.chain import Call
 from gateway.servicers import analytics_mapping as mapping

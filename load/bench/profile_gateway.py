@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cohortlens.analytics.ports import Features, InferenceClient, Scores
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.config import Secret, Url
 from cohortlens.core.settings import CoreConfig

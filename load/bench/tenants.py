@@ -7,7 +7,7 @@ import time
 from cohortlens.analytics.training_runs import Cause, NewRun, TrainingRunsRepository
 from cohortlens.billing.entitlements.rows import EntitlementRows
 from cohortlens.billing.models import Override
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.manifest import IntervalCalibration, ModelManifest
 from cohortlens.core.clock import now

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from cohortlens.bootstrap import Services
+from cohortlens.bootstrap.services import Services
 from cohortlens.core.config import Secret, Url
 from cohortlens.core.errors import FailedPrecondition, Unavailable
 from cohortlens.core.settings import CoreConfig
