@@ -125,9 +125,11 @@ def _explanations(matrix: Any) -> Explanations:
         "USD",
         tuple(column.unit for column in SCHEMA.columns),
         90,
-        1.0,
+        ones,
         shares,
         order,
+        ones,
+        ones,
         ones,
         ones,
     )
