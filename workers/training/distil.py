@@ -45,6 +45,8 @@ _IMPORTANCE_ROWS = 2_000
 _AHEAD_DAYS = (0, 15, 30, 60)
 _BACK_DAYS = (30, 90)
 _STEP_BACK_LEAST_DAYS = 30
+_SWAP_SHARE = 0.15
+_NO_DAY = -1
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,15 @@ def rows_to_imitate(
         weekly: Gives the rows their sequences; None when no member wants them.
 
     Returns:
-        At most 40,000 rows without targets; ``cut`` is the day each row is of.
+        At most 40,000 rows without targets; ``cut`` is the day each row is of, and ``_NO_DAY`` for rows with
+        some features of another customer: without them trees would credit a feature with what the model
+        reads from one that goes along with it.
     """
     rng = np.random.default_rng(seed)
     days, number = snapshot.days, snapshot.customers
     back = [b for b in _BACK_DAYS if snapshot.history_days - b >= _STEP_BACK_LEAST_DAYS]
     cuts = [snapshot.as_of - b for b in back] + [snapshot.as_of + a for a in _AHEAD_DAYS]
-    share = _MAX_ROWS / max(1, len(cuts) * number)
+    share = _MAX_ROWS / max(1, 2 * len(cuts) * number)
     drawn = rng.random(number) < share if share < 1 else np.ones(number, np.bool_)
     parts = []
     for at, cut in enumerate(cuts):
@@ -103,7 +107,27 @@ def rows_to_imitate(
         parts.append((features, seen.astype(np.int32), np.full(len(seen), cut, np.int32), sequence))
     columns = list(zip(*parts, strict=True))
     features, customer, cut_days = (np.concatenate(column) for column in columns[:3])
-    return Rows(features, {}, customer, cut_days, None if weekly is None else np.concatenate(columns[3]))
+    sequence = None if weekly is None else np.concatenate(columns[3])
+    swapped = _swapped(features, rng)
+    return Rows(
+        np.concatenate([features, swapped]),
+        {},
+        np.concatenate([customer, customer]),
+        np.concatenate([cut_days, np.full_like(cut_days, _NO_DAY)]),
+        None if sequence is None else np.concatenate([sequence, sequence]),
+    )
+
+
+def _swapped(features: Features, rng: np.random.Generator) -> Features:
+    """The rows with each feature but the horizon taken from another row by chance."""
+    made = features.copy()
+    horizon, t_x, age = (SCHEMA.index(name) for name in ("horizon", "t_x", "age"))
+    for column in range(features.shape[1]):
+        if column != horizon:
+            taken = np.flatnonzero(rng.random(len(features)) < _SWAP_SHARE)
+            made[taken, column] = features[rng.integers(0, len(features), len(taken)), column]
+    made[:, t_x] = np.minimum(made[:, t_x], made[:, age])
+    return made
 
 
 def distil(rows: Rows, source: Source, as_of: int, seed: int) -> Distilled:
