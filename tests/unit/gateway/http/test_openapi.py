@@ -119,7 +119,7 @@ async def test_rules_of_the_protos_are_constraints_of_the_schemas():
     assert schemas["CreateSessionRequest"]["properties"]["password"]["format"] == "password"
     promote = document["paths"]["/api/v1/models/{model}:promote"]["post"]
     body = promote["requestBody"]["content"]["application/json"]
-    assert set(body["schema"]["properties"]) == {"version", "reason", "requestId"}
+    assert set(body["schema"]["properties"]) == {"version", "reason", "requestId", "force"}
     assert "model" not in body["example"]
     upload = document["paths"]["/api/v1/transactions:import"]["post"]
     assert {"text/csv", "multipart/form-data"} <= set(upload["requestBody"]["content"])
