@@ -25,7 +25,10 @@ FloatArray = NDArray[np.float64]
 
 LEVEL_RATIO = 0.8
 WORST_FOLD_SLACK = 0.02
-_LEVELS = 11
+_NOISE = 0.005
+"""A share of some thousand customers is not known better."""
+
+_LEVELS = 21
 _DECILE_ROWS = 50
 """Rows a decile needs at least; fewer rows make fewer, larger groups."""
 
@@ -83,7 +86,7 @@ def across(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -
     nominal = 1.0 - (1.0 - level_ratio) / _LEVELS
     for level in np.linspace(level_ratio, 1.0, _LEVELS)[:-1]:
         shares = _held_out(folds, float(level))
-        if np.mean(shares) >= level_ratio and min(shares) >= level_ratio - WORST_FOLD_SLACK:
+        if np.mean(shares) >= level_ratio - _NOISE and min(shares) >= level_ratio - WORST_FOLD_SLACK:
             nominal = float(level)
             break
     return replace(calibrate(*_joined(folds), level_ratio=nominal), level_ratio=level_ratio)
