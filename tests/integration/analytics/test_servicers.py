@@ -8,6 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from cohortlens.analytics.retraining import Retraining
+from cohortlens.billing.entitlements.cache import Entitlements
+from cohortlens.billing.entitlements.catalogue import Catalogue
 from cohortlens.core.errors import InvalidArgument, NotFound
 from cohortlens.core.paging import PageTokens
 from cohortlens.v1 import analytics_pb2 as pb
@@ -21,7 +24,11 @@ from tests.fixtures.waiting import eventually
 
 
 @pytest.fixture
-def served(world):
+async def served(world):
+    entitlements = Entitlements(world.db)
+    world.retraining = Retraining(
+        world.db, world.features, world.registry, world.training, entitlements, Catalogue(world.db)
+    )
     services = SimpleNamespace(
         analytics=world,
         features=world.features,
@@ -38,13 +45,14 @@ def served(world):
         plan = SimpleNamespace(features=frozenset({"explain.shap"}), rank=1)
         return SimpleNamespace(context=tenant.context(), entitlement=plan)
 
-    return SimpleNamespace(
+    yield SimpleNamespace(
         analytics=joined(AnalyticsServicer(services), ExplanationsServicer(services)),
         models=ModelsServicer(services),
         north=call(world.north),
         south=call(world.south),
         world=world,
     )
+    await entitlements.close()
 
 
 def sent(kind, reply):
