@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from cohortlens.contracts.features import SCHEMA
 from workers.runtime.tree_arrays import TreeArrays
+from workers.training.binning import WeightedRegressor
 from workers.training.lineup import MemberDropped
 
 _HORIZON, _TREND = SCHEMA.index("horizon"), SCHEMA.index("trend_30")
@@ -155,11 +156,11 @@ def fit_chance(features: NDArray[np.float32], happened: FloatArray, seed: int) -
 
 def _regressor(
     loss: str, features: NDArray[np.float32], settings: Settings, seed: int, *, rising: bool
-) -> HistGradientBoostingRegressor:
+) -> WeightedRegressor:
     constraint = np.zeros(features.shape[1], np.int8)
     constraint[_HORIZON] = 1 if rising else 0
     grown = _grown(settings, len(features), seed)
-    return HistGradientBoostingRegressor(loss=loss, monotonic_cst=constraint, **grown)
+    return WeightedRegressor(loss=loss, monotonic_cst=constraint, **grown)
 
 
 def _grown(settings: Settings, rows: int, seed: int) -> dict[str, Any]:
