@@ -84,7 +84,7 @@ def test_a_pasted_call_gives_the_predicted_value(stack, tour, tool):
     ("arguments", "code", "reason"),
     [
         (["predict", "--customer", "external:nobody"], 3, "RESOURCE_NOT_FOUND"),
-        (["predict", "--customer", "external:4", "--horizon", "91d"], 2, "HORIZON_UNSUPPORTED"),
+        (["predict", "--customer", "external:4", "--horizon", "800d"], 2, "HORIZON_UNSUPPORTED"),
         (["predict", "--customer", "external:4", "--horizon", "soon"], 2, "FIELD_INVALID"),
         (["predict"], 2, "FIELD_INVALID"),
         (["import", "/nowhere.csv"], 2, "FILE_UNREADABLE"),

@@ -108,6 +108,7 @@ def of_the_demo(client: Client) -> dict[str, str]:
             client.analytics.StartDriftReport,
             drift_pb2.StartDriftReportRequest(reference_as_of="1997-12-31"),
         ).drift_report
+    client.call(client.analytics.StartSegmentation, analytics_pb2.StartSegmentationRequest())
     runs = client.call(client.models.ListTrainingRuns, models_pb2.ListTrainingRunsRequest()).runs
     segments = client.call(client.analytics.ListSegments, analytics_pb2.ListSegmentsRequest())
     return {
