@@ -9,9 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from lifetimes import BetaGeoFitter, ModifiedBetaGeoFitter, ParetoNBDFitter
-from lifetimes.utils import _customer_lifetime_value
 
 MONTHS, STEP_DAYS, DISCOUNT = 12, 30, 0.10
 MONEY = (6.25, 3.744, 15.444)
@@ -20,6 +17,11 @@ BOUGHT = 35.0
 
 def main() -> None:
     """Read two tables of histories, fit, value, print."""
+    # Only the environment this runs in has them; the module itself can be imported in the workers' own.
+    import pandas as pd  # noqa: PLC0415
+    from lifetimes import BetaGeoFitter, ModifiedBetaGeoFitter, ParetoNBDFitter  # noqa: PLC0415
+    from lifetimes.utils import _customer_lifetime_value  # noqa: PLC0415
+
     with np.load(sys.argv[1]) as archive:
         small, large = archive["small"], archive["large"]
     repeats = int(sys.argv[2])
