@@ -41,9 +41,12 @@ TARGETS = ("purchases", "spend")
 
 @pytest.fixture(scope="module")
 def days():
+    """Every third customer: still enough for the whole line-up, and trained in half the time of all."""
     with gzip.open(CDNOW, "rt") as file:
         rows = list(csv.DictReader(file))
-    number = {name: index for index, name in enumerate(sorted({row["customer_id"] for row in rows}))}
+    names = sorted({row["customer_id"] for row in rows})[::3]
+    number = {name: index for index, name in enumerate(names)}
+    rows = [row for row in rows if row["customer_id"] in number]
     return purchase_days(
         [number[row["customer_id"]] for row in rows],
         [(date.fromisoformat(row["date"]) - EPOCH).days for row in rows],
@@ -239,7 +242,7 @@ def test_a_model_is_loaded_ahead_once_and_named_in_the_record(workers, digests):
 def test_wrong_calls_are_refused_with_a_reason_that_survives_the_wire(workers, digests, rows):
     digest, horizon = digests["prediction"], SCHEMA.index("horizon")
     odd = rows[:1].copy()
-    odd[0, horizon] = 13
+    odd[0, horizon] = 731
     cases = {
         "ARTIFACT_MISSING": ("0" * 64, rows[:1], "spend", grpc.StatusCode.NOT_FOUND),
         "MODEL_KIND_MISMATCH": (
