@@ -60,7 +60,7 @@ def predictions(client):
         ({"customers": [KNOWN, UNKNOWN]}, 404, "RESOURCE_NOT_FOUND", "customers[1]"),
         ({"customers": ["4"]}, 400, "FIELD_INVALID", "customers[0]"),
         ({"customers": [KNOWN], "horizonDays": -1}, 400, "FIELD_INVALID", "horizon_days"),
-        ({"customers": [KNOWN], "horizonDays": 91}, 400, "HORIZON_UNSUPPORTED", "horizon_days"),
+        ({"customers": [KNOWN], "horizonDays": 800}, 400, "HORIZON_UNSUPPORTED", "horizon_days"),
         ({"vectors": [{"values": [1, 2]}]}, 400, "FEATURE_SCHEMA_MISMATCH", "vectors[0]"),
         (
             {"vectors": [{"values": [1]}], "schemaHash": "0" * 64},
