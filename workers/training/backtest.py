@@ -26,6 +26,7 @@ from workers.training.datasets import (
     training_rows,
 )
 from workers.training.faults import TrainingFault
+from workers.training.giants import without_giants
 from workers.training.lineup import TARGETS, Fitted, Member, MemberDropped, View
 from workers.training.members import NAIVE, population_rates
 
@@ -127,7 +128,7 @@ def view_at(
         seed: Draws the customers when there are too many.
         sequences: Whether a member reads weekly sequences.
     """
-    days = snapshot.days.until(cut)
+    days = without_giants(snapshot, cut).days.until(cut)
     known = Snapshot(days, snapshot.customers, snapshot.first_day, cut)
     rng = np.random.default_rng(seed)
     rows = training_rows(known, horizons_days, cut, rng, sequences=sequences)
@@ -201,16 +202,18 @@ def backtest(
     """
     folds = []
     for cut, own in cuts_before(snapshot, horizons_days):
+        # A mistyped order is no outcome that anybody could have predicted, nor a past to predict from.
+        told = without_giants(snapshot, cut)
         rows = dict(
             zip(
                 horizons_days,
-                rows_at(snapshot.days, snapshot.customers, cut, horizons_days, sequences=sequences),
+                rows_at(told.days, snapshot.customers, cut, horizons_days, sequences=sequences),
                 strict=True,
             )
         )
         if len(rows[horizons_days[0]]) < _FEW_CUSTOMERS:
             break
-        fitted = fit_all(view_at(snapshot, cut, own, seed, sequences=sequences), members, seed)
+        fitted = fit_all(view_at(told, cut, own, seed, sequences=sequences), members, seed)
         predictions: dict[tuple[str, int], dict[str, FloatArray]] = {}
         dropped = dict(fitted.dropped)
         for horizon, at in rows.items():

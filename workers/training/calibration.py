@@ -95,6 +95,25 @@ def probability_knots(judged: Sequence[Judged]) -> tuple[tuple[float, float], ..
     return tuple(zip(given.tolist(), np.maximum.accumulate(meant).tolist(), strict=True))
 
 
+def inside(knots: tuple[tuple[float, float], ...], customers: int) -> tuple[tuple[float, float], ...]:
+    """Knots that keep a probability off 0 and 1, as far as so many customers can tell it from them.
+
+    What none of n did is given (0 + .5) / (n + 1): nobody knows that a customer will never come back. The
+    order of customers stays.
+
+    Args:
+        knots: Of ``probability_knots``; none for a probability that means what it says.
+        customers: Customers on whom it was judged, n.
+
+    Source:
+        Jeffreys' prior of a proportion (1946), at no case and at all cases.
+    """
+    least = 0.5 / (max(customers, 1) + 1.0)
+    return tuple(
+        (given, least + (1.0 - 2.0 * least) * meant) for given, meant in knots or ((0.0, 0.0), (1.0, 1.0))
+    )
+
+
 def median_knots(judged: Sequence[Judged]) -> tuple[tuple[float, float], ...]:
     """Where means are bent to medians, which have the least absolute error.
 

@@ -24,6 +24,8 @@ HORIZONS_DAYS = (30, 60, 90, 180)
 """Horizons a prediction is trained for, as far as the history reaches."""
 
 MIN_CUSTOMERS = 30
+"""Customers that segments need, and a period that is judged."""
+
 FIRST_CUT_DAYS = 60
 """History that the earliest cut must have behind it."""
 
@@ -32,6 +34,8 @@ _CUTS = 6
 _STEP_DAYS = 30
 _MAX_ROWS = 200_000
 """Training rows at most; more customers than that are sampled, since time grows and accuracy does not."""
+
+_NONE = np.zeros(0, np.intp)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class Snapshot:
     def buyers(self) -> int:
         """Customers who have bought."""
         return len(np.unique(self.days.customer[self.days.orders > 0]))
+
+    def check_buyers(self, needed: int) -> None:
+        """Raise TrainingFault ``TOO_FEW_CUSTOMERS`` when fewer customers than ``needed`` have bought."""
+        found = self.buyers
+        if found < needed:
+            have = "1 customer has" if found == 1 else f"{found} customers have"
+            raise TrainingFault(
+                "TOO_FEW_CUSTOMERS",
+                f"{have} bought; at least {needed} are needed. Import more transactions.",
+            )
 
     @property
     def history_days(self) -> int:
@@ -123,12 +137,8 @@ def read_snapshot(path: Path, as_of_day: int) -> Snapshot:
             "SNAPSHOT_UNREADABLE", "The training snapshot cannot be read; start the training again."
         ) from error
     bought = days.select(days.orders > 0)
-    buyers = len(np.unique(bought.customer))
-    if buyers < MIN_CUSTOMERS:
-        raise TrainingFault(
-            "TOO_FEW_CUSTOMERS",
-            f"{buyers} customers have bought; at least {MIN_CUSTOMERS} are needed. Import more transactions.",
-        )
+    if not len(bought):
+        raise TrainingFault("TOO_FEW_CUSTOMERS", "No customer has bought yet. Import transactions.")
     return Snapshot(days, int(days.customer.max()) + 1, int(bought.day.min()), as_of_day)
 
 
@@ -158,6 +168,18 @@ def horizons_of(history_days: int) -> tuple[int, ...]:
             f"horizon of {HORIZONS_DAYS[0]} days. Import older transactions.",
         )
     return found
+
+
+def served_horizons(history_days: int) -> tuple[int, ...]:
+    """Horizons that a version is made for: those of ``horizons_of``, and the shortest where none is left.
+
+    Args:
+        history_days: Days of history.
+    """
+    try:
+        return horizons_of(history_days)
+    except TrainingFault:
+        return HORIZONS_DAYS[:1]
 
 
 def cuts_of(snapshot: Snapshot, end_day: int, horizon_days: int) -> list[int]:
@@ -252,7 +274,8 @@ def training_rows(
             )
             for horizon in plan[cut]
         ]
-    return concatenate(parts)
+    # A history too short for any cut teaches nothing: the rows of its end have no future, so none is kept.
+    return concatenate(parts or [rows_at(days, snapshot.customers, end_day, (0,))[0].select(_NONE)])
 
 
 def concatenate(parts: list[Rows]) -> Rows:

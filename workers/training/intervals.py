@@ -29,6 +29,9 @@ _NOISE = 0.005
 """A share of some thousand customers is not known better."""
 
 _LEVELS = 21
+_DOWN_TO_ZERO = 1e6
+"""Multiples of the scale that lead from any prediction to zero."""
+
 _DECILE_ROWS = 50
 """Rows a decile needs at least; fewer rows make fewer, larger groups."""
 
@@ -52,7 +55,7 @@ def calibrate(
         The calibration with the most misses that still covers ``level_ratio`` of these rows.
     """
     groups = int(np.clip(len(predicted) // _DECILE_ROWS, 1, 10))
-    edges = np.unique(np.quantile(predicted, np.arange(1, groups) / groups))
+    edges = _edges(predicted, groups)
     decile = np.searchsorted(edges, predicted, side="right")
     offset = max(float(predicted.mean()), float(np.finfo(np.float32).tiny))
     deciles = [_Decile.of(predicted[decile == i], actual[decile == i], offset) for i in range(len(edges) + 1)]
@@ -67,6 +70,13 @@ def calibrate(
     # where none does.
     first = bisect_left(trials, True, hi=len(trials) - 1, key=covers)
     return _build(level_ratio, edges, deciles, trials[first], offset)
+
+
+def _edges(predicted: FloatArray, groups: int) -> FloatArray:
+    """Edges between groups of about equal size, none empty: an empty one has no residuals to tell of."""
+    edges = np.unique(np.quantile(predicted, np.arange(1, groups) / groups))
+    rows = np.bincount(np.searchsorted(edges, predicted, side="right"), minlength=len(edges) + 1)
+    return edges[rows[:-1] > 0]
 
 
 def across(folds: Sequence[tuple[FloatArray, FloatArray]], level_ratio: float) -> IntervalCalibration:
@@ -162,3 +172,27 @@ def _ranked(ascending: FloatArray, tail: float) -> float:
         return 0.0
     rank = math.ceil((len(ascending) + 1) * (1 - tail))
     return float(ascending[min(rank, len(ascending)) - 1])
+
+
+def unjudged(
+    expected: float, seen: float, level_ratio: float, money: tuple[float, float] = (1.0, 1.0)
+) -> IntervalCalibration:
+    """A wide interval where no period has shown how much may come: from nothing to what a long tail allows.
+
+    Args:
+        expected: Purchase-days that the mean of all is given, > 0.
+        seen: Repeat purchase-days that this mean rests on, >= 0.
+        level_ratio: Share of customers to cover.
+        money: Mean and largest money of a purchase-day for an interval of money.
+
+    Source:
+        Quantile of the geometric distribution, the Poisson of customers whose paces are exponential, at two
+        standard errors above the mean; never under one purchase-day.
+    """
+    mean, most = money
+    high = expected * (1.0 + 2.0 / math.sqrt(seen + 0.5))
+    days = max(1.0, math.ceil(math.log(1.0 - level_ratio) / math.log(high / (1.0 + high)) - 1.0))
+    value = expected * mean
+    offset = max(value, float(np.finfo(np.float32).tiny))
+    upper = max(0.0, days * most - value) / math.sqrt(offset * (value + offset))
+    return IntervalCalibration(level_ratio, (), (_DOWN_TO_ZERO,), (upper,), offset)

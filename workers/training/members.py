@@ -48,6 +48,11 @@ _PROBE_SEED = 0
 _LEAST_EXPECTED = 1e-3
 """Purchases a corrected row counts at least: below it the ratio is ruled by customers who are gone."""
 
+_PRIOR_PURCHASES = 0.5
+_PRIOR_DAYS = 365.0
+"""What is assumed beside the customers there are: half a purchase of one who was there for a year. It keeps
+rates above zero, and those of a handful of customers modest; among thousands it is not seen."""
+
 
 def line_up(sequence: Candidate | None = None) -> tuple[Candidate, ...]:
     """Every member that is tried, in the order of the reports; the naive ones first."""
@@ -110,20 +115,31 @@ def population_rates(today: Rows) -> dict[str, float]:
         today: One row of each customer.
 
     Returns:
-        ``purchases_per_day``, ``spend_per_day`` (major units) and ``churn_hazard_per_day``, all finite.
+        ``purchases_per_day``, ``spend_per_day`` (major units) and ``churn_hazard_per_day``, all finite; the
+        first and the last > 0, however few customers there are and though nobody has come back.
+
+    Source:
+        Half an event more, as Jeffreys' prior of a Poisson rate (1946), in one customer more.
     """
-    age = float(np.maximum(today.column("age"), 1.0).sum())
+    age = float(np.maximum(today.column("age"), 1.0).sum()) + _PRIOR_DAYS
     repeat = today.column("x")
-    purchases = float(repeat.sum()) / age
+    bought = float(repeat.sum())
+    purchases = (bought + _PRIOR_PURCHASES) / age
+    money = float((repeat * today.column("zbar")).sum()) / bought if bought else _first_money(today)
     # Customers who come at different paces leave more of them idle than the mean pace says.
     mean, spread = float(repeat.mean()), float(repeat.var())
     shape = mean**2 / (spread - mean) if spread > mean > 0 else np.inf
     hazard = purchases if not np.isfinite(shape) else purchases * shape * np.log1p(1.0 / shape)
     return {
         "purchases_per_day": purchases,
-        "spend_per_day": float((repeat * today.column("zbar")).sum()) / age,
+        "spend_per_day": purchases * money,
         "churn_hazard_per_day": float(hazard),
     }
+
+
+def _first_money(today: Rows) -> float:
+    """Mean money of the customers' first purchase-days: the best guess while nobody has come back."""
+    return float(today.column("first").mean())
 
 
 class Btyd:

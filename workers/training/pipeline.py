@@ -23,7 +23,7 @@ from workers.runtime.bundle import SEGMENTATION_FILE
 from workers.runtime.sessions import Session
 from workers.training import export, segmentation
 from workers.training.baseline import baseline_npz
-from workers.training.datasets import Snapshot, read_snapshot, rows_at
+from workers.training.datasets import MIN_CUSTOMERS, Snapshot, read_snapshot, rows_at
 from workers.training.faults import TrainingFault
 from workers.training.gate import segments_against_champion
 from workers.training.lineup import Member
@@ -151,6 +151,7 @@ def _train_prediction(order: _Order) -> ModelManifest:
 
 def _train_segmentation(order: _Order) -> ModelManifest:
     snapshot = order.snapshot
+    snapshot.check_buyers(MIN_CUSTOMERS)
     order.progress("fit", 0.1)
     former = former_segments(order.store, order.champion_digest)
     asked_k = order.segments or (former.asked_k if former is not None and order.keeps_segments else 0)

@@ -112,8 +112,11 @@ def test_the_hybrid_of_little_data_stays_near_what_it_corrects(view):
     assert set(hybrid.targets) == set(TARGETS)
 
 
-def test_rates_of_a_shop_where_nobody_returns_are_zero(view):
+def test_rates_of_a_shop_where_nobody_returns_are_half_a_purchase_among_all(view):
     features = view.today.features.copy()
     for name in ("x", "zbar"):
         features[:, SCHEMA.index(name)] = 0
-    assert set(population_rates(replace(view.today, features=features)).values()) == {0.0}
+    rates = population_rates(replace(view.today, features=features))
+    days = np.maximum(view.today.column("age"), 1.0).sum() + 365.0
+    assert rates["purchases_per_day"] == rates["churn_hazard_per_day"] == pytest.approx(0.5 / days)
+    assert rates["spend_per_day"] == pytest.approx(0.5 / days * view.today.column("first").mean())

@@ -117,9 +117,18 @@ def test_a_snapshot_with_impossible_money_is_named(tmp_path, amount):
     assert caught.value.reason == "SNAPSHOT_UNREADABLE"
 
 
-@pytest.mark.parametrize("as_of", [AS_OF, FIRST_DAY - 1])
-def test_too_few_buyers_are_counted(tmp_path, as_of):
+def test_a_snapshot_in_which_nobody_has_bought_is_refused(tmp_path):
     days = purchase_days(range(29), [FIRST_DAY] * 29, [1.0] * 29)
-    with pytest.raises(TrainingFault, match="customers have bought") as caught:
-        read_snapshot(write_snapshot(days, tmp_path / "snapshot.parquet"), as_of)
+    path = write_snapshot(days, tmp_path / "snapshot.parquet")
+    assert read_snapshot(path, AS_OF).buyers == 29
+    with pytest.raises(TrainingFault, match="No customer has bought") as caught:
+        read_snapshot(path, FIRST_DAY - 1)
+    assert caught.value.reason == "TOO_FEW_CUSTOMERS"
+
+
+@pytest.mark.parametrize(("buyers", "said"), [(1, "1 customer has bought"), (29, "29 customers have bought")])
+def test_too_few_buyers_are_counted(buyers, said):
+    days = purchase_days(range(buyers), [FIRST_DAY] * buyers, [1.0] * buyers)
+    with pytest.raises(TrainingFault, match=f"{said}; at least 30") as caught:
+        snapshot_of(days).check_buyers(30)
     assert caught.value.reason == "TOO_FEW_CUSTOMERS"

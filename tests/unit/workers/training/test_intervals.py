@@ -82,3 +82,12 @@ def test_other_levels_cover_their_own_share(level):
     calibration = across([draw(rng, 4_000, "money") for _ in range(2)], level)
     assert calibration.level_ratio == level
     assert coverage(calibration, *draw(rng, 8_000, "money")) == pytest.approx(level, abs=0.03)
+
+
+def test_one_prediction_for_everybody_keeps_its_interval_when_it_moves():
+    """A constant lies on every edge: what is predicted a little lower later still has the residuals of all."""
+    actual = np.tile([0.0, 0.0, 1.0, 4.0], 60)
+    interval = Interval(calibrate(np.full(240, 0.9), actual))
+    lower, upper = interval.bounds(np.array([0.85, 0.9, 0.95]))
+    assert (lower == 0).all()
+    assert (upper > 3).all()
