@@ -373,9 +373,14 @@ class HistoryTooShort(FailedPrecondition):
 
     def __init__(self, customers: int, needed: int) -> None:
         super().__init__(
-            f"a training needs {needed} customers with purchases, there are {customers}; import more",
+            f"a training needs {needed} {_customers(needed)} with purchases, there "
+            f"{'is' if customers == 1 else 'are'} {customers}; import more",
             metadata={"customers": str(customers), "needed": str(needed)},
         )
+
+
+def _customers(count: int) -> str:
+    return "customer" if count == 1 else "customers"
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

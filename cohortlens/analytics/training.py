@@ -29,7 +29,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.ids import TenantId, TrainingRunId, uuid7
 from cohortlens.core.outbox import Outbox
-from cohortlens.registry.models import MODELS, SEGMENTATION
+from cohortlens.registry.models import SEGMENTATION
 from cohortlens.registry.service import RegistryService
 
 
@@ -70,7 +70,7 @@ class TrainingService:
     async def start(
         self, ctx: RequestContext, model: str, seed: int, as_of: date | None = None, segments: int = 0
     ) -> list[TrainingRun]:
-        """Store a run of one model, or of both when ``model`` is empty; a job does the work.
+        """Store a run of one model, or of each that can be trained when ``model`` is empty; a job does it.
 
         Args:
             ctx: The request.
@@ -81,13 +81,14 @@ class TrainingService:
 
         Raises:
             SegmentsInvalid: A number of segments that cannot be, or for another model.
-            HistoryTooShort: Fewer than 30 customers have features.
+            HistoryTooShort: There are fewer customers than the model needs: 30 for segments, 1 for
+                predictions.
             AsOfInFuture: The data ends before ``as_of``.
             TrainingInProgress: One of the models is being trained; nothing was stored.
         """
         if segments == 1 or (segments and model != SEGMENTATION):
             raise SegmentsInvalid(segments, model)
-        await self._work.check_history(ctx.tenant_id)
+        models = await self._work.trainable(ctx.tenant_id, model)
         if as_of is not None:
             state = await self._customers.data_state(ctx.tenant_id)
             if state.as_of is not None and as_of > state.as_of:
@@ -95,7 +96,7 @@ class TrainingService:
         runs = []
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             repository = TrainingRunsRepository(tx)
-            for name in (model,) if model else MODELS:
+            for name in models:
                 run_id = await self._request(
                     tx,
                     name,

@@ -31,11 +31,14 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, Internal
 from cohortlens.core.ids import TenantId
 from cohortlens.core.telemetry import get_logger
-from cohortlens.registry.models import SEGMENTATION, NoActiveModel, Outcome
+from cohortlens.registry.models import MODELS, PREDICTION, SEGMENTATION, NoActiveModel, Outcome
 from cohortlens.registry.service import RegistryService
 
 MIN_CUSTOMERS = 30
-"""Fewest customers that a model is trained on."""
+"""Fewest customers that a training starts with by itself, and that segments are made of."""
+
+LEAST_CUSTOMERS = {SEGMENTATION: MIN_CUSTOMERS, PREDICTION: 1}
+"""Fewest customers of each model: a prediction can always rest on the mean of all there are."""
 
 LIMIT_S = 1800.0
 """Seconds a run may take over all its attempts."""
@@ -109,11 +112,22 @@ class TrainingWork:
         async with self._db.tenant_transaction(tenant_id) as tx:
             await TrainingRunsRepository(tx).fail(run_id, fault.reason, fault.message, self._clock())
 
-    async def check_history(self, tenant_id: TenantId) -> None:
-        """Raise HistoryTooShort when there are fewer than 30 customers."""
+    async def trainable(self, tenant_id: TenantId, model: str) -> tuple[str, ...]:
+        """The models that there are customers enough for.
+
+        Args:
+            tenant_id: Whose customers.
+            model: The one that is wanted, or empty for all that can be had.
+
+        Raises:
+            HistoryTooShort: There are fewer customers than the model needs, or than any model does.
+        """
         customers = await self._customers.count_customers(tenant_id)
-        if customers < MIN_CUSTOMERS:
-            raise HistoryTooShort(customers, MIN_CUSTOMERS)
+        wanted = (model,) if model else MODELS
+        found = tuple(one for one in wanted if customers >= LEAST_CUSTOMERS[one])
+        if not found:
+            raise HistoryTooShort(customers, min(LEAST_CUSTOMERS[one] for one in wanted))
+        return found
 
     async def _run(self, tenant_id: TenantId, run_id: UUID) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
@@ -141,7 +155,7 @@ class TrainingWork:
         if run.snapshot_digest is not None:
             return run
         await self._say(tenant_id, run, "snapshot", 0.0)
-        await self.check_history(tenant_id)
+        await self.trainable(tenant_id, run.model)
         # Read before the data: what comes in between counts as new to the next training.
         revision = (await self._customers.data_state(tenant_id)).revision
         table, as_of, currency = await self._customers.training_snapshot(tenant_id)

@@ -134,14 +134,33 @@ class Registered:
 
 
 class NoActiveModel(FailedPrecondition):
-    """The tenant has no version of this model that serves."""
+    """The tenant has no version of this model that serves.
+
+    Args:
+        model: ``segmentation`` or ``prediction``.
+        rejected: The newest version, when a training made one that failed its gate.
+    """
 
     reason = "NO_ACTIVE_MODEL"
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, rejected: ModelVersion | None = None) -> None:
+        if rejected is None:
+            super().__init__(
+                f"no {model} model is active; import transactions of at least 30 customers or start a "
+                "training; trainingRuns tell how trainings have ended",
+                metadata={"model": model},
+            )
+            return
+        run = f"trainingRuns/{rejected.training_run_id}" if rejected.training_run_id else "its training run"
         super().__init__(
-            f"no {model} model is active; import transactions of at least 30 customers or start a training",
-            metadata={"model": model},
+            f"no {model} model is active: version {rejected.version} failed its gate "
+            f"({failed_criteria(rejected.manifest)}); see {run}, import what is missing or correct it, and "
+            "start a training",
+            metadata={
+                "model": model,
+                "version": str(rejected.version),
+                "training_run": str(rejected.training_run_id or ""),
+            },
         )
 
 
@@ -293,6 +312,9 @@ def is_better(candidate: ModelManifest, champion: ModelManifest) -> bool:
     A prediction must not lose to the champion in any loss, each measured against the naive forecast on
     its own hold-out; a segmentation must explain as much of later spend, within .005 (design, section 14).
     """
+    if candidate.basis == _MEAN_OF_ALL != champion.basis:
+        # No period has judged it, and it says the same of everybody.
+        return False
     if candidate.model == SEGMENTATION:
         return candidate.metrics.get("eta2", 0.0) >= champion.metrics.get("eta2", 0.0) - _ETA2_SLACK
     new, old = _losses(candidate), _losses(champion)
@@ -307,6 +329,7 @@ def _losses(manifest: ModelManifest) -> dict[str, float]:
 
 
 _VS_CHAMPION = ("loss_vs_champion", "eta2_vs_champion")
+_MEAN_OF_ALL = "POPULATION_MEAN"
 _RELATIVE_LOSS = "_vs_population_mean"
 _ETA2_SLACK = 0.005
 _ROUNDING = 1e-9

@@ -98,8 +98,9 @@ class RegistryService:
             repository = RegistryRepository(tx)
             version = await repository.get(model, 0)
             challenger = None if version is None else await repository.challenger(model)
+            newest = [] if version else await repository.page(model, None, 1)
         if version is None:
-            raise NoActiveModel(model)
+            raise NoActiveModel(model, next((one for one in newest if one.state == REJECTED), None))
         return version if challenger is None else replace(version, challenger=challenger)
 
     def _read_done(self, key: tuple[TenantId, str], reading: asyncio.Task[ModelVersion]) -> None:

@@ -13,6 +13,7 @@ from cohortlens.analytics.ports import TrainingProgress, TrainingResult
 from cohortlens.core.errors import FailedPrecondition, Unavailable
 from cohortlens.core.ids import uuid7
 from cohortlens.core.outbox import Wanted, claim
+from cohortlens.registry.models import NoActiveModel
 from tests.fakes.inference import trained, workers_away
 from tests.fakes.models import open_shop, prediction_manifest, segmentation_manifest
 
@@ -156,10 +157,35 @@ async def test_the_first_import_of_thirty_customers_starts_both_trainings_once(w
     assert await world.training.start_first(world.north.tenant_id) == []
 
 
-async def test_a_tenant_with_too_few_customers_cannot_train(world):
-    with pytest.raises(HistoryTooShort) as refused:
-        await world.training.start(world.south.context(), "", 0)
-    assert refused.value.metadata == {"customers": "0", "needed": "30"}
+async def test_one_customer_is_enough_for_a_prediction_that_is_asked_for_and_none_is_not(world, tmp_path):
+    ctx = world.south.context()
+    with pytest.raises(HistoryTooShort, match="needs 1 customer with") as refused:
+        await world.training.start(ctx, "", 0)
+    assert refused.value.metadata == {"customers": "0", "needed": "1"}
+    await open_shop(world.db, world.south, tmp_path / "south", customers=1, prefix="s")
+    with pytest.raises(HistoryTooShort, match="there is 1;") as refused:
+        await world.training.start(ctx, "segmentation", 0)
+    assert refused.value.metadata == {"customers": "1", "needed": "30"}
+    assert [run.model for run in await world.training.start(ctx, "", 0)] == ["prediction"]
+
+
+async def test_a_rejected_first_version_is_told_with_its_run_and_its_reasons(world, tmp_path):
+    await open_shop(world.db, world.south, tmp_path / "south", customers=30, prefix="s")
+    ctx, tenant = world.south.context(), world.south.tenant_id
+    (run,) = await world.training.start(ctx, "prediction", 0)
+    world.client.steps = result_of(world, prediction_manifest(passed=False))
+    await world.training.run(tenant, run.run_id)
+    with pytest.raises(NoActiveModel, match=r"purchases\.deviance_vs_population_mean is 0\.8") as refused:
+        await world.registry.active(tenant, "prediction")
+    assert f"trainingRuns/{run.run_id}" in refused.value.message
+    assert refused.value.metadata == {
+        "model": "prediction",
+        "version": "1",
+        "training_run": str(run.run_id),
+    }
+    # Of a model that was never trained there is no run to point to.
+    with pytest.raises(NoActiveModel, match="at least 30 customers"):
+        await world.registry.active(tenant, "segmentation")
 
 
 async def test_another_tenant_s_training_run_answers_like_a_missing_one(world):

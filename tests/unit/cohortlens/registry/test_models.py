@@ -48,3 +48,10 @@ def test_a_candidate_that_lacks_what_the_champion_was_judged_by_does_not_replace
 @pytest.mark.parametrize(("eta2", "better"), [(0.6, True), (0.4951, True), (0.4949, False)])
 def test_a_segmentation_may_explain_a_little_less(eta2, better):
     assert is_better(segmentation_manifest(eta2=eta2), segmentation_manifest(eta2=0.5)) is better
+
+
+def test_the_mean_of_all_replaces_no_version_that_says_more():
+    mean_of_all = replace(prediction_manifest(), basis="POPULATION_MEAN")
+    assert not is_better(mean_of_all, replace(mean_of_all, basis="BTYD"))
+    assert is_better(mean_of_all, mean_of_all)
+    assert is_better(replace(mean_of_all, basis="BTYD"), mean_of_all)

@@ -89,5 +89,5 @@ def test_one_prediction_for_everybody_keeps_its_interval_when_it_moves():
     actual = np.tile([0.0, 0.0, 1.0, 4.0], 60)
     interval = Interval(calibrate(np.full(240, 0.9), actual))
     lower, upper = interval.bounds(np.array([0.85, 0.9, 0.95]))
-    assert (lower == 0).all()
+    assert (lower < 0.05).all()
     assert (upper > 3).all()
