@@ -5,6 +5,7 @@ Loaded by digest from the artifact store; every byte is checked against the mani
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from itertools import product
 
@@ -80,8 +81,10 @@ class Bundle:
                 trees[target] = TreeArrays.from_npz(_file(files, trees_file(target)))
             elif explainer_file(target) in files:
                 trees[target] = TreeArrays.from_npz(files[explainer_file(target)])
+        # Not a reference: in a cycle a dropped version would keep its graphs until the collector comes by.
+        this = weakref.proxy(self)
         self._explainers = Explainers(
-            manifest, trees, files, lambda target, rows: self.score(target, rows)["value"]
+            manifest, trees, files, lambda target, rows: this.score(target, rows)["value"]
         )
         if not self._sessions and self._lineup is None:
             raise ArtifactCorrupt(f"The manifest names no graph for a model {manifest.model!r}.")

@@ -1,7 +1,9 @@
 """Explanations of a blend add up to what it answers, repeat bit by bit, and point at what matters."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -173,3 +175,17 @@ def test_taking_away_the_strongest_feature_moves_the_answer_more_than_any_other_
         )
         moved[name] = np.abs(log_of(bundle.score("purchases", without)["value"]) - before).mean()
     assert moved["strongest"] > 2 * moved["chance"]
+
+
+def test_a_version_that_is_dropped_frees_its_memory_at_once(version, rows):
+    # Graphs live outside of Python, so the collector does not see that it is time to come by.
+    dropped = Bundle(*version[:2])
+    for method in METHODS:
+        dropped.explain("spend", rows[:1], method, [1])
+    seen = weakref.ref(dropped)
+    gc.disable()
+    try:
+        del dropped
+        assert seen() is None
+    finally:
+        gc.enable()
