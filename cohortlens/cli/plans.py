@@ -125,14 +125,14 @@ def clear(out: Output, tenant: UUID, reason: str) -> None:
     _change(out, tenant, lambda _: None, reason)
 
 
-def grant_demo_plan(tenant_id: UUID, name: str, reason: str) -> bool:
-    """Grant a tenant a plan unless it has a subscription or a grant already; answers whether it was."""
+def grant_demo_plan(tenant_id: UUID, name: str, features: frozenset[str], reason: str) -> bool:
+    """Grant a tenant a plan and features unless it has a subscription or a grant; answers whether it was."""
 
     async def ask(_: Database, overrides: Overrides) -> bool:
         now = await overrides.of_tenant(tenant_id)
         if now.override is not None or now.entitlement.anchor is not None:
             return False
-        await overrides.grant(OPERATOR, tenant_id, Override(reason, name), reason)
+        await overrides.grant(OPERATOR, tenant_id, Override(reason, name, features=features), reason)
         return True
 
     return _asked(ask)

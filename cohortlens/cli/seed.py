@@ -28,6 +28,9 @@ DEMO_TENANT = "Demo Retail"
 DEMO_EMAIL = "owner@demo-retail.example"
 DEMO_FILE = "cdnow_sample.csv.gz"
 DEMO_PLAN = "professional"
+DEMO_FEATURES = frozenset({"retraining"})
+"""Beside the plan's: who looks around also trains again."""
+
 TERMS_VERSION = "2026-11"
 MODELS = ("segmentation", "prediction")
 POLL_S = 0.5
@@ -82,7 +85,9 @@ def _owner(target: str, data_dir: Path, report: Report) -> Client:
 def _grant(client: Client, report: Report) -> None:
     """Give the demo tenant a plan that holds its data; one that it got otherwise stays."""
     me = client.call(client.auth.GetMe, auth_pb2.GetMeRequest())
-    if grant_demo_plan(UUID(me.tenant), DEMO_PLAN, "the demo data needs more room than basic has"):
+    if grant_demo_plan(
+        UUID(me.tenant), DEMO_PLAN, DEMO_FEATURES, "the demo data needs more room than basic has"
+    ):
         report(f"plan {DEMO_PLAN} granted")
 
 
