@@ -11,8 +11,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # loads scipy.stats, which takes a second, when it is first used: gateways never do
 from numpy.typing import NDArray
-from scipy import stats
 
 FloatArray = NDArray[np.float64]
 CountArray = NDArray[np.int64]
@@ -82,14 +82,15 @@ def kolmogorov_smirnov(
     Source:
         Hodges, The significance probability of the Smirnov two-sample test, Arkiv for Matematik 3 (1958).
     """
+    test = scipy.stats.ks_2samp  # here, so that loading it cannot warn where the sum's own warnings are read
     is_exact = max(len(reference), len(current)) <= EXACT_MAX
     if is_quick or not is_exact:
-        found = stats.ks_2samp(reference, current, method="asymp")
+        found = test(reference, current, method="asymp")
         if not is_exact or found.pvalue < _BEYOND_DOUBT:
             return float(found.statistic), min(1.0, float(found.pvalue)), "ks_asymptotic"
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", RuntimeWarning)
-        found = stats.ks_2samp(reference, current, method="exact")
+        found = test(reference, current, method="exact")
     # Where its exact sum overflows, scipy falls back and only warns.
     method = "ks_asymptotic" if said else "ks_exact"
     return float(found.statistic), min(1.0, max(0.0, float(found.pvalue))), method
@@ -111,7 +112,7 @@ def chi_square(reference: CountArray, current: CountArray) -> tuple[float, float
     table = _table(reference, current)
     if table.shape[1] < 2:
         return 0.0, 1.0
-    found = stats.chi2_contingency(table, correction=False)
+    found = scipy.stats.chi2_contingency(table, correction=False)
     return float(found.statistic), float(found.pvalue)
 
 
@@ -168,8 +169,8 @@ def two_proportions(
     if not table.sum(axis=0).all():
         return difference, 1.0, "two_proportions"
     if _expected(table).min() < MIN_EXPECTED:
-        return difference, float(stats.fisher_exact(table).pvalue), "fisher_exact"
-    return difference, float(stats.chi2_contingency(table, correction=False).pvalue), "two_proportions"
+        return difference, float(scipy.stats.fisher_exact(table).pvalue), "fisher_exact"
+    return difference, float(scipy.stats.chi2_contingency(table, correction=False).pvalue), "two_proportions"
 
 
 def psi_reference_deciles(reference: FloatArray, current: FloatArray) -> float:
@@ -286,7 +287,7 @@ def wasserstein_normed(reference: FloatArray, current: FloatArray) -> float:
     Returns:
         The distance in standard deviations, >= 0; a deviation below .001 counts as .001.
     """
-    distance = float(stats.wasserstein_distance(reference, current))
+    distance = float(scipy.stats.wasserstein_distance(reference, current))
     return distance / max(float(np.std(reference)), _SD_FLOOR)
 
 
@@ -326,7 +327,7 @@ def chi_square_one_sample(reference: CountArray, current: CountArray) -> float:
     some = expected > 0
     if np.count_nonzero(some) < 2:
         return 1.0
-    return float(stats.chisquare(current[some], expected[some]).pvalue)
+    return float(scipy.stats.chisquare(current[some], expected[some]).pvalue)
 
 
 def _table(reference: CountArray, current: CountArray) -> CountArray:
