@@ -4,11 +4,13 @@ import gc
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.baseline import BASELINE_FILE
 from cohortlens.contracts.explanations import INTERVENTIONAL, LIME, METHODS, SHAP, log_of, seed_of
 from cohortlens.contracts.features import SCHEMA
@@ -88,22 +90,34 @@ def test_a_feature_that_no_tree_asks_about_has_no_share(bundle, rows):
         assert not bundle.explain("spend", rows, method).contributions[:, unused].any()
 
 
-def test_a_line_repeats_bit_by_bit_in_another_process_and_another_seed_is_another_line(version, rows):
+def test_a_line_repeats_bit_by_bit_in_another_process_and_another_seed_is_another_line(
+    version, rows, tmp_path
+):
+    manifest, files, *_ = version
+    store = LocalArtifactStore(tmp_path / "artifacts")
+    stored = replace(manifest, files={name: store.put_bytes(data) for name, data in files.items()})
+    np.save(tmp_path / "row.npy", rows[:1])
     script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from cohortlens.contracts.artifacts import LocalArtifactStore\n"
         "from cohortlens.contracts.explanations import LIME\n"
-        "from tests.fixtures.blended_version import blended_version\n"
-        "from tests.fixtures.shops import FIRST_DAY, shop\n"
         "from threadpoolctl import threadpool_limits\n"
         "from workers.runtime.bundle import Bundle\n"
-        "from workers.training.datasets import Snapshot\n"
-        "days, end = shop(120, 300), FIRST_DAY + 299\n"
+        "row = np.load(sys.argv[3])\n"
         "with threadpool_limits(limits=1):\n"
-        "    made = blended_version(Snapshot(days.until(end), 120, int(days.day.min()), end))\n"
-        "    found = Bundle(*made[:2]).explain('spend', made[3].features[:1], LIME, [7])\n"
+        "    bundle = Bundle.load(LocalArtifactStore(Path(sys.argv[1])), sys.argv[2])\n"
+        "    found = bundle.explain('spend', row, LIME, [7])\n"
         "print(found.contributions.tobytes().hex() + found.fidelities.tobytes().hex())\n"
     )
+    digest = store.put_bytes(stored.to_json().encode())
+    arguments = [str(tmp_path / "artifacts"), digest, str(tmp_path / "row.npy")]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     with threadpool_limits(limits=1):
