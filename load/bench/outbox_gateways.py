@@ -244,12 +244,18 @@ async def _kill(
     pause_s: tuple[float, float],
     found: FoundAtGateways,
 ) -> None:
-    """Kill one after another and start it anew, until the calls are made; raises what the callers raise."""
+    """Kill gateways and jobs by turns and start them anew, until the calls are made.
+
+    Raises what the callers raise.
+    """
     starting: dict[_Process, asyncio.Task[None]] = {}
     while not (await asyncio.wait({calling}, timeout=random.uniform(*pause_s)))[0]:
-        # One that is not up yet could not be killed in the middle of a call.
+        # One that is not up yet could not be killed in the middle of a call. While none is up there is none,
+        # and each start of jobs would only take the machine from the gateways' own.
         up = [one for one in gateways if one not in starting or starting[one].done()]
-        one = random.choice([*jobs, *up])
+        if not up:
+            continue
+        one = random.choice(up if found.gateways_killed <= found.jobs_killed else jobs)
         one.kill()
         one.start()
         if isinstance(one, _Gateway):

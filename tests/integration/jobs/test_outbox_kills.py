@@ -34,10 +34,10 @@ async def test_no_event_of_an_answered_call_is_lost_or_overtaken_while_gateways_
         redis_url,
         200,
         processes=(2, 2),
-        pause_s=(0.3, 1.0),
+        pause_s=(0.5, 1.5),
         kills=2,
     )
     assert found.answered >= 200
-    assert found.gateways_killed + found.jobs_killed >= 2
+    assert min(found.gateways_killed, found.jobs_killed) >= 1
     assert (found.vanished, found.lost, found.overtaken, found.unfinished) == (0, 0, 0, 0)
     assert found.handled == found.committed >= found.answered
