@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import threading
 import time
 from dataclasses import replace
@@ -145,7 +146,8 @@ def test_promotions_and_roll_backs_under_load_fail_no_call_and_mix_no_versions(d
         seen = len(callers.answers)
         eventually_blocking(lambda: len(callers.answers) > seen)
     assert callers.faults == []
-    assert {value == golden[version] for version, value in callers.answers} == {True}
+    # A row is summed alone or among others: the last bits may differ, the versions differ by far more.
+    assert all(math.isclose(value, golden[version], rel_tol=1e-6) for version, value in callers.answers)
     assert {version for version, _ in callers.answers} == {first, second}
     assert callers.answers[-1][0] == _active(demo).version == first
 
