@@ -103,7 +103,7 @@ class Retraining:
             repository = TrainingRunsRepository(tx)
             for model in await self._serving(tx):
                 last = await repository.last(model)
-                if last is None or not last.has_ended:
+                if last is None or not last.state.is_final:
                     continue
                 if last.purchase_days is None:
                     await repository.set_purchase_days(last.run_id, state.purchase_days)
@@ -170,7 +170,7 @@ class Retraining:
     def _is_due(self, last: TrainingRun | None, state: DataState, cause: Cause) -> bool:
         if last is None:
             return True
-        if not last.has_ended or last.data_revision == state.revision:
+        if not last.state.is_final or last.data_revision == state.revision:
             return False
         age_s = (self._clock() - last.created_at).total_seconds()
         return cause is not Cause.SCHEDULE or age_s >= self._every_s

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.analytics.endings import end_cancelled, end_failed
 from cohortlens.analytics.models import (
     Assignment,
     SegmentationRun,
@@ -96,14 +97,7 @@ class SegmentationRepository:
 
     async def cancel(self, run_id: UUID, at: datetime) -> bool:
         """End a run that is not finished; False when it has ended."""
-        done = await self._tx.execute(
-            text(
-                "UPDATE segmentation_runs SET state = 'CANCELLED', ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": run_id, "at": at},
-        )
-        return bool(done.rowcount)
+        return await end_cancelled(self._tx, "segmentation_runs", run_id, at)
 
     async def restart(self, run: SegmentationRun, data_revision: int) -> None:
         """Drop what a run assigned, so that it begins anew on a later revision of the data."""
@@ -199,14 +193,7 @@ class SegmentationRepository:
 
     async def fail(self, run_id: UUID, reason: str, message: str, at: datetime) -> None:
         """End a run badly; one that has ended stays as it is."""
-        await self._tx.execute(
-            text(
-                "UPDATE segmentation_runs SET state = 'FAILED', error_reason = :reason, "
-                "error_message = :message, ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": run_id, "reason": reason, "message": message, "at": at},
-        )
+        await end_failed(self._tx, "segmentation_runs", run_id, reason, message, at)
 
     async def profiles(self, run_id: UUID) -> list[SegmentProfile]:
         """Segments of a run, largest spend first."""

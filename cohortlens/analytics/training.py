@@ -8,8 +8,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.models import TRAINING_REQUESTED, AsOfInFuture, ResourceMissing, TrainingInProgress
-from cohortlens.analytics.ports import InferenceClient
-from cohortlens.analytics.segmentation import SegmentationService
 from cohortlens.analytics.subjects import CustomerData
 from cohortlens.analytics.training_runs import (
     Cause,
@@ -18,10 +16,9 @@ from cohortlens.analytics.training_runs import (
     TrainingRun,
     TrainingRunsRepository,
 )
-from cohortlens.analytics.training_work import LIMIT_S, MIN_CUSTOMERS, TRAINER, TrainingWork
+from cohortlens.analytics.training_work import MIN_CUSTOMERS, TRAINER, TrainingWork
 from cohortlens.analytics.work import DIED
 from cohortlens.audit.trail import AuditTrail
-from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
@@ -39,12 +36,9 @@ class TrainingService:
     Args:
         db: The database.
         customers: Gives snapshots.
-        registry: Registers and promotes.
-        client: Trains, and loads versions on replicas.
-        segmentation: Starts a run when a segmentation version was promoted.
-        artifacts: Where snapshots and versions lie.
+        registry: Tells which models serve.
+        work: Does the runs.
         clock: The time.
-        limit_s: Seconds a run may take over all its attempts.
     """
 
     def __init__(
@@ -52,20 +46,15 @@ class TrainingService:
         db: Database,
         customers: CustomerData,
         registry: RegistryService,
-        client: InferenceClient,
-        segmentation: SegmentationService,
-        artifacts: LocalArtifactStore,
+        work: TrainingWork,
         *,
         clock: Clock = now,
-        limit_s: float = LIMIT_S,
     ) -> None:
         self._db = db
         self._customers = customers
         self._registry = registry
+        self._work = work
         self._clock = clock
-        self._work = TrainingWork(
-            db, customers, registry, client, segmentation, artifacts, clock=clock, limit_s=limit_s
-        )
 
     async def start(
         self, ctx: RequestContext, model: str, seed: int, as_of: date | None = None, segments: int = 0

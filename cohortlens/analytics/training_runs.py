@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.analytics.endings import end_cancelled, end_failed
 from cohortlens.analytics.models import WorkState
 from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.core.ids import TrainingRunId
@@ -85,11 +86,6 @@ class TrainingRun:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state not in {WorkState.PENDING, WorkState.RUNNING}
 
 
 _TRAINING = """
@@ -291,25 +287,11 @@ class TrainingRunsRepository:
 
     async def fail(self, run_id: UUID, reason: str, message: str, at: datetime) -> None:
         """End a run badly; one that has ended stays as it is."""
-        await self._tx.execute(
-            text(
-                "UPDATE training_runs SET state = 'FAILED', error_reason = :reason, "
-                "error_message = :message, ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": run_id, "reason": reason, "message": message, "at": at},
-        )
+        await end_failed(self._tx, "training_runs", run_id, reason, message, at)
 
     async def cancel(self, run_id: UUID, at: datetime) -> bool:
         """End a run because somebody wants so; False when it has ended already."""
-        done = await self._tx.execute(
-            text(
-                "UPDATE training_runs SET state = 'CANCELLED', ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": run_id, "at": at},
-        )
-        return bool(done.rowcount)
+        return await end_cancelled(self._tx, "training_runs", run_id, at)
 
 
 def _training(row: Any) -> TrainingRun:

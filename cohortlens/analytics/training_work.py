@@ -134,7 +134,7 @@ class TrainingWork:
             repository = TrainingRunsRepository(tx)
             await repository.begin(run_id, self._clock())
             run = await repository.get(run_id)
-        if run is None or run.has_ended:
+        if run is None or run.state.is_final:
             return
         if run.artifact_digest is None:
             run = await self._with_snapshot(tenant_id, run)
@@ -223,7 +223,7 @@ class TrainingWork:
             with suppress(CohortLensError, OSError):
                 async with self._db.tenant_transaction(tenant_id) as tx:
                     run = await TrainingRunsRepository(tx).get(run_id)
-                if run is None or run.has_ended:
+                if run is None or run.state.is_final:
                     return
 
     async def _train(self, tenant_id: TenantId, run: TrainingRun) -> TrainingResult:
@@ -247,7 +247,7 @@ class TrainingWork:
         async with self._db.tenant_transaction(tenant_id) as tx:
             repository = TrainingRunsRepository(tx)
             present = await repository.get(run.run_id, lock=True)
-            if present is None or present.has_ended:
+            if present is None or present.state.is_final:
                 return
             made = await self._registry.register(tx, manifest, digest, run.run_id, run.champion_digest)
             await repository.succeed(run.run_id, made.version, made.outcome, self._clock())

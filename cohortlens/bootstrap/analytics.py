@@ -24,6 +24,7 @@ from cohortlens.analytics.shadow import ShadowTraffic
 from cohortlens.analytics.shadow_promotion import ShadowPromotion
 from cohortlens.analytics.survival.service import SurvivalService
 from cohortlens.analytics.training import TrainingService
+from cohortlens.analytics.training_work import TrainingWork
 from cohortlens.analytics.version_retention import VersionRetention
 from cohortlens.analytics.warmup import ModelWarmup
 from cohortlens.billing.usage.service import Usage
@@ -76,9 +77,10 @@ def open_analytics(
     """Wire the analytics slice; the arguments are what it stands on."""
     segmentation = SegmentationService(db, features, registry, inference)
     artifacts = LocalArtifactStore(config.artifacts)
-    training = TrainingService(
+    work = TrainingWork(
         db, features, registry, inference, segmentation, artifacts, limit_s=float(config.training_limit)
     )
+    training = TrainingService(db, features, registry, work)
     predictions = PredictionsService(db, features, registry, inference, shadow)
     drift = DriftService(db, registry)
     populations = PopulationReader(db)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 from cohortlens.contracts.artifacts import ArtifactCorrupt
@@ -159,7 +160,7 @@ class ModelManifest:
     horizon_most_days: int = 0
     sequence_hash: str = ""
 
-    @property
+    @cached_property
     def wants_sequence(self) -> bool:
         """Whether a blend gives weight to a model of weekly sequences."""
         return any(member in SEQUENCE_CELLS for blend in self.blends.values() for member in blend.weights)

@@ -122,14 +122,16 @@ class AnalyticsServicer(BatchPredictionsServicer):
 
     async def ListSegments(self, request: pb.ListSegmentsRequest, call: Call) -> pb.ListSegmentsResponse:
         """Segments of a run, or of the published one."""
-        run, profiles = await self._analytics.reads.segments(call.context, _optional("run", request.run))
+        run, profiles = await self._analytics.reads.segments(
+            call.context, mapping.optional_identifier("run", request.run)
+        )
         return mapping.segments_message(run, profiles)
 
     async def ListSegmentMembers(
         self, request: pb.ListSegmentMembersRequest, call: Call
     ) -> pb.ListSegmentMembersResponse:
         """Members of a segment, page by page of one run even when another is published meanwhile."""
-        ctx, asked = call.context, _optional("run", request.run)
+        ctx, asked = call.context, mapping.optional_identifier("run", request.run)
         seen: list[SegmentationRun] = []
 
         async def read(cursor: Any, limit: int) -> list[Assignment]:
@@ -163,7 +165,3 @@ class AnalyticsServicer(BatchPredictionsServicer):
         ctx = call.context
         ((customer, _),) = await self._customers.resolve(ctx, [request.customer], ["customer"])
         return mapping.features_message(await self._customers.features(ctx, [customer], wide=True))
-
-
-def _optional(field: str, text: str) -> UUID | None:
-    return mapping.identifier_of(field, text) if text else None

@@ -99,6 +99,11 @@ def identifier_of(field: str, text: str) -> UUID:
     return found
 
 
+def optional_identifier(field: str, text: str) -> UUID | None:
+    """As ``identifier_of``; None for a field that was left out."""
+    return identifier_of(field, text) if text else None
+
+
 def subjects_of(
     message: pb.PredictRequest | pb.SegmentRequest | pb.ExplainRequest, vectors: Matrix | None
 ) -> Subjects:

@@ -60,7 +60,9 @@ class SegmentationsServicer:
     ) -> pb.CompareSegmentationRunsResponse:
         """How customers moved from the segments of one run to those of another."""
         found = await self._analytics.moves.compare(
-            call.context, _optional("base_run", request.base_run), _optional("run", request.run)
+            call.context,
+            mapping.optional_identifier("base_run", request.base_run),
+            mapping.optional_identifier("run", request.run),
         )
         return comparison_message(found)
 
@@ -83,7 +85,3 @@ def comparison_message(found: Comparison) -> pb.CompareSegmentationRunsResponse:
         stayed_ratio=found.stayed_ratio,
         adjusted_rand_index=found.adjusted_rand_index,
     )
-
-
-def _optional(field: str, text: str) -> UUID | None:
-    return mapping.identifier_of(field, text) if text else None

@@ -35,7 +35,7 @@ from workers.training.faults import TrainingFault
 from workers.training.lineup import Member
 from workers.training.members import NAIVE, line_up
 from workers.training.metrics import measure
-from workers.training.pipeline import NO_SEQUENCE, train
+from workers.training.pipeline import sequence_member, train
 
 FloatArray = NDArray[np.float64]
 
@@ -176,7 +176,7 @@ def judge(held: Holdout, members: Sequence[str], cell: str, seed: int) -> Bench:
         outcome = train("prediction", path, day, "XXX", seed, store, _silent, sequence_cell=cell)
         cpu_s = time.process_time() - started
         _judge_default(bench, held, Bundle.load(store, outcome.artifact_digest), cpu_s)
-        _judge_members(bench, held, path, day, members, _sequence(cell), seed)
+        _judge_members(bench, held, path, day, members, sequence_member(cell), seed)
         bench.selected = _selected(outcome.manifest, store)
     _compare(bench)
     return bench
@@ -184,14 +184,6 @@ def judge(held: Holdout, members: Sequence[str], cell: str, seed: int) -> Bench:
 
 def _silent(stage: str, ratio: float) -> None:
     """Takes the progress of a training."""
-
-
-def _sequence(cell: str) -> Member | None:
-    if cell == NO_SEQUENCE:
-        return None
-    from workers.training.sequence.member import SequenceTrainer  # noqa: PLC0415 - torch takes seconds
-
-    return SequenceTrainer(cell)
 
 
 def _head(held: Holdout) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Members:
             for member in {**blend.weights, **blend.weights_without_sequence}:
                 if member not in self._members:
                     self._members[member] = self._load(member)
+        # The graphs hold what they need of them, and nobody counts the bytes.
+        del self._files
 
     def __getitem__(self, member: str) -> Member:
         """A member by its id."""

@@ -137,13 +137,18 @@ def train(
     return TrainOutcome(digest, finished)
 
 
-def _train_prediction(order: _Order) -> ModelManifest:
-    sequence: Member | None = None
-    if order.sequence_cell != NO_SEQUENCE:
-        # torch takes seconds to import and is needed by nobody else.
-        from workers.training.sequence.member import SequenceTrainer  # noqa: PLC0415
+def sequence_member(cell: str, head: str = "tweedie") -> Member | None:
+    """The net on weekly sequences that a training tries; None for the cell ``none``."""
+    if cell == NO_SEQUENCE:
+        return None
+    # torch takes seconds to import and is needed by nobody else.
+    from workers.training.sequence.member import SequenceTrainer  # noqa: PLC0415
 
-        sequence = SequenceTrainer(order.sequence_cell, order.sequence_head)
+    return SequenceTrainer(cell, head)
+
+
+def _train_prediction(order: _Order) -> ModelManifest:
+    sequence = sequence_member(order.sequence_cell, order.sequence_head)
     return train_prediction(
         Task(order.snapshot, order.manifest, order.store, order.progress, sequence, order.champion_digest)
     )

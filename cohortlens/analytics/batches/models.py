@@ -23,7 +23,6 @@ MAX_WAITING = 20
 RETENTION = timedelta(days=7)
 """How long inputs and results are kept, counted from the end of the work."""
 
-FINAL = frozenset({WorkState.SUCCEEDED, WorkState.FAILED, WorkState.CANCELLED})
 """States that never change again."""
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.batches.models import BatchInput, BatchPrediction
+from cohortlens.analytics.endings import end_cancelled, end_failed
 from cohortlens.analytics.models import Task, WorkState
 from cohortlens.analytics.options import Loss, PredictionOptions
 from cohortlens.contracts.asks import DEFAULT_DISCOUNT
@@ -219,25 +220,11 @@ class BatchesRepository:
 
     async def fail(self, batch_id: UUID, reason: str, message: str, at: datetime) -> None:
         """End a batch badly; one that has ended stays as it is."""
-        await self._tx.execute(
-            text(
-                "UPDATE batch_predictions SET state = 'FAILED', error_reason = :reason, "
-                "error_message = :message, ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": batch_id, "reason": reason, "message": message, "at": at},
-        )
+        await end_failed(self._tx, "batch_predictions", batch_id, reason, message, at)
 
     async def cancel(self, batch_id: UUID, at: datetime) -> bool:
         """End a batch by its tenant's will; False for one that had ended, which stays as it is."""
-        done = await self._tx.execute(
-            text(
-                "UPDATE batch_predictions SET state = 'CANCELLED', ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": batch_id, "at": at},
-        )
-        return done.rowcount == 1
+        return await end_cancelled(self._tx, "batch_predictions", batch_id, at)
 
     async def insert_input(self, given: BatchInput, created_by: UUID | None) -> None:
         """Store an uploaded input."""

@@ -17,7 +17,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from cohortlens.analytics.batches import files
-from cohortlens.analytics.batches.models import FINAL, RETENTION, SLICE_ROWS, BatchPrediction
+from cohortlens.analytics.batches.models import RETENTION, SLICE_ROWS, BatchPrediction
 from cohortlens.analytics.batches.ports import BatchScorer, SliceCharges
 from cohortlens.analytics.batches.repository import BatchesRepository
 from cohortlens.analytics.batches.scoring import Ended, Place, SliceScoring
@@ -127,7 +127,7 @@ class BatchWork:
 
     async def _run(self, tenant_id: TenantId, batch_id: UUID) -> None:
         batch = await self._read(tenant_id, batch_id)
-        if batch is None or batch.state in FINAL:
+        if batch is None or batch.state.is_final:
             return
         version = await self._registry.version(tenant_id, PREDICTION, batch.model_version)
         check_schema(version)
@@ -193,7 +193,7 @@ class BatchWork:
     async def _tidy(self, tenant_id: TenantId, batch_id: UUID) -> None:
         """Keep only the result, once the state is final."""
         batch = await self._read(tenant_id, batch_id)
-        if batch is not None and batch.state in FINAL:
+        if batch is not None and batch.state.is_final:
             keep = batch.state is WorkState.SUCCEEDED
             folder = BatchFolder(self._root, tenant_id, batch_id)
             await asyncio.to_thread(lambda: folder.remove(keep_result=keep))
@@ -212,7 +212,7 @@ class BatchWork:
             await asyncio.sleep(CANCEL_CHECK_S)
             with contextlib.suppress(CohortLensError, OSError):
                 batch = await self._read(tenant_id, batch_id)
-                if batch is None or batch.state in FINAL:
+                if batch is None or batch.state.is_final:
                     raise Ended
 
     async def _read(self, tenant_id: TenantId, batch_id: UUID) -> BatchPrediction | None:

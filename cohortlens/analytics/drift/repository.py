@@ -21,6 +21,7 @@ from cohortlens.analytics.drift.models import (
     DriftVerdict,
     TargetPerformance,
 )
+from cohortlens.analytics.endings import end_failed
 from cohortlens.analytics.models import WorkState
 
 _REPORT = """
@@ -182,14 +183,7 @@ class DriftRepository:
 
     async def fail(self, report_id: UUID, reason: str, message: str, at: datetime) -> None:
         """End a report badly; one that has ended is left alone."""
-        await self._tx.execute(
-            text(
-                "UPDATE drift_reports SET state = 'FAILED', error_reason = :reason, "
-                "error_message = :message, ended_at = :at "
-                "WHERE tenant_id = app.tid() AND id = :id AND state IN ('PENDING', 'RUNNING')"
-            ),
-            {"id": report_id, "reason": reason, "message": message, "at": at},
-        )
+        await end_failed(self._tx, "drift_reports", report_id, reason, message, at)
 
 
 def _report(row: Any) -> DriftReport:

@@ -41,7 +41,6 @@ from cohortlens.analytics.drift.populations import (
     same_ages,
 )
 from cohortlens.analytics.drift.repository import DriftRepository
-from cohortlens.analytics.models import WorkState
 from cohortlens.analytics.ports import InferenceClient, Scores
 from cohortlens.analytics.predictions import check_schema
 from cohortlens.analytics.work import DIED, run_to_end
@@ -65,7 +64,6 @@ _WATCHER = Actor("job", "drift")
 _HORIZON = SCHEMA.index("horizon")
 _CALL_ROWS = 1_000
 _CALL_LIMIT_S = 60.0
-_FINAL = {WorkState.SUCCEEDED, WorkState.FAILED}
 _log = get_logger(__name__)
 
 
@@ -132,7 +130,7 @@ class DriftWork:
     async def _run(self, tenant_id: TenantId, report_id: UUID) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
             report = await DriftRepository(tx).get(report_id)
-        if report is None or report.state in _FINAL:
+        if report is None or report.state.is_final:
             return
         version = await self._registry.version(tenant_id, report.model, report.model_version)
         check_schema(version)
@@ -246,7 +244,7 @@ class DriftWork:
         async with self._db.tenant_transaction(tenant_id) as tx:
             repository = DriftRepository(tx)
             present = await repository.get(found.report_id, lock=True)
-            if present is None or present.state in _FINAL:
+            if present is None or present.state.is_final:
                 return
             await repository.succeed(found, self._clock())
             await Outbox(tx).record(DRIFT_REPORTED, f"drift:{found.model}", reported_payload(found))

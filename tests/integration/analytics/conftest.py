@@ -25,6 +25,7 @@ async def world(database, tenants, client, tmp_path):
     from cohortlens.analytics.segmentation import SegmentationService
     from cohortlens.analytics.shadow import ShadowLimits, ShadowTraffic
     from cohortlens.analytics.training import TrainingService
+    from cohortlens.analytics.training_work import TrainingWork
     from cohortlens.analytics.warmup import ModelWarmup
     from cohortlens.contracts.artifacts import LocalArtifactStore
     from cohortlens.customers.purchase_history import PurchaseHistories
@@ -65,7 +66,12 @@ async def world(database, tenants, client, tmp_path):
         ),
         counterfactuals=CounterfactualsService(features, PurchaseHistories(database), registry, client),
         reads=AnalyticsReads(database),
-        training=TrainingService(database, features, registry, client, segmentation, artifacts),
+        training=TrainingService(
+            database,
+            features,
+            registry,
+            TrainingWork(database, features, registry, client, segmentation, artifacts),
+        ),
     )
     await shadow.close()
 

@@ -12,6 +12,7 @@ from cohortlens.analytics.models import AsOfInFuture, ResourceMissing, WorkState
 from cohortlens.analytics.ports import TrainingProgress
 from cohortlens.analytics.retraining import Retraining
 from cohortlens.analytics.training import TrainingService
+from cohortlens.analytics.training_work import TrainingWork
 from cohortlens.billing.entitlements.cache import Entitlements
 from cohortlens.billing.entitlements.catalogue import Catalogue
 from cohortlens.billing.models import Override, PlanFeatureRequired
@@ -28,7 +29,7 @@ async def shop(world):
     """The world with the triggers, and a clock that can be moved."""
     clock = SimpleNamespace(now=datetime.now(UTC))
     entitlements = Entitlements(world.db)
-    training = TrainingService(
+    work = TrainingWork(
         world.db,
         world.features,
         world.registry,
@@ -38,6 +39,7 @@ async def shop(world):
         clock=lambda: clock.now,
         limit_s=1800.0,
     )
+    training = TrainingService(world.db, world.features, world.registry, work, clock=lambda: clock.now)
     world.clock, world.training = clock, training
     world.retraining = Retraining(
         world.db,
