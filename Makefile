@@ -11,7 +11,7 @@ WORKERS := .venv-workers/bin
 LOCKS := deploy/locks
 PIP := -m pip --disable-pip-version-check --quiet
 EDITABLE := install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
-SOURCES := cohortlens gateway workers
+SOURCES := cohortlens gateway workers sidecars
 T ?=
 export PYTHONPATH :=
 
@@ -160,7 +160,7 @@ format: setup-dev ## Format the code; refresh .env.example and the settings refe
 
 .PHONY: types
 types: setup-dev ## mypy strict, each environment with its own packages
-	$(MAIN)/mypy cohortlens gateway load docs
+	$(MAIN)/mypy cohortlens gateway sidecars load docs
 	$(MAIN)/mypy --python-executable $(WORKERS)/python --cache-dir .mypy_cache/workers workers protos/generate.py
 
 .PHONY: arch

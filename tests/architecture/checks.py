@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-SOURCE_PACKAGES = ("cohortlens", "gateway", "workers", "load")
+SOURCE_PACKAGES = ("cohortlens", "gateway", "workers", "sidecars", "load")
 MAX_LINES = 400
 FORBIDDEN_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 COMMIT_HOME = "cohortlens/core/db.py"
@@ -80,7 +80,7 @@ def undocumented_names(root: Path) -> list[str]:
 def importing_init_files(root: Path) -> list[str]:
     """``__init__.py`` files that import something, the client's excepted."""
     faults = []
-    for name, path in python_files(root, "cohortlens", "gateway", "workers"):
+    for name, path in python_files(root, "cohortlens", "gateway", "workers", "sidecars"):
         if path.name != "__init__.py" or name == "cohortlens/client/__init__.py":
             continue
         faults += [

@@ -28,7 +28,7 @@ def copy(tmp_path_factory):
     """A copy of the sources that a test may spoil."""
     root = tmp_path_factory.mktemp("tree")
     ignore = shutil.ignore_patterns("__pycache__", "static", "*.binpb", "data")
-    for package in ("cohortlens", "gateway", "workers"):
+    for package in ("cohortlens", "gateway", "workers", "sidecars"):
         shutil.copytree(ROOT / package, root / package, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", root / "pyproject.toml")
     return root

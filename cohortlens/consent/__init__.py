@@ -1,0 +1,1 @@
+"""What customers allow: purposes, decisions with proof, data requests, and what a consent leads to."""

@@ -1,0 +1,1 @@
+"""Answers about consenting customers, offered by one tenant to another; never rows."""

@@ -1,0 +1,1 @@
+"""W3C Verifiable Credentials: issue, verify, revoke; DIDs and status lists."""

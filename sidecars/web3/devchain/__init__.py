@@ -1,0 +1,1 @@
+"""Chains and a store for a machine with nothing installed; never in production."""

@@ -1,0 +1,1 @@
+"""Content on IPFS: identifiers, the embedded store, remote pinning services."""

@@ -1,0 +1,1 @@
+"""Reward tokens on chains, each minted once."""

@@ -1,0 +1,1 @@
+"""The sidecar's gRPC services: convert, call, convert back."""
