@@ -1,0 +1,1 @@
+"""Source, compiler settings and committed artifact of the reward token."""
