@@ -32,7 +32,15 @@ SEALED_COLUMNS = (
 )
 """Columns under the installation's key; the tenants' keys first, since most depends on them."""
 
-TENANT_SEALED = frozenset({"idempotency_keys.answer_enc", "invitations.email_enc"})
+TENANT_SEALED = frozenset(
+    {
+        "consent_events.evidence_enc",
+        "consent_identities.data_key_enc",
+        "consent_identities.ident_enc",
+        "idempotency_keys.answer_enc",
+        "invitations.email_enc",
+    }
+)
 """Columns under the key of their tenant: a change of the installation's key leaves them as they are."""
 
 
