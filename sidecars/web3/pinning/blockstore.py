@@ -170,10 +170,11 @@ class Blockstore:
             What was removed.
 
         Raises:
+            BlockingIOError: Something is being added; try again.
             ContentNotFound: A node below a pin is missing.
             PinContentCorrupt: A node below a pin is altered.
         """
-        with self._locked(fcntl.LOCK_EX):
+        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
             kept = {cid.key for root in set(self.pins().values()) for cid in self.below(root)}
             removed = []
             for path in self._blocks.glob("*/*"):

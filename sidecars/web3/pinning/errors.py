@@ -47,6 +47,12 @@ class PinStoreFull(ResourceExhausted):
     reason = "PIN_STORE_FULL"
 
 
+class PinStoreBusy(Unavailable):
+    """The store is in use in a way that the request must wait for."""
+
+    reason = "PIN_STORE_BUSY"
+
+
 class PinContentCorrupt(Internal):
     """A stored block is not what its CID says; it was moved aside."""
 
