@@ -2,18 +2,183 @@
 
 from __future__ import annotations
 
-from cohortlens.migrations.ddl import run_script
+from cohortlens.migrations.ddl import only_jobs, run_script
 
 revision = "0030_data_requests"
 down_revision = "0029_consent_checks"
 branch_labels = None
 depends_on = None
 
-_SCRIPT = """
-SELECT 1;
-"""
-
 
 def upgrade() -> None:
-    """Make the tables."""
-    run_script(_SCRIPT)
+    """Make the tables of data requests, suppressions, legal holds and links."""
+    for script in (_SUPPRESSIONS, _REQUESTS, _STEPS, _LINKS, _LINK_USE, _UPKEEP):
+        run_script(script)
+    only_jobs("app.data_requests_overdue()", "app.consent_links_purge(integer)")
+
+
+_SUPPRESSIONS = """
+CREATE TABLE suppressions (
+  tenant_id uuid NOT NULL REFERENCES tenants (id),
+  id uuid NOT NULL,
+  ident_bidx bytea NOT NULL CHECK (octet_length(ident_bidx) = 32),
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (tenant_id, id),
+  UNIQUE (tenant_id, ident_bidx)
+);
+COMMENT ON TABLE suppressions IS
+  'Whom an import must leave out: persons who were erased. A keyed hash, so nobody is named; it stays.';
+SELECT app.protect('suppressions');
+REVOKE UPDATE ON suppressions FROM cl_app;
+
+CREATE TABLE legal_holds (
+  tenant_id uuid NOT NULL,
+  identity_id uuid NOT NULL,
+  reason_enc bytea NOT NULL,
+  created_by text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (tenant_id, identity_id),
+  FOREIGN KEY (tenant_id, identity_id) REFERENCES consent_identities (tenant_id, id)
+);
+COMMENT ON TABLE legal_holds IS 'Whose data the law forbids to erase now (GDPR article 17(3)).';
+SELECT app.protect('legal_holds');
+"""
+
+_REQUESTS = """
+CREATE TABLE data_requests (
+  tenant_id uuid NOT NULL REFERENCES tenants (id),
+  id uuid NOT NULL,
+  identity_id uuid NOT NULL,
+  type text NOT NULL CHECK (type IN (
+    'ACCESS', 'PORTABILITY', 'ERASURE', 'RECTIFICATION', 'RESTRICTION', 'OBJECTION')),
+  is_lifting boolean NOT NULL DEFAULT false,
+  channel text NOT NULL CHECK (channel IN ('EMAIL', 'PHONE', 'POST', 'IN_PERSON', 'WEB', 'LINK')),
+  state text NOT NULL CHECK (state IN (
+    'RECEIVED', 'VERIFIED', 'APPROVED', 'RUNNING', 'COMPLETED', 'REJECTED', 'CANCELLED', 'FAILED')),
+  subject_enc bytea,
+  notes_enc bytea,
+  received_at timestamptz NOT NULL,
+  due_at timestamptz NOT NULL,
+  extended_at timestamptz,
+  export_sha256 text NOT NULL DEFAULT '',
+  export_bytes bigint NOT NULL DEFAULT 0,
+  export_until timestamptz,
+  error_reason text NOT NULL DEFAULT '',
+  created_by text NOT NULL,
+  decided_by text NOT NULL DEFAULT '',
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  ended_at timestamptz,
+  PRIMARY KEY (tenant_id, id),
+  FOREIGN KEY (tenant_id, identity_id) REFERENCES consent_identities (tenant_id, id),
+  CHECK ((state IN ('COMPLETED', 'REJECTED', 'CANCELLED')) = (ended_at IS NOT NULL)),
+  CHECK (NOT is_lifting OR type IN ('RESTRICTION', 'OBJECTION')),
+  CHECK (due_at >= received_at)
+);
+CREATE INDEX data_requests_by_identity ON data_requests (tenant_id, identity_id);
+CREATE INDEX data_requests_open ON data_requests (due_at)
+  WHERE state NOT IN ('COMPLETED', 'REJECTED', 'CANCELLED');
+COMMENT ON TABLE data_requests IS 'What a person asked for about their data, and what became of it.';
+COMMENT ON COLUMN data_requests.subject_enc IS
+  'Who it is about, sealed, so that the work finds its way after a crash; gone when an erasure has ended.';
+COMMENT ON COLUMN data_requests.notes_enc IS
+  'What staff wrote: how the person was verified, reasons, corrections; sealed; gone with an erasure.';
+SELECT app.protect('data_requests');
+REVOKE DELETE ON data_requests FROM cl_app;
+SELECT app.allow_definer('data_requests', 'SELECT');
+"""
+
+_STEPS = """
+CREATE TABLE data_request_steps (
+  tenant_id uuid NOT NULL,
+  request_id uuid NOT NULL,
+  place integer NOT NULL CHECK (place >= 1),
+  name text NOT NULL,
+  state text NOT NULL DEFAULT 'PENDING' CHECK (state IN ('PENDING', 'RUNNING', 'DONE')),
+  rows_found bigint NOT NULL DEFAULT 0 CHECK (rows_found >= 0),
+  rows_erased bigint NOT NULL DEFAULT 0 CHECK (rows_erased >= 0),
+  sha256 text NOT NULL DEFAULT '' CHECK (sha256 ~ '^([0-9a-f]{64})?$'),
+  done_at timestamptz,
+  PRIMARY KEY (tenant_id, request_id, place),
+  UNIQUE (tenant_id, request_id, name),
+  FOREIGN KEY (tenant_id, request_id) REFERENCES data_requests (tenant_id, id),
+  CHECK ((state = 'DONE') = (done_at IS NOT NULL))
+);
+COMMENT ON TABLE data_request_steps IS 'The work of a request, one row a store; together the manifest.';
+SELECT app.protect('data_request_steps');
+REVOKE DELETE ON data_request_steps FROM cl_app;
+"""
+
+_LINKS = """
+CREATE TABLE consent_links (
+  tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
+  identity_id uuid NOT NULL,
+  secret_sha256 bytea NOT NULL CHECK (octet_length(secret_sha256) = 32),
+  token_sha256 bytea CHECK (octet_length(token_sha256) = 32),
+  created_by text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  expires_at timestamptz NOT NULL,
+  opened_at timestamptz,
+  token_expires_at timestamptz,
+  PRIMARY KEY (tenant_id, id),
+  FOREIGN KEY (tenant_id, identity_id) REFERENCES consent_identities (tenant_id, id),
+  CHECK ((token_sha256 IS NULL) = (opened_at IS NULL)),
+  CHECK ((token_sha256 IS NULL) = (token_expires_at IS NULL))
+);
+CREATE UNIQUE INDEX consent_links_by_secret ON consent_links (tenant_id, secret_sha256);
+CREATE INDEX consent_links_secrets ON consent_links (secret_sha256);
+CREATE INDEX consent_links_tokens ON consent_links (token_sha256) WHERE token_sha256 IS NOT NULL;
+CREATE INDEX consent_links_by_identity ON consent_links (tenant_id, identity_id);
+COMMENT ON TABLE consent_links IS
+  'Links by which a person reaches their own decisions: opened once, by POST, for a token of 30 minutes.';
+SELECT app.protect('consent_links');
+SELECT app.allow_definer('consent_links', 'SELECT, UPDATE, DELETE');
+"""
+
+# Whoever shows a secret or a token is unknown until it is found, so these two look across tenants.
+_LINK_USE = """
+CREATE FUNCTION app.consent_link_open(p_secret_sha256 bytea, p_token_sha256 bytea, p_token_s integer)
+RETURNS TABLE (tenant_id uuid, identity_id uuid, link_id uuid, token_expires_at timestamptz)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  UPDATE public.consent_links l
+     SET opened_at = clock_timestamp(), token_sha256 = p_token_sha256,
+         token_expires_at = clock_timestamp() + make_interval(secs => p_token_s)
+    FROM public.consent_identities i, public.tenants t
+   WHERE l.secret_sha256 = p_secret_sha256 AND l.opened_at IS NULL AND l.expires_at > clock_timestamp()
+     AND i.tenant_id = l.tenant_id AND i.id = l.identity_id AND i.erased_at IS NULL
+     AND t.id = l.tenant_id AND t.status = 'ACTIVE'
+  RETURNING l.tenant_id, l.identity_id, l.id, l.token_expires_at
+$$;
+SELECT app.define('app.consent_link_open(bytea, bytea, integer)');
+
+CREATE FUNCTION app.consent_link_token(p_token_sha256 bytea)
+RETURNS TABLE (tenant_id uuid, identity_id uuid, link_id uuid, token_expires_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT l.tenant_id, l.identity_id, l.id, l.token_expires_at
+    FROM public.consent_links l
+    JOIN public.tenants t ON t.id = l.tenant_id AND t.status = 'ACTIVE'
+   WHERE l.token_sha256 = p_token_sha256 AND l.token_expires_at > clock_timestamp()
+$$;
+SELECT app.define('app.consent_link_token(bytea)');
+"""
+
+_UPKEEP = """
+CREATE FUNCTION app.data_requests_overdue() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT count(*) FROM public.data_requests
+   WHERE due_at < clock_timestamp() AND state NOT IN ('COMPLETED', 'REJECTED', 'CANCELLED')
+$$;
+COMMENT ON FUNCTION app.data_requests_overdue() IS 'Requests of all tenants that should have been answered.';
+
+CREATE FUNCTION app.consent_links_purge(p_limit integer) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  WITH gone AS (
+    DELETE FROM public.consent_links l USING (
+      SELECT k.tenant_id, k.id FROM public.consent_links k
+       WHERE greatest(k.expires_at, k.token_expires_at) < clock_timestamp() LIMIT p_limit) old
+     WHERE l.tenant_id = old.tenant_id AND l.id = old.id RETURNING 1)
+  SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION app.consent_links_purge(integer) IS 'Delete links and tokens that open nothing any more.';
+SELECT app.allow_reading();
+"""
