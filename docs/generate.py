@@ -20,6 +20,7 @@ from cohortlens.v1 import (
     auth_pb2,
     billing_pb2,
     common_pb2,
+    consent_pb2,
     customers_pb2,
     models_pb2,
 )
@@ -34,7 +35,7 @@ PROCESSES: list[tuple[str, type[Any]]] = [
     ("The workers", WorkerConfig),
     ("The embedded stack (`cohortlens up`)", StackConfig),
 ]
-_FILES = (auth_pb2, customers_pb2, analytics_pb2, models_pb2, billing_pb2, audit_pb2)
+_FILES = (auth_pb2, customers_pb2, analytics_pb2, models_pb2, billing_pb2, audit_pb2, consent_pb2)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cohortlens.core.settings import CoreConfig
-from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import (
+    analytics_pb2,
+    audit_pb2,
+    auth_pb2,
+    billing_pb2,
+    consent_pb2,
+    customers_pb2,
+    models_pb2,
+)
 from gateway.config import GatewayConfig
 from gateway.grpc.server import AsgiApp
 from gateway.interceptors.access import AccessStep
@@ -133,7 +141,7 @@ def public_table(*, with_reflection: bool) -> MethodTable:
         MethodTableInvalid: An RPC lacks policy or HTTP rule.
     """
     table = MethodTable()
-    files = (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2)
+    files = (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, consent_pb2, customers_pb2, models_pb2)
     table.add_public_api(one.DESCRIPTOR for one in files)
     inference_v2_policy.add_inference(table)
     health.add_health(table)
@@ -204,6 +212,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
     from gateway.servicers.auth_users import AuthUsersServicer
     from gateway.servicers.billing import billing_servicer
     from gateway.servicers.cohorts import CohortsServicer
+    from gateway.servicers.consent import consent_servicer
     from gateway.servicers.customers import CustomersServicer
     from gateway.servicers.drift import DriftServicer
     from gateway.servicers.explanations import ExplanationsServicer
@@ -243,6 +252,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
             AccessLogServicer(services.audit.access_reading, services.page_tokens),
         ),
         "cohortlens.v1.BillingService": billing_servicer(services.billing, services.page_tokens),
+        "cohortlens.v1.ConsentService": consent_servicer(services.consent, services.page_tokens),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": joined(ModelsServicer(services), ModelHistoryServicer(services)),
         inference_v2_policy.SERVICE: InferenceServicer(

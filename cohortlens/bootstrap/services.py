@@ -29,6 +29,7 @@ from cohortlens.billing.payments.mails import add_billing_mails
 from cohortlens.billing.usage.mails import add_quota_mails
 from cohortlens.bootstrap.analytics import Analytics, open_analytics
 from cohortlens.bootstrap.billing import Billing, open_billing, open_usage
+from cohortlens.bootstrap.consent import Consent, open_consent
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
@@ -102,6 +103,7 @@ class Services:
         mail: Sends the mails of the queue.
         audit: The audit log and the access log.
         billing: What a tenant may do and pays for.
+        consent: What customers allow.
     """
 
     config: CoreConfig
@@ -122,6 +124,7 @@ class Services:
     mail: MailDelivery
     audit: Audit
     billing: Billing
+    consent: Consent
     _closing: AsyncExitStack
 
     @classmethod
@@ -222,6 +225,7 @@ class Services:
                 mail=_mail(db, keyring, config),
                 audit=audit,
                 billing=billing,
+                consent=open_consent(db),
                 _closing=opened.pop_all(),
             )
 

@@ -24,6 +24,7 @@ from cohortlens.v1 import (
     auth_pb2,
     auth_pb2_grpc,
     billing_pb2_grpc,
+    consent_pb2_grpc,
     customers_pb2,
     customers_pb2_grpc,
     models_pb2_grpc,
@@ -100,6 +101,7 @@ class Client:
         self.analytics = analytics_pb2_grpc.AnalyticsServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.billing = billing_pb2_grpc.BillingServiceStub(self._channel)
+        self.consent = consent_pb2_grpc.ConsentServiceStub(self._channel)
         self.models = models_pb2_grpc.ModelsServiceStub(self._channel)
 
     def __enter__(self) -> Client:

@@ -13,11 +13,20 @@ from typing import Any
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
-from cohortlens.v1 import analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import (
+    analytics_pb2,
+    audit_pb2,
+    auth_pb2,
+    billing_pb2,
+    consent_pb2,
+    customers_pb2,
+    models_pb2,
+)
 from gateway.http.comments import Comments
 
 FILES = tuple(
-    one.DESCRIPTOR for one in (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, customers_pb2, models_pb2)
+    one.DESCRIPTOR
+    for one in (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, consent_pb2, customers_pb2, models_pb2)
 )
 KINDS = {
     "api_key": "api_key",
@@ -45,6 +54,7 @@ KINDS = {
 """What a field of a name holds; a field of a list holds one of them."""
 # fmt: off
 OTHER_TEXTS = frozenset({
+    "activities", "data_categories", "description", "dpv_purpose", "purpose", "recipients", "title", "versions_of",
     "cancel_url", "event", "plan", "return_url", "success_url",
     "attribute", "attribute_values", "countries", "first_from", "first_to", "segments", "skus", "time_zone",
     "accept_terms_version", "actor", "alg", "as_of", "audiences", "certificate_name", "chunk", "client_assertion",

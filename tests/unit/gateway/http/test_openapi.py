@@ -14,7 +14,7 @@ import cohortlens
 from cohortlens.core.errors import CohortLensError
 from gateway.http.codec import Codecs
 from gateway.http.comments import Comments
-from gateway.http.openapi import REASONS
+from gateway.http.reasons import REASONS
 from tests.unit.gateway.http.public_api import TOKEN, public_api
 
 VERBS = {"get", "put", "post", "delete", "patch"}
