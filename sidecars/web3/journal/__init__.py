@@ -1,0 +1,1 @@
+"""The only SQL of the sidecar: its journal in the schema ``web3``."""
