@@ -30,11 +30,13 @@ class Vector:
         path: Where it lies.
         content: What it holds, an object of JSON.
         folders: Where the data files it names are sought, first hit wins.
+        root: The folder of the whole run, for formats whose files belong together.
     """
 
     path: Path
     content: Mapping[str, Any]
     folders: tuple[Path, ...]
+    root: Path
 
 
 @dataclass(frozen=True)

@@ -5,5 +5,19 @@ from __future__ import annotations
 from tests.vectors.cases import Format
 from tests.vectors.cohort import COHORT
 from tests.vectors.drift import DRIFT
+from tests.vectors.vc_keys import DID_KEYS, KEY_PAIRS
+from tests.vectors.vc_proofs import PROOF, SECURED, UNSIGNED
+from tests.vectors.vc_sources import CONTEXT
+from tests.vectors.vc_status import STATUS_LIST
 
-FORMATS: tuple[Format, ...] = (COHORT, DRIFT)
+FORMATS: tuple[Format, ...] = (
+    COHORT,
+    DRIFT,
+    SECURED,
+    STATUS_LIST,
+    KEY_PAIRS,
+    DID_KEYS,
+    PROOF,
+    UNSIGNED,
+    CONTEXT,
+)

@@ -10,13 +10,14 @@ from typing import Any
 from tests.vectors.cases import Case, Format, Vector
 
 PASSED, FAILED, NOTHING = 0, 1, 2
+_ENDINGS = ("*.json", "*.jsonld")
 _SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def run(
     folder: Path, formats: Sequence[Format], data: Path | None = None, say: Callable[[str], None] = print
 ) -> int:
-    """Run every ``*.json`` below a folder.
+    """Run every ``*.json`` and ``*.jsonld`` below a folder.
 
     Args:
         folder: Searched recursively; a file is known by its content alone.
@@ -31,8 +32,8 @@ def run(
         say(f"error DIR_NOT_FOUND: {folder} is no folder\nnext: make vectors DIR=<folder of vector files>")
         return NOTHING
     passed = failed = 0
-    for path in sorted(folder.rglob("*.json")):
-        shown, results = path.relative_to(folder), list(_results(path, formats, data, say))
+    for path in sorted(path for ending in _ENDINGS for path in folder.rglob(ending)):
+        shown, results = path.relative_to(folder), list(_results(path, folder, formats, data, say))
         for case in results:
             for fault in case.faults:
                 say(f"{shown}/{case.name}: {fault}")
@@ -49,7 +50,7 @@ def run(
 
 
 def _results(
-    path: Path, formats: Sequence[Format], data: Path | None, say: Callable[[str], None]
+    path: Path, root: Path, formats: Sequence[Format], data: Path | None, say: Callable[[str], None]
 ) -> Iterator[Case]:
     try:
         content = json.loads(path.read_bytes(), parse_constant=_no_constant)
@@ -64,7 +65,7 @@ def _results(
     # Cases that came before a fault stay counted; the fault is one more, failed.
     try:
         ran = False
-        for case in kind.cases(Vector(path, content, folders)):
+        for case in kind.cases(Vector(path, content, folders, root)):
             ran = True
             yield case
         if not ran:
