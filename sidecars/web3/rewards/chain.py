@@ -40,15 +40,16 @@ _S = RewardState
 
 # Besides the straight way: SENT and MINED fall back to SIGNED when a reorganisation drops the block, and to
 # OWED when the transaction was mined and minted nothing. OWED meets MINED when the chain knows the reward
-# already (a restored database, a voucher that was faster). FINAL and CLAIMED become OWED only where an
-# embedded chain lost its data and is rebuilt. CANCELLED becomes CLAIMED where the holder's claim was mined
-# first. HELD is a state of the control plane alone: what it holds is never handed over.
+# already (a restored database, a voucher that was faster). An embedded chain can lose what was final: all of
+# it (FINAL and CLAIMED become OWED and are paid again on the new chain) or its last blocks (FINAL becomes
+# SIGNED). CANCELLED becomes CLAIMED where the holder's claim was mined first. HELD is a state of the control
+# plane alone: what it holds is never handed over.
 LAWFUL_CHANGES: Mapping[RewardState, frozenset[RewardState]] = {
     _S.OWED: frozenset({_S.SIGNED, _S.MINED, _S.CLAIMABLE, _S.CANCELLED, _S.FAILED}),
     _S.SIGNED: frozenset({_S.SENT, _S.MINED, _S.OWED, _S.FAILED}),
     _S.SENT: frozenset({_S.MINED, _S.SIGNED, _S.OWED, _S.FAILED}),
     _S.MINED: frozenset({_S.FINAL, _S.SIGNED, _S.OWED, _S.FAILED}),
-    _S.FINAL: frozenset({_S.OWED}),
+    _S.FINAL: frozenset({_S.OWED, _S.SIGNED}),
     _S.CLAIMABLE: frozenset({_S.CLAIMED, _S.CANCELLED, _S.OWED}),
     _S.CLAIMED: frozenset({_S.OWED}),
     _S.CANCELLED: frozenset({_S.CLAIMED}),
