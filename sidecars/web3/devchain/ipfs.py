@@ -57,6 +57,13 @@ class IpfsFront:
             "repo/gc": self._pins.collect,
         }
 
+    def application(self) -> web.Application:
+        """The routes, without a listener."""
+        app = web.Application()
+        app.router.add_get("/ipfs/{cid}", self._gateway)
+        app.router.add_route("*", "/api/v0/{command:.+}", self._rpc)
+        return app
+
     async def start(self, port: int = 0) -> str:
         """Listen on loopback.
 
@@ -66,10 +73,7 @@ class IpfsFront:
         Returns:
             The URL.
         """
-        app = web.Application()
-        app.router.add_get("/ipfs/{cid}", self._gateway)
-        app.router.add_route("*", "/api/v0/{command:.+}", self._rpc)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(self.application(), access_log=None, handle_signals=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
