@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import TenantId
 from cohortlens.core.personal_data import Rows, Subject
-
-
-class StoreBusy(Unavailable):
-    """Work that began before the request still holds data of the person; the step is repeated later."""
-
-    reason = "STORE_BUSY"
 
 
 class PersonalDataStore(Protocol):

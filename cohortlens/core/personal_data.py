@@ -15,10 +15,22 @@ from uuid import UUID
 from sqlalchemy import text
 
 from cohortlens.core.db import Database
+from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import TenantId
 
 Rows = list[dict[str, Any]]
 CUSTOMER, IDENTITY = "customer_id", "identity_id"
+
+
+class StoreBusy(Unavailable):
+    """Work that began before an erasure still holds data of the person; the step is repeated later."""
+
+    reason = "STORE_BUSY"
+
+    def __init__(self, work: str, retry_delay_s: float = 2.0) -> None:
+        super().__init__(
+            f"{work} is under way; the erasure goes on when it has ended", retry_delay_s=retry_delay_s
+        )
 
 
 @dataclass(frozen=True)
