@@ -1,0 +1,365 @@
+"""Solana as a chain of the rewards ledger: signs once, sends the same bytes again, believes only finality.
+
+A transaction's bytes are in the journal before they are sent. It is signed anew only when its blockhash has
+run out by the finalized height and the chain, asked with its whole history, knows neither it nor the marker
+of its reward; the marker lets the chain refuse a second mint even after the journal was restored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from cohortlens.core.clock import now
+from cohortlens.core.failpoints import failpoint
+from cohortlens.core.telemetry import get_logger
+from sidecars.web3.journal.chain_rewards import RewardRow
+from sidecars.web3.journal.chains import Instance
+from sidecars.web3.journal.pool import Journal
+from sidecars.web3.journal.solana import OpenMint, SolanaRows
+from sidecars.web3.rewards import solana_transactions as made
+from sidecars.web3.rewards.chain import (
+    Balance,
+    ChainHealth,
+    ChainRefused,
+    ChainUnavailable,
+    Delivery,
+    Mint,
+    Resynced,
+    RewardChange,
+    RewardState,
+    TxRef,
+)
+from sidecars.web3.rewards.solana_rpc import Recent, SeenTransaction, SolanaRpc
+
+NAME = "solana"
+
+_log = get_logger(__name__)
+_AIRDROP_LAMPORTS = 1_000 * 10**9
+_TOKEN_ACCOUNT_RENT_LAMPORTS = 2_039_280
+_FEE_LAMPORTS = 5_000
+_COST_LAMPORTS = made.MARKER_RENT_LAMPORTS + _TOKEN_ACCOUNT_RENT_LAMPORTS + _FEE_LAMPORTS
+_AMOUNT = slice(64, 72)
+_OPEN_MOST = 1_000
+_DEPLOY_TRIES = 50
+_DEPLOY_WAIT_S = 0.1
+
+
+@dataclass(frozen=True)
+class SolanaSettings:
+    """Which Solana is spoken to, and as whom.
+
+    Attributes:
+        url: JSON-RPC of the node.
+        authority: Pays for and signs mints.
+        is_embedded: The chain is this machine's own: its token is deployed here, a lost one is rebuilt.
+        genesis: Hash it must have; required of a remote chain.
+        mint: Its token; required of a remote chain.
+    """
+
+    url: str
+    authority: Keypair
+    is_embedded: bool
+    genesis: str = ""
+    mint: str = ""
+
+    @property
+    def mode(self) -> str:
+        """How the chain is named in its health."""
+        return "embedded-litesvm" if self.is_embedded else "remote"
+
+
+class SolanaChain:
+    """Implements ``rewards.chain.Chain``; see there.
+
+    Args:
+        settings: The chain.
+        journal: Where everything signed is kept.
+    """
+
+    def __init__(self, settings: SolanaSettings, journal: Journal) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._rpc = SolanaRpc(settings.url)
+        self._authority = settings.authority.pubkey()
+        self._token = Pubkey.from_string(settings.mint) if settings.mint else made.mint_of(self._authority)
+        self._instance: Instance | None = None
+        self._refused: ChainRefused | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """See the protocol."""
+        return NAME
+
+    @property
+    def deliveries(self) -> frozenset[Delivery]:
+        """See the protocol."""
+        return frozenset({Delivery.MINT})
+
+    async def start(self) -> None:
+        """See the protocol."""
+        async with self._starting:
+            if self._instance is not None:
+                return
+            try:
+                self._instance = await self._known_instance()
+            except ChainRefused as refused:
+                self._refused = refused
+                raise
+            self._refused = None
+
+    def canonical(self, address: str) -> str:
+        """See the protocol."""
+        return made.canonical_address(address, frozenset({self._token, self._authority}))
+
+    def verify_wallet(self, address: str, message: str, signature: bytes) -> str:
+        """See the protocol."""
+        canonical = self.canonical(address)
+        made.verify_message(canonical, message, signature)
+        return canonical
+
+    async def submit(self, mints: Sequence[Mint]) -> list[RewardChange]:
+        """See the protocol."""
+        instance = await self._ready()
+        markers = [made.marker_of(self._authority, mint.reward_id) for mint in mints]
+        present = await self._rpc.accounts_data(markers)
+        changes = []
+        for mint, marker in zip(mints, present, strict=True):
+            if marker is not None and (change := await self._adopt(instance, mint)):
+                changes.append(change)
+        fresh = [mint for mint, marker in zip(mints, present, strict=True) if marker is None]
+        if fresh:
+            await self._assert_funds(len(fresh))
+            recent = await self._rpc.recent()
+            for mint in fresh:
+                await self._sign(instance, mint, recent)
+            failpoint("web3.reward.signed")
+            changes += await self.poll()
+        return changes
+
+    async def poll(self) -> list[RewardChange]:
+        """See the protocol."""
+        instance = await self._ready()
+        async with self._journal.transaction(None) as tx:
+            waiting = await SolanaRows(tx, NAME).open_mints(instance.id)
+        if not waiting:
+            return []
+        seen = await self._rpc.statuses([mint.tx_hash for mint in waiting])
+        height = await self._rpc.finalized_height()
+        changes: list[RewardChange] = []
+        for mint, status in zip(waiting, seen, strict=True):
+            changes += await self._follow(instance, mint, status, height)
+        return changes
+
+    async def balance(self, address: str) -> Balance:
+        """See the protocol."""
+        await self._ready()
+        data = await self._rpc.account_data(made.token_account_of(self.canonical(address), self._token))
+        confirmed, _ = await self._rpc.slots()
+        return Balance(int.from_bytes(data[_AMOUNT], "little") if data else 0, confirmed, now())
+
+    async def health(self) -> ChainHealth:
+        """See the protocol."""
+        try:
+            return await self._health(await self._ready())
+        except (ChainRefused, ChainUnavailable) as fault:
+            return ChainHealth(NAME, self._settings.mode, "down", str(self._refused or fault))
+
+    async def resync(self) -> Resynced:
+        """See the protocol; open rewards are looked up by their markers."""
+        self._instance = None
+        instance = await self._ready()
+        async with self._journal.transaction(None) as tx:
+            owed = await SolanaRows(tx, NAME).in_state(["OWED"], _OPEN_MOST)
+        mints = [Mint(row.reward_id, row.recipient, row.amount_micro) for row in owed]
+        markers = [made.marker_of(self._authority, mint.reward_id) for mint in mints]
+        present = await self._rpc.accounts_data(markers)
+        adopted = [
+            change
+            for mint, marker in zip(mints, present, strict=True)
+            if marker is not None and (change := await self._adopt(instance, mint))
+        ]
+        return Resynced(adopted=tuple(adopted))
+
+    async def close(self) -> None:
+        """See the protocol."""
+        await self._rpc.close()
+
+    async def _ready(self) -> Instance:
+        if self._instance is None:
+            await self.start()
+        assert self._instance is not None
+        return self._instance
+
+    async def _known_instance(self) -> Instance:
+        genesis = await self._rpc.genesis_hash()
+        if not self._settings.is_embedded and genesis != self._settings.genesis:
+            raise ChainRefused(
+                "The node is of a chain with another genesis than COHORTLENS_WEB3_SOLANA_GENESIS says.",
+                reason="CHAIN_GENESIS_MISMATCH",
+            )
+        if self._settings.is_embedded:
+            await self._deploy()
+        await self._assert_token()
+        async with self._journal.transaction(None) as tx:
+            rows = SolanaRows(tx, NAME)
+            known = await rows.current()
+            if known is not None and known.genesis != genesis:
+                if not self._settings.is_embedded:
+                    raise ChainRefused(
+                        "The journal knows this chain by another genesis.", reason="CHAIN_GENESIS_MISMATCH"
+                    )
+                owed = await rows.lose(known.id)
+                _log.warning("the embedded Solana chain is lost and rebuilt", owed_again=owed)
+                known = None
+            instance = known or await rows.begin(genesis, 0, self._settings.mode)
+            await rows.set_token(instance.id, str(self._token), 0)
+        return instance
+
+    async def _deploy(self) -> None:
+        if await self._rpc.account_data(self._token) is not None:
+            return
+        await self._rpc.airdrop(self._authority, _AIRDROP_LAMPORTS)
+        recent, rent = await self._rpc.recent(), await self._rpc.rent(made.MINT_BYTES)
+        await self._rpc.send(bytes(made.deploy_mint(self._settings.authority, rent, recent.blockhash)))
+        for _ in range(_DEPLOY_TRIES):
+            if await self._rpc.account_data(self._token) is not None:
+                return
+            await asyncio.sleep(_DEPLOY_WAIT_S)
+        raise ChainUnavailable("The embedded chain did not take the token's deployment.")
+
+    async def _assert_token(self) -> None:
+        mint = made.parse_mint(await self._rpc.account_data(self._token) or b"")
+        supply = mint.supply if mint is not None else 0
+        if mint != made.MintAccount(self._authority, supply, made.DECIMALS, False):
+            raise ChainRefused(
+                "The token's mint must have 6 decimals, this signer as authority, no freeze authority.",
+                reason="MINT_MISMATCH",
+            )
+
+    async def _assert_funds(self, mints: int) -> None:
+        if await self._rpc.lamports(self._authority) >= _COST_LAMPORTS * mints:
+            return
+        if not self._settings.is_embedded:
+            raise ChainUnavailable(
+                "The signer's lamports do not pay for these mints.",
+                reason="SIGNER_FUNDS_LOW",
+                retry_delay_s=60.0,
+            )
+        await self._rpc.airdrop(self._authority, _AIRDROP_LAMPORTS)
+
+    async def _sign(self, instance: Instance, mint: Mint, recent: Recent) -> None:
+        signed = made.mint_reward(self._settings.authority, self._token, mint, recent.blockhash)
+        async with self._journal.transaction(None) as tx:
+            await SolanaRows(tx, NAME).sign(
+                instance.id,
+                str(self._authority),
+                mint.reward_id,
+                str(signed.signatures[0]),
+                bytes(signed),
+                recent.last_valid_height,
+            )
+
+    async def _follow(
+        self, instance: Instance, mint: OpenMint, status: SeenTransaction | None, height: int
+    ) -> list[RewardChange]:
+        """What became of one open transaction."""
+        if status is not None and status.is_failed:
+            return await self._lost(instance, mint, "TRANSACTION_FAILED")
+        if status is not None:
+            return await self._seen(mint, status)
+        if mint.state == RewardState.MINED:
+            return await self._rolled_back(mint)
+        if mint.raw is None or mint.last_valid_height is None or height > mint.last_valid_height:
+            return await self._lost(instance, mint, "BLOCKHASH_EXPIRED")
+        taken = await self._rpc.send(mint.raw)
+        failpoint("web3.reward.sent")
+        if not taken or mint.state == RewardState.SENT:
+            return []
+        async with self._journal.transaction(None) as tx:
+            return _changes(await SolanaRows(tx, NAME).mark_sent(mint.id))
+
+    async def _seen(self, mint: OpenMint, status: SeenTransaction) -> list[RewardChange]:
+        if status.commitment == "processed":
+            return []
+        async with self._journal.transaction(None) as tx:
+            rows = SolanaRows(tx, NAME)
+            changed = []
+            if mint.state != RewardState.MINED:
+                await rows.landed(mint.id, status.slot)
+                changed = await rows.mined_rewards([mint.reward_id], mint.id)
+            if status.commitment == "finalized":
+                changed = await rows.mark_final([mint.id])
+        failpoint("web3.reward.mined")
+        return _changes(changed)
+
+    async def _rolled_back(self, mint: OpenMint) -> list[RewardChange]:
+        _log.warning("a confirmed transaction is gone from the chain", signature=mint.tx_hash)
+        async with self._journal.transaction(None) as tx:
+            return _changes(await SolanaRows(tx, NAME).unland(mint))
+
+    async def _lost(self, instance: Instance, mint: OpenMint, reason: str) -> list[RewardChange]:
+        """A transaction that did nothing: its reward is found under its marker, or owed again."""
+        async with self._journal.transaction(None) as tx:
+            changed = await SolanaRows(tx, NAME).give_up(mint, reason)
+        marker = made.marker_of(self._authority, mint.reward_id)
+        if await self._rpc.account_data(marker) is not None:
+            change = await self._adopt(instance, Mint(mint.reward_id, mint.recipient, mint.amount_micro))
+            return [change] if change is not None else []
+        return _changes(changed)
+
+    async def _adopt(self, instance: Instance, mint: Mint) -> RewardChange | None:
+        """Take the transaction that the chain has for a reward, if it paid what is owed."""
+        holder = made.token_account_of(mint.to, self._token)
+        marker = made.marker_of(self._authority, mint.reward_id)
+        for signature, slot in await self._rpc.transactions_of(marker):
+            raw = await self._rpc.transaction(signature)
+            if raw is not None and made.paid_by(raw, self._token) == (holder, mint.amount_micro):
+                async with self._journal.transaction(None) as tx:
+                    row = await SolanaRows(tx, NAME).adopt(
+                        instance.id, str(self._authority), mint.reward_id, signature, slot
+                    )
+                return _change(row) if row is not None else None
+        _log.error("a reward's marker exists, but no transaction paid what is owed")
+        async with self._journal.transaction(None) as tx:
+            rows = await SolanaRows(tx, NAME).end([mint.reward_id], "FAILED", "REWARD_CONFLICT")
+        return _change(rows[0]) if rows else None
+
+    async def _health(self, instance: Instance) -> ChainHealth:
+        confirmed, finalized = await self._rpc.slots()
+        lamports = await self._rpc.lamports(self._authority)
+        mint = made.parse_mint(await self._rpc.account_data(self._token) or b"")
+        async with self._journal.transaction(None) as tx:
+            lag_s = await SolanaRows(tx, NAME).oldest_open_s(instance.id)
+        detail = ""
+        if self._settings.is_embedded:
+            detail = "local development chain, no validators: finality is simulated"
+        is_poor = lamports < _COST_LAMPORTS and not self._settings.is_embedded
+        return ChainHealth(
+            chain=NAME,
+            mode=self._settings.mode,
+            status="degraded" if is_poor else "ok",
+            detail="The signer cannot pay for a mint; send it lamports." if is_poor else detail,
+            genesis=instance.genesis,
+            token=str(self._token),
+            head=confirmed,
+            finalized=finalized,
+            signer=str(self._authority),
+            signer_balance=lamports,
+            lag_s=lag_s,
+            total_supply_micro=mint.supply if mint is not None else 0,
+        )
+
+
+def _changes(rows: Sequence[RewardRow]) -> list[RewardChange]:
+    return [_change(row) for row in rows]
+
+
+def _change(row: RewardRow) -> RewardChange:
+    tx = TxRef(NAME, row.tx_hash, row.block_height) if row.tx_hash else None
+    return RewardChange(row.reward_id, RewardState(row.state), tx, row.reason, row.finalized_at)
