@@ -19,8 +19,7 @@ CREATE TABLE web3.chain_instance (
   head_hash text NOT NULL DEFAULT '',
   scanned_height bigint NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT now(),
-  lost_at timestamptz,
-  UNIQUE (chain, genesis)
+  lost_at timestamptz
 );
 CREATE UNIQUE INDEX chain_instance_current ON web3.chain_instance (chain) WHERE lost_at IS NULL;
 COMMENT ON TABLE web3.chain_instance IS 'Chains by their first block; one of each kind is current.';

@@ -18,6 +18,7 @@ class Instance:
     id: int
     genesis: str
     chain_id: int
+    mode: str
     token: str | None
     deployed_height: int | None
     head_height: int
@@ -51,7 +52,7 @@ class TxRow:
     sent_at: datetime | None
 
 
-_INSTANCE = "id, genesis, chain_id, token, deployed_height, head_height, head_hash, scanned_height"
+_INSTANCE = "id, genesis, chain_id, mode, token, deployed_height, head_height, head_hash, scanned_height"
 _TX = "id, nonce, attempt, kind, tx_hash, raw, fee, state, block_height, block_hash, signed_at, sent_at"
 
 
@@ -224,7 +225,7 @@ class ChainRows(RewardRows):
             "block_hash = CASE WHEN id = $1 THEN $3 END, "
             "reverted = (id = $1 AND $4) "
             "WHERE (instance_id, signer, nonce) = (SELECT instance_id, signer, nonce FROM web3.chain_tx "
-            "WHERE id = $1) AND state <> 'DROPPED'",
+            "WHERE id = $1) AND state NOT IN ('DROPPED', 'FINAL')",
             row.id,
             height,
             block_hash,
