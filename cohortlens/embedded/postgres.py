@@ -29,6 +29,7 @@ from cohortlens.embedded.postgres_cluster import (
     OWNER,
     RUNTIME,
     SUPERUSER,
+    WEB3,
 )
 from cohortlens.embedded.processes import stop_all, wait_until, working_in
 from cohortlens.embedded.server_process import ServerProcess
@@ -46,12 +47,14 @@ class PostgresUrls:
         admin: Role ``cl_owner``: owns the database, runs migrations.
         runtime: Role ``cl_app``: serves requests; no DDL, row-level security always applies.
         jobs: Role ``cl_jobs``: what ``cl_app`` may, and the functions of durable work across tenants.
+        web3: Role ``cl_web3``: the schema of the web3 sidecar and nothing else.
         superuser: Role ``cl_super``: for backups and tests only.
     """
 
     admin: Url
     runtime: Url
     jobs: Url
+    web3: Url
     superuser: Url
 
 
@@ -233,6 +236,7 @@ def database_urls(values: secrets.StackSecrets, port: int) -> PostgresUrls:
         admin=url(OWNER, values.postgres_owner),
         runtime=url(RUNTIME, values.postgres_runtime),
         jobs=url(JOBS, values.postgres_jobs),
+        web3=url(WEB3, values.postgres_web3),
         superuser=url(SUPERUSER, values.postgres_superuser),
     )
 

@@ -26,7 +26,8 @@ SUPERUSER = "cl_super"
 OWNER = "cl_owner"
 RUNTIME = "cl_app"
 JOBS = "cl_jobs"
-GENERATION = "2"
+WEB3 = "cl_web3"
+GENERATION = "3"
 """Raised when roles or extensions are added, so that an older cluster gets them at its next start."""
 _TIMEOUT_S = 60.0
 RESERVED = 5
@@ -58,11 +59,12 @@ SETTINGS = {
 _EXTENSIONS_SQL = "CREATE EXTENSION IF NOT EXISTS vector; CREATE EXTENSION IF NOT EXISTS btree_gist;\n"
 _ROLES_SQL = """
 SELECT format('CREATE ROLE %I', name) FROM
-  (VALUES ('cl_owner'), ('cl_app'), ('cl_jobs'), ('cl_ro'), ('cl_definer')) AS roles(name)
+  (VALUES ('cl_owner'), ('cl_app'), ('cl_jobs'), ('cl_ro'), ('cl_definer'), ('cl_web3')) AS roles(name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \\gexec
 ALTER ROLE cl_owner LOGIN NOSUPERUSER NOCREATEROLE NOBYPASSRLS PASSWORD :'owner_password';
 ALTER ROLE cl_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'runtime_password';
 ALTER ROLE cl_jobs LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'jobs_password';
+ALTER ROLE cl_web3 LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'web3_password';
 ALTER ROLE cl_ro NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 ALTER ROLE cl_definer NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 GRANT cl_definer TO cl_owner;
@@ -70,19 +72,20 @@ GRANT cl_app TO cl_jobs;
 SELECT 'CREATE DATABASE cohortlens OWNER cl_owner'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'cohortlens') \\gexec
 REVOKE ALL ON DATABASE cohortlens FROM PUBLIC;
-GRANT CONNECT ON DATABASE cohortlens TO cl_app, cl_ro;
+GRANT CONNECT ON DATABASE cohortlens TO cl_app, cl_ro, cl_web3;
 """
 EXTERNAL_ROLES_SQL = """\
 CREATE ROLE cl_owner LOGIN NOBYPASSRLS PASSWORD '...';
 CREATE ROLE cl_app LOGIN NOBYPASSRLS PASSWORD '...';
 CREATE ROLE cl_jobs LOGIN NOBYPASSRLS PASSWORD '...';
+CREATE ROLE cl_web3 LOGIN NOBYPASSRLS PASSWORD '...';
 CREATE ROLE cl_ro NOLOGIN NOBYPASSRLS;
 CREATE ROLE cl_definer NOLOGIN NOBYPASSRLS;
 GRANT cl_definer TO cl_owner;
 GRANT cl_app TO cl_jobs;
 CREATE DATABASE cohortlens OWNER cl_owner;
 REVOKE ALL ON DATABASE cohortlens FROM PUBLIC;
-GRANT CONNECT ON DATABASE cohortlens TO cl_app, cl_ro;
+GRANT CONNECT ON DATABASE cohortlens TO cl_app, cl_ro, cl_web3;
 \\connect cohortlens
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE EXTENSION IF NOT EXISTS btree_gist;
@@ -204,6 +207,7 @@ def bootstrap(url: Url, values: StackSecrets, log: Path) -> None:
         "owner_password": values.postgres_owner.reveal(),
         "runtime_password": values.postgres_runtime.reveal(),
         "jobs_password": values.postgres_jobs.reveal(),
+        "web3_password": values.postgres_web3.reveal(),
     }
     assignments = "".join(f"\\set {name} '{value}'\n" for name, value in variables.items())
     _psql(url, "template1", _EXTENSIONS_SQL, log)

@@ -25,8 +25,11 @@ class StackSecrets:
         postgres_owner: Password of the role that owns the tables.
         postgres_runtime: Password of the role that serves requests.
         postgres_jobs: Password of the role of durable work.
+        postgres_web3: Password of the role of the web3 sidecar.
         redis: Password of the Valkey server.
         kek: 32 random bytes in base64: seals the stored secrets.
+        web3_kek: The same for the secrets of the web3 sidecar, which opens no others.
+        web3_token: What gateway and jobs show the web3 sidecar.
         stripe_key: Key of the local stand-in for Stripe.
         stripe_webhook: Secret that its webhooks are signed with.
         kek_previous: Keys that open what they sealed before ``kek`` took their place.
@@ -36,8 +39,11 @@ class StackSecrets:
     postgres_owner: Secret
     postgres_runtime: Secret
     postgres_jobs: Secret
+    postgres_web3: Secret
     redis: Secret
     kek: Secret
+    web3_kek: Secret
+    web3_token: Secret
     stripe_key: Secret
     stripe_webhook: Secret
     kek_previous: Secret = Secret("")
@@ -50,8 +56,11 @@ class StackSecrets:
             postgres_owner=_password(),
             postgres_runtime=_password(),
             postgres_jobs=_password(),
+            postgres_web3=_password(),
             redis=_password(),
             kek=_kek(),
+            web3_kek=_kek(),
+            web3_token=_password(),
             stripe_key=_stripe_key(),
             stripe_webhook=_stripe_webhook(),
         )
@@ -125,7 +134,14 @@ def _stripe_webhook() -> Secret:
 
 def _added() -> dict[str, Callable[[], Secret]]:
     """What folders made by earlier releases may lack."""
-    return {"postgres_jobs": _password, "stripe_key": _stripe_key, "stripe_webhook": _stripe_webhook}
+    return {
+        "postgres_jobs": _password,
+        "postgres_web3": _password,
+        "web3_kek": _kek,
+        "web3_token": _password,
+        "stripe_key": _stripe_key,
+        "stripe_webhook": _stripe_webhook,
+    }
 
 
 def _unreadable(path: Path, cause: str, next_step: str) -> Fault:

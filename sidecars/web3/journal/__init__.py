@@ -1,1 +1,1 @@
-"""The only SQL of the sidecar: its journal in the schema ``web3``."""
+"""The only SQL and the only commit of the sidecar: short transactions on the schema ``web3``."""

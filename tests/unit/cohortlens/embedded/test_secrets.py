@@ -23,7 +23,7 @@ def test_each_folder_gets_its_own_secrets_and_keeps_them(tmp_path):
         for name in vars(first)
         if name != "kek_previous"
     ]
-    assert len(set(values)) == 16
+    assert len(set(values)) == 22
     assert secrets.load_or_create(folders[0]) == first
     assert len(base64.b64decode(first.kek.reveal())) == 32
 
@@ -55,6 +55,7 @@ def test_a_folder_of_an_earlier_release_gets_what_it_lacks_and_keeps_the_rest(tm
     path = tmp_path / "secrets.json"
     older = json.loads(path.read_text())
     del older["postgres_jobs"], older["stripe_key"], older["stripe_webhook"]
+    del older["postgres_web3"], older["web3_kek"], older["web3_token"]
     path.write_text(json.dumps(older))
     made = secrets.load_or_create(tmp_path)
     added = made.postgres_jobs.reveal()
