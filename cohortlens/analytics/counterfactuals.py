@@ -27,6 +27,7 @@ from cohortlens.contracts.purchase_days import PurchaseDays
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import Internal, InvalidArgument, Violation
 from cohortlens.core.ids import CustomerId, TenantId
+from cohortlens.customers.usability import Activity
 from cohortlens.registry.models import PREDICTION, SEGMENTATION, ModelVersion
 from cohortlens.registry.service import RegistryService
 
@@ -162,7 +163,7 @@ class CounterfactualsService:
             raise MethodUnsupported("a lifetime value is made from spend; ask for PREDICTION_TASK_SPEND")
         _check(goal)
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
-        rows = await rows_of(ctx, subjects, self._customers)
+        rows = await rows_of(ctx, subjects, self._customers, Activity.EXPLANATION)
         horizon = set_horizon(rows.matrix, version, horizon_days)
         statement = await self._statement(ctx, version, goal)
         values = await self.scored(ctx, version, task.target, rows.matrix)

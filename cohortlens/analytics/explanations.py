@@ -27,6 +27,7 @@ from cohortlens.contracts.explanations import INTERVENTIONAL, LIME, SHAP, log_of
 from cohortlens.contracts.features import SCHEMA, SNAPSHOT_BYTES, snapshot_digests
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import Internal, InvalidArgument, Violation
+from cohortlens.customers.usability import Activity
 from cohortlens.registry.models import PREDICTION, ModelVersion
 from cohortlens.registry.service import RegistryService
 
@@ -56,8 +57,10 @@ DEFAULT = How()
 class StoredPredictions(Protocol):
     """Reads a stored prediction; ``PredictionsService`` has it."""
 
-    async def get(self, ctx: RequestContext, prediction_id: UUID) -> StoredPrediction:
-        """One stored prediction with the features it was made of."""
+    async def get(
+        self, ctx: RequestContext, prediction_id: UUID, activity: Activity = Activity.PREDICTION
+    ) -> StoredPrediction:
+        """One stored prediction with the features it was made of, to be used for ``activity``."""
 
 
 class ExplanationsService:
@@ -99,7 +102,9 @@ class ExplanationsService:
             FailedPrecondition: METHOD_UNSUPPORTED: the version lacks what the method needs.
         """
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
-        rows = await rows_of(ctx, subjects, self._customers, wide=version.manifest.wants_sequence)
+        rows = await rows_of(
+            ctx, subjects, self._customers, Activity.EXPLANATION, wide=version.manifest.wants_sequence
+        )
         return await self._explained(ctx, task, rows, version, horizon_days, how)
 
     async def explain_stored(
@@ -120,7 +125,7 @@ class ExplanationsService:
             InvalidArgument: The prediction is of another task.
             As ``explain`` otherwise.
         """
-        stored = await self._stored.get(ctx, prediction_id)
+        stored = await self._stored.get(ctx, prediction_id, Activity.EXPLANATION)
         if subjects.customers or len(subjects.vectors):
             raise SubjectsInvalid
         made = stored.prediction

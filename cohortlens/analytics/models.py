@@ -85,6 +85,7 @@ class Rows:
         matrix: Shape (n, columns), float32; each row with its weekly sequence behind it where those are read.
         as_of: Last day of data the features know; None for vectors.
         currency: Currency of the stored features; empty for vectors.
+        excluded_no_consent: Customers asked about who were left out because they may not be used.
     """
 
     customer_ids: tuple[CustomerId, ...]
@@ -92,6 +93,7 @@ class Rows:
     matrix: Features
     as_of: date | None
     currency: str = ""
+    excluded_no_consent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ class SegmentationRun:
         cursor: Last customer assigned; None before the first chunk.
         data_revision: Revision of the data that its chunks were made of; None before the first one.
         restarts: How often an import came in between, so that it began anew.
+        excluded_no_consent: Customers with features left out because they may not be segmented.
     """
 
     run_id: SegmentationRunId
@@ -212,6 +215,7 @@ class SegmentationRun:
     ended_at: datetime | None
     data_revision: int | None = None
     restarts: int = 0
+    excluded_no_consent: int = 0
 
 
 @dataclass(frozen=True)

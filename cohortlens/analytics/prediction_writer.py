@@ -12,6 +12,7 @@ from cohortlens.core import idempotency
 from cohortlens.core.db import Database
 from cohortlens.core.idempotency import Claim, KeyTakenOver
 from cohortlens.core.ids import TenantId
+from cohortlens.customers.usability import ConsentRequired
 
 
 class _Waiting(NamedTuple):
@@ -40,6 +41,7 @@ class PredictionWriter:
         """Return once the rows are committed.
 
         Raises:
+            ConsentRequired: A customer may not be used any more; nothing was stored.
             Unavailable: The database is away; nothing was stored.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -58,7 +60,7 @@ class PredictionWriter:
             self._waiting[tenant_id] = []
             try:
                 await self._insert(tenant_id, group)
-            except (ResourceMissing, KeyTakenOver) as error:
+            except (ResourceMissing, ConsentRequired, KeyTakenOver) as error:
                 await self._one_by_one(tenant_id, group, error)
             except Exception as error:
                 # Whether a lost commit took place is unknown: it must not be repeated.
@@ -83,7 +85,7 @@ class PredictionWriter:
         group: list[_Waiting],
         error: Exception,
     ) -> None:
-        """One call is at fault, for a customer deleted meanwhile or a key taken over: spare the others."""
+        """One call is at fault, for a customer who left meanwhile or a key taken over: spare the others."""
         for one in group:
             fault: Exception | None = error
             if len(group) > 1:

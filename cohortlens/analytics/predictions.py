@@ -43,6 +43,7 @@ from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, Internal
 from cohortlens.core.ids import CustomerId, PredictionId, uuid7s
+from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, refused
 from cohortlens.registry.models import PREDICTION, ModelVersion
 from cohortlens.registry.service import RegistryService
 
@@ -97,10 +98,13 @@ class PredictionsService:
                 texts.
             NoActiveModel: Nothing is trained yet.
             NotFound: An unknown customer.
+            ConsentRequired: None of the customers may be used, or one withdrew while it was predicted.
             Unavailable: No worker, too many rows, or no database.
         """
         version = await self._registry.active(ctx.tenant_id, PREDICTION)
-        rows = await rows_of(ctx, subjects, self._customers, wide=version.manifest.wants_sequence)
+        rows = await rows_of(
+            ctx, subjects, self._customers, Activity.PREDICTION, wide=version.manifest.wants_sequence
+        )
         horizon = set_horizon(rows.matrix, version, horizon_days)
         ask = ask_for(version.manifest, task.target, options)
         scores = await self._score(ctx, version, task, ask, rows.matrix, rows.customer_ids)
@@ -172,16 +176,22 @@ class PredictionsService:
             self._shadow.offer(ctx.tenant_id, version, task, horizon, matrix, scores, customers)
         return scores
 
-    async def get(self, ctx: RequestContext, prediction_id: UUID) -> StoredPrediction:
-        """One stored prediction with the features it was made of.
+    async def get(
+        self, ctx: RequestContext, prediction_id: UUID, activity: Activity = Activity.PREDICTION
+    ) -> StoredPrediction:
+        """One stored prediction with the features it was made of, to be used for ``activity``.
 
         Raises:
             ResourceMissing: No such prediction.
+            ConsentRequired: Its customer may not be used any more.
         """
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             found = await PredictionsRepository(tx).get(prediction_id)
-        if found is None:
-            raise ResourceMissing("prediction")
+            if found is None:
+                raise ResourceMissing("prediction")
+            customer = found.prediction.customer_id
+            if customer is not None and await refused(tx, [customer], activity):
+                raise ConsentRequired(activity, await purpose_of(tx, activity))
         return found
 
     async def made(self, ctx: RequestContext, prediction_ids: Sequence[UUID]) -> list[Prediction]:
@@ -205,7 +215,7 @@ class PredictionsService:
         before: UUID | None,
         limit: int,
     ) -> list[Prediction]:
-        """Stored predictions made before ``before``, newest first."""
+        """Stored predictions of usable customers made before ``before``, newest first."""
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             rows = await PredictionsRepository(tx).page(
                 customer_id=customer_id, task=task, before=before, limit=limit

@@ -17,21 +17,26 @@ from cohortlens.analytics.models import Prediction, ResourceMissing, StoredPredi
 from cohortlens.analytics.options import Basis, Loss
 from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, PredictionId
+from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, refused, usable
 
 _INSERT = """
 INSERT INTO predictions (tenant_id, created_at, id, customer_id, external_id, task, horizon_days, value,
   lower, upper, level_ratio, unit, model_version, schema_hash, features_snapshot, snapshot_id, as_of,
   request_id, basis, loss, annual_discount_ratio)
-SELECT app.tid(), * FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int[],
-  $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::int[], $13::text[], $14::bytea[],
-  $15::text[], $16::date[], $17::text[], $18::text[], $19::text[], $20::float8[])
-"""
+SELECT app.tid(), made.* FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+  $6::int[], $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::int[], $13::text[],
+  $14::bytea[], $15::text[], $16::date[], $17::text[], $18::text[], $19::text[], $20::float8[])
+  AS made (at, id, customer_id)
+WHERE {allowed}
+""".format(allowed=usable("made.customer_id", "$21"))
 _COLUMNS = """
 id, customer_id, external_id, task, horizon_days, value, lower, upper, level_ratio, unit, model_version,
 snapshot_id, as_of, created_at, features_snapshot, schema_hash, request_id, basis, loss, annual_discount_ratio
-FROM predictions
+FROM predictions p
 WHERE tenant_id = app.tid()
 """
+_ALLOWED = " AND " + usable("p.customer_id", "CAST(:activity AS text)")
+_CUSTOMERS = 2
 
 
 class PredictionsRepository:
@@ -47,8 +52,11 @@ class PredictionsRepository:
     async def insert(self, calls: Sequence[Predictions]) -> None:
         """Store the rows of all calls in one statement; each carries its identifiers.
 
+        Whether the customers may be used is asked again here: between reading and storing one may withdraw.
+
         Raises:
             ResourceMissing: A customer was deleted meanwhile.
+            ConsentRequired: A customer may not be used any more.
         """
         columns = [_columns(made) for made in calls]
         arrays = (
@@ -57,9 +65,14 @@ class PredictionsRepository:
         # Straight to the driver: it encodes whole arrays, SQLAlchemy would look at each value.
         connection = await driver(self._tx)
         try:
-            await connection.execute(_INSERT, *arrays)
+            status = await connection.execute(_INSERT, *arrays, Activity.PREDICTION.value)
         except asyncpg.ForeignKeyViolationError as error:
             raise ResourceMissing("customers") from error
+        customers: list[UUID] = arrays[_CUSTOMERS]
+        if int(status.rpartition(" ")[2]) < len(customers):
+            if await refused(self._tx, customers, Activity.PREDICTION):
+                raise ConsentRequired(Activity.PREDICTION, await purpose_of(self._tx, Activity.PREDICTION))
+            raise ResourceMissing("customers")
 
     async def get(self, prediction_id: UUID) -> StoredPrediction | None:
         """One prediction."""
@@ -75,27 +88,35 @@ class PredictionsRepository:
         # Of one call, so of one time.
         rows = await self._tx.execute(
             text(
-                f"SELECT {_COLUMNS} AND created_at = :created_at AND id = ANY(:ids)"
+                f"SELECT {_COLUMNS}{_ALLOWED} AND created_at = :created_at AND id = ANY(:ids)"
                 " ORDER BY array_position(CAST(:ids AS uuid[]), id)"
             ),
-            {"created_at": created_at_of(prediction_ids[0]), "ids": list(prediction_ids)},
+            {
+                "created_at": created_at_of(prediction_ids[0]),
+                "ids": list(prediction_ids),
+                "activity": Activity.PREDICTION.value,
+            },
         )
         return [_stored(row).prediction for row in rows]
 
     async def page(
         self, *, customer_id: CustomerId | None, task: Task | None, before: UUID | None, limit: int
     ) -> list[StoredPrediction]:
-        """Predictions made before ``before``, newest first, narrowed when a customer or task is given."""
-        conditions, arguments = "", {"limit": limit}
+        """Predictions made before ``before``, newest first, narrowed when a customer or task is given.
+
+        Those of customers who may not be used any more are left out.
+        """
+        conditions: str = _ALLOWED
+        arguments: dict[str, Any] = {"limit": limit, "activity": Activity.PREDICTION.value}
         if customer_id is not None:
             conditions += " AND customer_id = :customer_id"
-            arguments["customer_id"] = customer_id  # type: ignore[assignment]
+            arguments["customer_id"] = customer_id
         if task is not None:
             conditions += " AND task = :task"
-            arguments["task"] = task.value  # type: ignore[assignment]
+            arguments["task"] = task.value
         if before is not None:
             conditions += " AND (created_at, id) < (:created_at, :before)"
-            arguments |= {"created_at": created_at_of(before), "before": before}  # type: ignore[dict-item]
+            arguments |= {"created_at": created_at_of(before), "before": before}
         rows = await self._tx.execute(
             text(f"SELECT {_COLUMNS} {conditions} ORDER BY created_at DESC, id DESC LIMIT :limit"), arguments
         )

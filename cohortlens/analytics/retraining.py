@@ -27,6 +27,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.ids import TenantId, TrainingRunId, plain_uuid
 from cohortlens.core.telemetry import get_logger
 from cohortlens.customers.models import DataState
+from cohortlens.customers.usability import Activity
 from cohortlens.registry.models import MODELS
 from cohortlens.registry.service import RegistryService
 
@@ -155,7 +156,7 @@ class Retraining:
     async def _start_on_new_data(
         self, tenant_id: TenantId, models: Sequence[str], cause: Cause, drift_report: UUID | None = None
     ) -> list[TrainingRunId]:
-        if await self._customers.count_customers(tenant_id) < MIN_CUSTOMERS:
+        if (await self._customers.count_customers(tenant_id, Activity.TRAINING))[0] < MIN_CUSTOMERS:
             return []
         state = await self._customers.data_state(tenant_id)
         started = []

@@ -20,12 +20,33 @@ from cohortlens.analytics.models import (
 )
 from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, SegmentationRunId
+from cohortlens.customers.repository import CustomersRepository
+from cohortlens.customers.usability import Activity, usable
 
 _RUN = """
 id, state, progress_ratio, model_version, customers, as_of, currency, current, cursor, error_reason,
-error_message, created_at, ended_at, data_revision, restarts
+error_message, created_at, ended_at, data_revision, restarts, excluded_no_consent
 FROM segmentation_runs WHERE tenant_id = app.tid()
 """
+_DROP_REFUSED = """
+DELETE FROM segments s WHERE s.tenant_id = app.tid() AND s.created_at = :created_at AND s.run_id = :run
+  AND NOT {allowed}
+""".format(allowed=usable("s.customer_id", "CAST(:activity AS text)"))
+_MEMBERS = """
+SELECT s.customer_id, s.external_id, s.segment_key, p.name, s.distance, s.model_version, s.snapshot_id
+  FROM segments s JOIN segment_profiles p USING (tenant_id, run_id, segment_key)
+ WHERE s.tenant_id = app.tid() AND s.created_at = :created_at AND s.run_id = :run AND s.segment_key = :key
+   AND (CAST(:after AS uuid) IS NULL OR s.customer_id > :after) AND {allowed}
+ ORDER BY s.customer_id LIMIT :limit
+""".format(allowed=usable("s.customer_id", "CAST(:activity AS text)"))
+_NAMES = """
+SELECT s.customer_id, p.name
+  FROM segmentation_runs r
+  JOIN segments s ON s.tenant_id = r.tenant_id AND s.created_at = r.created_at AND s.run_id = r.id
+  JOIN segment_profiles p
+    ON p.tenant_id = s.tenant_id AND p.run_id = s.run_id AND p.segment_key = s.segment_key
+ WHERE r.tenant_id = app.tid() AND r.current AND s.customer_id = ANY(CAST(:ids AS uuid[])) AND {allowed}
+""".format(allowed=usable("s.customer_id", "CAST(:activity AS text)"))
 _INSERT_SEGMENTS = """
 INSERT INTO segments (tenant_id, created_at, run_id, customer_id, external_id, segment_key, distance,
   days_since, purchase_days, spend_minor, model_version, features_snapshot, snapshot_id)
@@ -152,6 +173,23 @@ class SegmentationRepository:
             },
         )
 
+    async def drop_refused(self, run: SegmentationRun) -> None:
+        """Take those out of a run who may not be segmented any more, and count whom it leaves out."""
+        await self._tx.execute(
+            text(_DROP_REFUSED),
+            {"created_at": run.created_at, "run": run.run_id, "activity": Activity.SEGMENTATION.value},
+        )
+        _, excluded = await CustomersRepository(self._tx).count_features(Activity.SEGMENTATION)
+        await self._tx.execute(
+            text(
+                "UPDATE segmentation_runs SET excluded_no_consent = :excluded, customers = "
+                "(SELECT count(*) FROM segments s WHERE s.tenant_id = app.tid() "
+                "AND s.created_at = :created_at AND s.run_id = :run) "
+                "WHERE tenant_id = app.tid() AND id = :run"
+            ),
+            {"created_at": run.created_at, "run": run.run_id, "excluded": excluded},
+        )
+
     async def publish(
         self,
         run: SegmentationRun,
@@ -210,43 +248,28 @@ class SegmentationRepository:
     async def members(
         self, run: SegmentationRun, segment_key: str, after: UUID | None, limit: int
     ) -> list[Assignment]:
-        """Members of a segment behind the customer ``after``, by customer identifier."""
+        """Members of a segment behind the customer ``after``, by customer identifier.
+
+        Those who may not be segmented any more are left out.
+        """
         rows = await self._tx.execute(
-            text(
-                """
-                SELECT s.customer_id, s.external_id, s.segment_key, p.name, s.distance, s.model_version,
-                  s.snapshot_id
-                FROM segments s JOIN segment_profiles p USING (tenant_id, run_id, segment_key)
-                WHERE s.tenant_id = app.tid() AND s.created_at = :created_at AND s.run_id = :run
-                  AND s.segment_key = :key AND (CAST(:after AS uuid) IS NULL OR s.customer_id > :after)
-                ORDER BY s.customer_id LIMIT :limit
-                """
-            ),
+            text(_MEMBERS),
             {
                 "created_at": run.created_at,
                 "run": run.run_id,
                 "key": segment_key,
                 "after": after,
                 "limit": limit,
+                "activity": Activity.SEGMENTATION.value,
             },
         )
         return [Assignment(CustomerId(row.customer_id), *row[1:]) for row in rows]
 
     async def names_of(self, customer_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Segment names of customers in the published run."""
+        """Segment names of customers in the published run, of those who may be segmented."""
         rows = await self._tx.execute(
-            text(
-                """
-                SELECT s.customer_id, p.name
-                FROM segmentation_runs r
-                JOIN segments s ON s.tenant_id = r.tenant_id AND s.created_at = r.created_at
-                  AND s.run_id = r.id
-                JOIN segment_profiles p ON p.tenant_id = s.tenant_id AND p.run_id = s.run_id
-                  AND p.segment_key = s.segment_key
-                WHERE r.tenant_id = app.tid() AND r.current AND s.customer_id = ANY(CAST(:ids AS uuid[]))
-                """
-            ),
-            {"ids": list(customer_ids)},
+            text(_NAMES),
+            {"ids": list(customer_ids), "activity": Activity.SEGMENTATION.value},
         )
         return {row.customer_id: row.name for row in rows}
 
@@ -284,4 +307,5 @@ def _run(row: Any) -> SegmentationRun:
         row.ended_at,
         row.data_revision,
         row.restarts,
+        row.excluded_no_consent,
     )

@@ -35,6 +35,7 @@ from cohortlens.core.ids import CustomerId, SegmentationRunId, TenantId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.telemetry import get_logger
 from cohortlens.customers.models import FeatureRows
+from cohortlens.customers.usability import Activity
 from cohortlens.registry.models import SEGMENTATION, ModelVersion
 from cohortlens.registry.service import RegistryService
 
@@ -94,7 +95,7 @@ class SegmentationService:
         Raises:
             As ``PredictionsService.predict``.
         """
-        rows = await rows_of(ctx, subjects, self._customers)
+        rows = await rows_of(ctx, subjects, self._customers, Activity.SEGMENTATION)
         version = await self._registry.active(ctx.tenant_id, SEGMENTATION)
         check_schema(version)
         return await self._assign(ctx.tenant_id, version, rows, ctx.deadline)
@@ -191,10 +192,13 @@ class SegmentationService:
             return
         version = await self._registry.version(tenant_id, SEGMENTATION, run.model_version)
         check_schema(version)
-        total = await self._customers.count_customers(tenant_id)
+        total, _ = await self._customers.count_customers(tenant_id, Activity.SEGMENTATION)
         while True:
             chunk = await self._customers.features_after(
-                tenant_id, None if run.cursor is None else CustomerId(run.cursor), self._chunk_rows
+                tenant_id,
+                None if run.cursor is None else CustomerId(run.cursor),
+                self._chunk_rows,
+                Activity.SEGMENTATION,
             )
             if chunk is None:
                 break
@@ -247,6 +251,8 @@ class SegmentationService:
             repository = SegmentationRepository(tx)
             present = await repository.get(run.run_id, lock=True)
             if present is not None and not present.state.is_final:
+                # Asked again here: who withdrew while the run went on is not published.
+                await repository.drop_refused(present)
                 await repository.publish(present, segments, minor_units=units, at=self._clock())
         _log.info("segmentation published", run_id=str(run.run_id), customers=run.customers)
 

@@ -15,8 +15,9 @@ from cohortlens.analytics.models import Task
 from cohortlens.analytics.shadow_totals import Comparison, ShadowKey, ShadowTotals
 from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId
+from cohortlens.customers.usability import Activity, usable
 
-# A customer deleted meanwhile is left out; its row may not bring down the others'.
+# A customer deleted or withdrawn meanwhile is left out; its row may not bring down the others'.
 _INSERT = """
 INSERT INTO shadow_predictions (tenant_id, created_at, id, customer_id, task, horizon_days, champion_version,
   champion_value, champion_lower, champion_upper, challenger_version, challenger_value)
@@ -24,8 +25,8 @@ SELECT app.tid(), r.* FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4:
   $7::float8[], $8::float8[], $9::float8[], $10::int[], $11::float8[])
   AS r (created_at, id, customer_id, task, horizon_days, champion_version, champion_value, champion_lower,
   champion_upper, challenger_version, challenger_value)
-WHERE EXISTS (SELECT 1 FROM customers c WHERE c.tenant_id = app.tid() AND c.id = r.customer_id)
-"""
+WHERE {allowed}
+""".format(allowed=usable("r.customer_id", "$12"))
 # The sums of two sets of rows as ShadowTotals adds them, next to the row that is there.
 _ADD = """
 INSERT INTO shadow_totals AS t (tenant_id, champion_version, challenger_version, task, horizon_days, rows,
@@ -83,10 +84,10 @@ class ShadowRepository:
         self._tx = tx
 
     async def insert(self, rows: Sequence[ShadowPrediction]) -> None:
-        """Store answers in one statement; those of customers who are gone are left out."""
+        """Store answers in one statement; those of customers who are gone or withdrew are left out."""
         arrays: list[list[Any]] = [list(column) for column in zip(*map(_row, rows), strict=True)]
         connection = await driver(self._tx)
-        await connection.execute(_INSERT, *arrays)
+        await connection.execute(_INSERT, *arrays, Activity.PREDICTION.value)
 
     async def add(self, sums: Mapping[ShadowKey, ShadowTotals], at: datetime) -> None:
         """Add sums to those stored."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import date
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from cohortlens.analytics.models import Rows, Subjects, SubjectsInvalid, VectorInvalid, Vectors
@@ -16,7 +14,8 @@ from cohortlens.contracts.features import SCHEMA, ContractFault
 from cohortlens.core.context import RequestContext
 from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.core.ids import CustomerId, TenantId
-from cohortlens.customers.models import DataState, FeatureRows
+from cohortlens.customers.models import DataState, FeatureRows, TrainingSnapshot
+from cohortlens.customers.usability import Activity
 
 HORIZON = SCHEMA.index("horizon")
 
@@ -25,31 +24,34 @@ class CustomerData(Protocol):
     """What the analytics slice reads of customers; ``CustomersService`` has it."""
 
     async def features_by_name(
-        self, ctx: RequestContext, names: list[str], *, wide: bool = False
+        self, ctx: RequestContext, names: list[str], activity: Activity, *, wide: bool = False
     ) -> FeatureRows:
         """Features of customers named by id or ``external:`` id, in the order given; wide with sequences.
 
+        Customers who may not be used for the activity are left out and counted.
+
         Raises:
             NotFound: An unknown customer, naming the field.
+            ConsentRequired: None of them may be used.
         """
 
     async def features_after(
-        self, tenant_id: TenantId, after: CustomerId | None, limit: int
+        self, tenant_id: TenantId, after: CustomerId | None, limit: int, activity: Activity
     ) -> FeatureRows | None:
-        """Features of the customers behind ``after``, by identifier; None when there are no more."""
+        """Features of the usable customers behind ``after``, by identifier; None when there are no more."""
 
-    async def count_customers(self, tenant_id: TenantId) -> int:
-        """Customers that have features."""
+    async def count_customers(self, tenant_id: TenantId, activity: Activity) -> tuple[int, int]:
+        """Customers that have features: those who may be used, and those left out."""
 
     async def data_state(self, tenant_id: TenantId) -> DataState:
         """How much data there is, and of which day."""
 
-    async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
-        """Purchase-days of all customers without identifiers, the last day of data, the currency."""
+    async def training_snapshot(self, tenant_id: TenantId) -> TrainingSnapshot:
+        """Purchase-days of the customers whom models may be trained on, without identifiers."""
 
 
 async def rows_of(
-    ctx: RequestContext, subjects: Subjects, source: CustomerData, *, wide: bool = False
+    ctx: RequestContext, subjects: Subjects, source: CustomerData, activity: Activity, *, wide: bool = False
 ) -> Rows:
     """The feature rows of a request, the horizon column still 0.
 
@@ -57,6 +59,7 @@ async def rows_of(
         ctx: The request.
         subjects: Customers or vectors.
         source: Reads features of customers.
+        activity: What the customers are used for.
         wide: Whether those of customers come with their weekly sequence; vectors have none.
 
     Raises:
@@ -64,6 +67,7 @@ async def rows_of(
         VectorInvalid: A vector that does not keep to the schema.
         InvalidArgument: ``FEATURE_SCHEMA_MISMATCH``: the vectors were built for another schema.
         NotFound: An unknown customer.
+        ConsentRequired: None of the customers may be used.
     """
     has_vectors = len(subjects.vectors) > 0
     if bool(subjects.customers) == has_vectors:
@@ -77,13 +81,14 @@ async def rows_of(
                 violations=(Violation("schema_hash", f"must be {SCHEMA.hash}"),),
             )
         return Rows((), (), _matrix(subjects.vectors), None)
-    found = await source.features_by_name(ctx, list(subjects.customers), wide=wide)
+    found = await source.features_by_name(ctx, list(subjects.customers), activity, wide=wide)
     return Rows(
         found.customer_ids,
         found.external_ids,
         np.array(found.matrix, np.float32),
         found.as_of,
         found.currency,
+        found.excluded_no_consent,
     )
 
 

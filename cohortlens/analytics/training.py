@@ -26,6 +26,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.ids import TenantId, TrainingRunId, uuid7
 from cohortlens.core.outbox import Outbox
+from cohortlens.customers.usability import Activity
 from cohortlens.registry.models import SEGMENTATION
 from cohortlens.registry.service import RegistryService
 
@@ -112,7 +113,7 @@ class TrainingService:
 
     async def start_first(self, tenant_id: TenantId) -> list[TrainingRunId]:
         """After an import: train what does not serve yet, once 30 customers are there."""
-        if await self._customers.count_customers(tenant_id) < MIN_CUSTOMERS:
+        if (await self._customers.count_customers(tenant_id, Activity.TRAINING))[0] < MIN_CUSTOMERS:
             return []
         async with self._db.tenant_transaction(tenant_id) as tx:
             models = await self._registry.inactive_models(tx)

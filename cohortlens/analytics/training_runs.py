@@ -58,6 +58,9 @@ class TrainingRun:
         created_at: When it was asked for.
         started_at: When the first attempt began.
         ended_at: When it ended.
+        excluded_no_consent: Customers with purchases left out of the snapshot.
+        consent_version: Version of the last change of a consent that the snapshot knows; None while it is not
+            taken, and for runs of earlier releases.
     """
 
     run_id: TrainingRunId
@@ -86,13 +89,15 @@ class TrainingRun:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    excluded_no_consent: int = 0
+    consent_version: int | None = None
 
 
 _TRAINING = """
 id, model, state, cause, stage, progress_ratio, seed, segments, wanted_as_of, snapshot_digest,
 data_revision, purchase_days, as_of, currency, champion_version, champion_digest, artifact_digest, cpu_s,
 coalesce(version, 0) AS version, coalesce(outcome, '') AS outcome, drift_report, error_reason, error_message,
-created_at, started_at, ended_at
+created_at, started_at, ended_at, excluded_no_consent, consent_version
 FROM training_runs WHERE tenant_id = app.tid()
 """
 
@@ -232,6 +237,8 @@ class TrainingRunsRepository:
         currency: str,
         champion: tuple[int, str] | None,
         data_revision: int | None,
+        excluded_no_consent: int = 0,
+        consent_version: int | None = None,
     ) -> None:
         """Remember what the run trains on and what its version is held against (number and digest)."""
         version, champion_digest = champion or (None, None)
@@ -239,7 +246,7 @@ class TrainingRunsRepository:
             text(
                 "UPDATE training_runs SET snapshot_digest = :digest, purchase_days = :rows, as_of = :as_of, "
                 "currency = :currency, champion_version = :version, champion_digest = :champion, "
-                "data_revision = :revision "
+                "data_revision = :revision, excluded_no_consent = :excluded, consent_version = :consent "
                 "WHERE tenant_id = app.tid() AND id = :id"
             ),
             {
@@ -251,6 +258,8 @@ class TrainingRunsRepository:
                 "version": version,
                 "champion": champion_digest,
                 "revision": data_revision,
+                "excluded": excluded_no_consent,
+                "consent": consent_version,
             },
         )
 

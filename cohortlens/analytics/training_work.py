@@ -31,6 +31,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, Internal
 from cohortlens.core.ids import TenantId
 from cohortlens.core.telemetry import get_logger
+from cohortlens.customers.usability import Activity
 from cohortlens.registry.models import MODELS, PREDICTION, SEGMENTATION, NoActiveModel, Outcome
 from cohortlens.registry.service import RegistryService
 
@@ -113,7 +114,7 @@ class TrainingWork:
             await TrainingRunsRepository(tx).fail(run_id, fault.reason, fault.message, self._clock())
 
     async def trainable(self, tenant_id: TenantId, model: str) -> tuple[str, ...]:
-        """The models that there are customers enough for.
+        """The models that there are enough customers for who may be trained on.
 
         Args:
             tenant_id: Whose customers.
@@ -122,7 +123,7 @@ class TrainingWork:
         Raises:
             HistoryTooShort: There are fewer customers than the model needs, or than any model does.
         """
-        customers = await self._customers.count_customers(tenant_id)
+        customers, _ = await self._customers.count_customers(tenant_id, Activity.TRAINING)
         wanted = (model,) if model else MODELS
         found = tuple(one for one in wanted if customers >= LEAST_CUSTOMERS[one])
         if not found:
@@ -158,7 +159,8 @@ class TrainingWork:
         await self.trainable(tenant_id, run.model)
         # Read before the data: what comes in between counts as new to the next training.
         revision = (await self._customers.data_state(tenant_id)).revision
-        table, as_of, currency = await self._customers.training_snapshot(tenant_id)
+        taken = await self._customers.training_snapshot(tenant_id)
+        table, as_of, currency = taken.table, taken.as_of, taken.currency
         if run.wanted_as_of is not None:
             if run.wanted_as_of > as_of:
                 raise AsOfInFuture(run.wanted_as_of, as_of)
@@ -175,6 +177,8 @@ class TrainingWork:
                 currency=currency,
                 champion=champion,
                 data_revision=revision,
+                excluded_no_consent=taken.excluded_no_consent,
+                consent_version=taken.consent_version,
             )
         version, champion_digest = champion or (None, None)
         return replace(

@@ -43,6 +43,11 @@ COMMANDS = {
     ),
     "platform": ("cohortlens.cli.tenants", "platform", "Name the staff who suspend and resume tenants."),
     "plan": ("cohortlens.cli.plans", "plan", "Show the plans; grant tenants something beside theirs."),
+    "purposes": (
+        "cohortlens.cli.purposes",
+        "purposes",
+        "Show and change what new tenants ask customers for.",
+    ),
     "mail": ("cohortlens.cli.mail", "mail", "Show the mails that the development stack kept."),
     "outbox": ("cohortlens.cli.outbox", "outbox", "Look at events that wait or died; retry or discard them."),
     "audit": ("cohortlens.cli.audit", "audit", "Export the audit log; verify an export without a database."),

@@ -22,7 +22,14 @@ from cohortlens.cli.registering import register_locally
 from cohortlens.cli.session import Account, CredentialsFile, FileTokenStore
 from cohortlens.client.client import Client, Credentials
 from cohortlens.client.errors import ApiError
-from cohortlens.v1 import analytics_pb2, auth_pb2, common_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import (
+    analytics_pb2,
+    auth_pb2,
+    common_pb2,
+    consent_purposes_pb2,
+    customers_pb2,
+    models_pb2,
+)
 
 DEMO_TENANT = "Demo Retail"
 DEMO_EMAIL = "owner@demo-retail.example"
@@ -55,6 +62,7 @@ def seed_demo(target: str, data_dir: Path, out: Output, report: Report) -> Clien
     client = _owner(target, data_dir, report)
     _grant(client, report)
     if not _has_customers(client):
+        _allow(client)
         _load(client, out, report)
     _train(client, out, report)
     _wait_for_segments(client)
@@ -89,6 +97,16 @@ def _grant(client: Client, report: Report) -> None:
         UUID(me.tenant), DEMO_PLAN, DEMO_FEATURES, "the demo data needs more room than basic has"
     ):
         report(f"plan {DEMO_PLAN} granted")
+
+
+def _allow(client: Client) -> None:
+    """Rest the analysis of the sample, whose customers nobody can ask any more, on a legitimate interest."""
+    request = consent_purposes_pb2.UpdatePurposeRequest(
+        purpose="profiling",
+        lawful_basis=consent_purposes_pb2.LAWFUL_BASIS_LEGITIMATE_INTEREST,
+        mechanism=consent_purposes_pb2.CONSENT_MECHANISM_OPT_OUT,
+    )
+    client.call(client.consent.UpdatePurpose, request)
 
 
 def _has_customers(client: Client) -> bool:

@@ -1,6 +1,7 @@
 """Purchase-days and features in step with the transactions; inside a transaction of the caller.
 
-Also the training snapshot. Customers are row numbers here, in the order of their external ids.
+Also the training snapshot. Features are kept of all customers, so that a consent counts at once; who may be
+used is asked by whoever reads them. Customers are row numbers here, in the order of their external ids.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cohortlens.contracts.featurize import featurize
 from cohortlens.contracts.purchase_days import PurchaseDays, purchase_days
 from cohortlens.contracts.sequences import SEQUENCE, weekly_sequences
 from cohortlens.customers.loading import copy_in, copy_out
+from cohortlens.customers.usability import Activity, usable
 
 _EPOCH = date(1970, 1, 1)
 _BATCH_ROWS = 50_000
@@ -56,7 +58,7 @@ SELECT d.customer_id::text, d.day - DATE '1970-01-01', d.amount_minor, d.orders,
        CROSS JOIN (SELECT min(created_at)::date AS day FROM imports
                     WHERE tenant_id = app.tid() AND state = 'SUCCEEDED'
                       AND NOT coalesce((options ->> 'dry_run')::boolean, false)) o
- WHERE d.tenant_id = app.tid() ORDER BY c.external_id COLLATE "C", d.day
+ WHERE d.tenant_id = app.tid(){allowed} ORDER BY c.external_id COLLATE "C", d.day
 """
 _DAYS_SCHEMA = pa.schema(
     [
@@ -146,9 +148,17 @@ async def rebuild_features(tx: AsyncConnection, currency: str, as_of: date, data
     )
 
 
-async def tenant_days(tx: AsyncConnection, currency: str) -> TenantDays:
-    """All purchase-days of the tenant, amounts in major units, with the days since which they are known."""
-    table = await copy_out(tx, _DAYS, _DAYS_SCHEMA)
+async def tenant_days(tx: AsyncConnection, currency: str, activity: Activity | None = None) -> TenantDays:
+    """Purchase-days of the tenant, amounts in major units, with the days since which they are known.
+
+    Args:
+        tx: A transaction of the tenant.
+        currency: ISO 4217 code of its money.
+        activity: What the customers must be usable for; None for all, which only keeping books may ask for.
+    """
+    # COPY takes no parameters; an activity is one of ours.
+    allowed = "" if activity is None else f" AND {usable('d.customer_id', repr(activity.value))}"
+    table = await copy_out(tx, _DAYS.format(allowed=allowed), _DAYS_SCHEMA)
     return await asyncio.to_thread(_days, table, 10 ** minor_digits(currency))
 
 

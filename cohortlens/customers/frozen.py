@@ -23,12 +23,13 @@ from cohortlens.core.ids import TenantId
 from cohortlens.customers.loading import allow_long_work
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.repository import CustomersRepository, stored_values
+from cohortlens.customers.usability import Activity, usable
 
 # By customer: stored predictions then meet their index in order. Hex, because CSV is what Arrow reads fast.
 _ALL = """
 SELECT encode(uuid_send(f.customer_id), 'hex'), c.external_id, encode({values}, 'hex')
   FROM customer_features f JOIN customers c ON c.tenant_id = f.tenant_id AND c.id = f.customer_id
- WHERE f.tenant_id = app.tid() ORDER BY f.customer_id
+ WHERE f.tenant_id = app.tid() AND {allowed} ORDER BY f.customer_id
 """
 _SCHEMA = pa.schema([("customer", pa.string()), ("external", pa.string()), ("vector", pa.string())])
 _CHUNK_BYTES = 16 << 20
@@ -56,11 +57,13 @@ class FrozenFeatures:
 
     Attributes:
         as_of: Last day of data; None when nothing was imported yet.
-        rows: The customers, in chunks of any size.
+        rows: The customers who may be used, in chunks of any size.
+        excluded_no_consent: Customers with features who may not.
     """
 
     as_of: date | None
     rows: AsyncIterator[FrozenRows]
+    excluded_no_consent: int = 0
 
 
 class FeatureFreezer:
@@ -86,15 +89,18 @@ class FeatureFreezer:
         Raises:
             CohortLensError: The database could not be read.
         """
-        await self._lookup.features_after(tenant_id, None, 1, wide=wide)
+        await self._lookup.features_after(tenant_id, None, 1, Activity.PREDICTION, wide=wide)
         async with self._db.tenant_transaction(tenant_id) as tx:
             await allow_long_work(tx)
             # An import changes the last day and the features together; none may come in between.
             await tx.execute(text("SELECT 1 FROM customer_data WHERE tenant_id = app.tid() FOR SHARE"))
             state = await CustomersRepository(tx).data_state()
-            reading = _Reading(await driver(tx), _ALL.format(values=stored_values(wide)))
+            _, excluded = await CustomersRepository(tx).count_features(Activity.PREDICTION)
+            # COPY takes no parameters; an activity is one of ours.
+            allowed = usable("f.customer_id", repr(Activity.PREDICTION.value))
+            reading = _Reading(await driver(tx), _ALL.format(values=stored_values(wide), allowed=allowed))
             try:
-                yield FrozenFeatures(state[1] if state else None, reading.rows())
+                yield FrozenFeatures(state[1] if state else None, reading.rows(), excluded)
             finally:
                 await reading.close()
 

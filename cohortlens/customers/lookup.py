@@ -1,15 +1,18 @@
-"""Stored features for analytics: of named customers in one round trip, of all customers chunk by chunk."""
+"""Stored features for analytics: of named customers in one round trip, of all customers chunk by chunk.
+
+Each statement leaves out whom the tenant may not use for the activity, so no answer rests on a consent that
+was withdrawn before it was asked for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import date
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
-import pyarrow as pa
 from sqlalchemy import text
 
 from cohortlens.contracts.features import SCHEMA
@@ -17,23 +20,30 @@ from cohortlens.contracts.sequences import SEQUENCE
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, driver
 from cohortlens.core.ids import CustomerId, TenantId
-from cohortlens.customers.models import DataState, FeatureRows, customer_key
+from cohortlens.customers.models import DataState, FeatureRows, TrainingSnapshot, customer_key
 from cohortlens.customers.repository import CustomersRepository, feature_rows, stored_values
 from cohortlens.customers.service import CustomersService
+from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, usable
 
 _Name: TypeAlias = UUID | str
 _Found: TypeAlias = "dict[_Name, Any]"
+_Group: TypeAlias = tuple[TenantId, Activity]
+_COUNT_DAYS = """
+SELECT count(*) FROM purchase_days d
+ WHERE d.tenant_id = app.tid() AND {allowed}
+""".format(allowed=usable("d.customer_id", "CAST(:activity AS text)"))
 _BY_NAME = """
-SELECT c.id AS customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash, {values} AS vector,
-       d.currency
+SELECT c.id AS customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash,
+       CASE WHEN {allowed} THEN {values} END AS vector, d.currency
   FROM customers c
   JOIN customer_features f ON f.tenant_id = c.tenant_id AND f.customer_id = c.id
   JOIN customer_data d ON d.tenant_id = c.tenant_id
  WHERE c.tenant_id = app.tid() AND f.schema_hash = $1
    AND (c.id = ANY($2::uuid[]) OR c.external_id = ANY($3::text[]))
 """
-_NARROW = _BY_NAME.format(values=stored_values(wide=False))
-_WIDE = _BY_NAME.format(values=stored_values(wide=True)) + "   AND f.sequence_hash = $4"
+_ALLOWED = usable("c.id", "$4")
+_NARROW = _BY_NAME.format(values=stored_values(wide=False), allowed=_ALLOWED)
+_WIDE = _BY_NAME.format(values=stored_values(wide=True), allowed=_ALLOWED) + "   AND f.sequence_hash = $5"
 
 
 class FeatureLookup:
@@ -51,70 +61,93 @@ class FeatureLookup:
         self._wide_reader = _GroupReader(db, _WIDE, (SCHEMA.hash,), (SEQUENCE.hash,))
 
     async def features_by_name(
-        self, ctx: RequestContext, names: Sequence[str], *, wide: bool = False
+        self,
+        ctx: RequestContext,
+        names: Sequence[str],
+        activity: Activity = Activity.PREDICTION,
+        *,
+        wide: bool = False,
     ) -> FeatureRows:
         """Features of customers named by identifier or ``external:`` identifier, in the order given.
+
+        Those who may not be used are left out and counted.
 
         Args:
             ctx: The request.
             names: The customers.
+            activity: What they are read for.
             wide: Whether their weekly sequences come behind the features.
 
         Raises:
             CustomerNotFound: The first that does not exist, or belongs to another tenant.
             InvalidArgument: The first that is neither form.
             FailedPrecondition: FEATURES_MISSING: the first without a purchase.
+            ConsentRequired: None of them may be used.
         """
-        found = await self._short(ctx.tenant_id, names, wide)
+        found = await self._short(ctx.tenant_id, names, activity, wide)
         if found is not None:
             return found
         resolved = await self._customers.resolve(ctx, names)
-        return await self._customers.features(ctx, [customer_id for customer_id, _ in resolved], wide=wide)
+        ids = [customer_id for customer_id, _ in resolved]
+        return await self._customers.features(ctx, ids, activity, wide=wide)
 
     async def features_after(
-        self, tenant_id: TenantId, after: CustomerId | None, limit: int, *, wide: bool = False
+        self,
+        tenant_id: TenantId,
+        after: CustomerId | None,
+        limit: int,
+        activity: Activity = Activity.SEGMENTATION,
+        *,
+        wide: bool = False,
     ) -> FeatureRows | None:
-        """Features of the customers behind ``after``, by identifier; None when there are no more."""
+        """Features of the usable customers behind ``after``, by identifier; None when there are no more."""
         if after is None:
             # The service's own way renews rows of an older schema before it reads the first.
-            chunks = self._customers.all_features(tenant_id, limit, wide=wide)
+            chunks = self._customers.all_features(tenant_id, limit, activity, wide=wide)
             async with aclosing(cast("AsyncGenerator[FeatureRows, None]", chunks)):
                 return await anext(chunks, None)
         async with self._db.tenant_transaction(tenant_id) as tx:
-            return await CustomersRepository(tx).features_after(after, limit, wide=wide)
+            return await CustomersRepository(tx).features_after(after, limit, activity, wide=wide)
 
-    async def count_customers(self, tenant_id: TenantId) -> int:
-        """Customers that have features."""
+    async def count_customers(self, tenant_id: TenantId, activity: Activity) -> tuple[int, int]:
+        """Customers that have features: those who may be used, and those left out."""
         async with self._db.tenant_transaction(tenant_id) as tx:
-            counted = await tx.scalar(
-                text("SELECT count(*) FROM customer_features WHERE tenant_id = app.tid()")
-            )
-        return int(counted or 0)
+            return await CustomersRepository(tx).count_features(activity)
 
     async def data_state(self, tenant_id: TenantId) -> DataState:
-        """How much data there is, and of which day."""
+        """How much data there is to train on, and of which day."""
         async with self._db.tenant_transaction(tenant_id) as tx:
             state = await CustomersRepository(tx).data_state()
-            counted = await tx.scalar(text("SELECT count(*) FROM purchase_days WHERE tenant_id = app.tid()"))
+            counted = await tx.scalar(text(_COUNT_DAYS), {"activity": Activity.TRAINING.value})
         return DataState(int(counted or 0), *(state[1:] if state else (None, 0)))
 
-    async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
+    async def training_snapshot(self, tenant_id: TenantId) -> TrainingSnapshot:
         """As ``CustomersService.training_snapshot``."""
         return await self._customers.training_snapshot(tenant_id)
 
-    async def _short(self, tenant_id: TenantId, names: Sequence[str], wide: bool) -> FeatureRows | None:
+    async def _short(
+        self, tenant_id: TenantId, names: Sequence[str], activity: Activity, wide: bool
+    ) -> FeatureRows | None:
         """One statement; None when a name cannot be read or has no current features."""
         # PostgreSQL cannot hold a NUL in a text.
         keys = [key for name in names if (key := customer_key(name)) is not None and "\0" not in name]
         if len(keys) < len(names) or not keys:
             return None
-        rows = await (self._wide_reader if wide else self._reader).read(tenant_id, keys)
+        rows = await (self._wide_reader if wide else self._reader).read(tenant_id, activity, keys)
         chosen = [row for key in keys if (row := rows.get(key)) is not None]
-        return None if len(chosen) < len(keys) else feature_rows(chosen)
+        if len(chosen) < len(keys):
+            return None
+        kept = [row for row in chosen if row["vector"] is not None]
+        found = feature_rows(kept)
+        if found is None:
+            async with self._db.tenant_transaction(tenant_id) as tx:
+                raise ConsentRequired(activity, await purpose_of(tx, activity))
+        left_out = len(chosen) - len(kept)
+        return replace(found, excluded_no_consent=left_out) if left_out else found
 
 
 class _GroupReader:
-    """Reads features so that concurrent calls of a tenant share a statement.
+    """Reads features so that concurrent calls of a tenant for one activity share a statement.
 
     While one is under way, what arrives waits for the next; so each call still reads what was committed
     before it came.
@@ -123,7 +156,7 @@ class _GroupReader:
         db: Database as the runtime role.
         statement: Reads rows by identifiers and external identifiers.
         before: Its parameters before these two.
-        behind: Its parameters behind them.
+        behind: Its parameters behind them and the activity.
     """
 
     def __init__(
@@ -131,43 +164,48 @@ class _GroupReader:
     ) -> None:
         self._db = db
         self._statement, self._before, self._behind = statement, before, behind
-        self._waiting: dict[TenantId, list[tuple[Sequence[_Name], asyncio.Future[_Found]]]] = {}
+        self._waiting: dict[_Group, list[tuple[Sequence[_Name], asyncio.Future[_Found]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def read(self, tenant_id: TenantId, keys: Sequence[_Name]) -> _Found:
-        """Rows by identifier and by external identifier; those of other calls may be among them."""
+    async def read(self, tenant_id: TenantId, activity: Activity, keys: Sequence[_Name]) -> _Found:
+        """Rows by identifier and by external identifier; those of other calls may be among them.
+
+        Rows of customers who may not be used come without their vector.
+        """
+        group = tenant_id, activity
         answer: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.get(tenant_id)
+        waiting = self._waiting.get(group)
         if waiting is not None:
             waiting.append((keys, answer))
         else:
-            self._waiting[tenant_id] = [(keys, answer)]
-            task = asyncio.create_task(self._drain(tenant_id))
+            self._waiting[group] = [(keys, answer)]
+            task = asyncio.create_task(self._drain(group))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await answer
 
-    async def _drain(self, tenant_id: TenantId) -> None:
-        while group := self._waiting[tenant_id]:
-            self._waiting[tenant_id] = []
+    async def _drain(self, group: _Group) -> None:
+        while calls := self._waiting[group]:
+            self._waiting[group] = []
             try:
-                found = await self._fetch(tenant_id, {key for keys, _ in group for key in keys})
+                found = await self._fetch(group, {key for keys, _ in calls for key in keys})
             except Exception as error:
-                for _, answer in group:
+                for _, answer in calls:
                     if not answer.done():
                         answer.set_exception(error)
             else:
-                for _, answer in group:
+                for _, answer in calls:
                     if not answer.done():
                         answer.set_result(found)
-        del self._waiting[tenant_id]
+        del self._waiting[group]
 
-    async def _fetch(self, tenant_id: TenantId, keys: set[_Name]) -> _Found:
+    async def _fetch(self, group: _Group, keys: set[_Name]) -> _Found:
+        tenant_id, activity = group
         ids = [key for key in keys if isinstance(key, UUID)]
         externals = [key for key in keys if isinstance(key, str)]
         async with self._db.tenant_transaction(tenant_id) as tx:
             rows = await (await driver(tx)).fetch(
-                self._statement, *self._before, ids, externals, *self._behind
+                self._statement, *self._before, ids, externals, activity.value, *self._behind
             )
         found: _Found = {}
         for row in rows:

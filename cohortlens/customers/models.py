@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from cohortlens.core.errors import InvalidArgument, NotFound, Violation
@@ -171,6 +172,7 @@ class FeatureRows:
         data_revision: Counts the imports that changed the data.
         schema_hash: Hash of the feature schema.
         currency: ISO 4217 code of the money columns (major units).
+        excluded_no_consent: Customers left out because they may not be used for what was asked.
     """
 
     customer_ids: tuple[CustomerId, ...]
@@ -180,6 +182,28 @@ class FeatureRows:
     data_revision: int
     schema_hash: str
     currency: str
+    excluded_no_consent: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingSnapshot:
+    """Purchase-days of the customers who may be used, without identifiers.
+
+    Attributes:
+        table: Columns ``customer, day, amount, orders, items, skus, lines, returns, known``.
+        as_of: Last day of data.
+        currency: ISO 4217 code of the amounts.
+        excluded_no_consent: Customers with purchases who were left out.
+        consent_version: Version of the last change of a consent that is in it; 0 for none.
+        losses: Mark that changes when one of them may be used no more.
+    """
+
+    table: pa.Table
+    as_of: date
+    currency: str
+    excluded_no_consent: int = 0
+    consent_version: int = 0
+    losses: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,7 +211,7 @@ class DataState:
     """How much data a tenant has.
 
     Attributes:
-        purchase_days: Purchase-days of all customers.
+        purchase_days: Purchase-days of the customers whom models may be trained on.
         as_of: Last day of data; None before the first import.
         revision: Counts the imports that changed the data; 0 before the first.
     """

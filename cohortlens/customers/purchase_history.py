@@ -1,4 +1,4 @@
-"""Purchase-days of single customers, from which their features can be computed again with what might come."""
+"""Purchase-days of single usable customers, to compute their features again with what might come."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from cohortlens.contracts.currency import minor_digits
 from cohortlens.contracts.purchase_days import PurchaseDays
 from cohortlens.core.db import Database
 from cohortlens.core.ids import CustomerId, TenantId
+from cohortlens.customers.usability import Activity, usable
 
 _DAYS = """
 SELECT d.customer_id, d.day - DATE '1970-01-01' AS day, d.amount_minor, d.orders, d.items, d.skus, d.lines,
        d.returns_minor
   FROM purchase_days d
  WHERE d.tenant_id = app.tid() AND d.customer_id = ANY(CAST(:customers AS uuid[]))
+   AND {allowed}
  ORDER BY d.customer_id, d.day
-"""
+""".format(allowed=usable("d.customer_id", "CAST(:activity AS text)"))
 
 
 class PurchaseHistories:
@@ -42,7 +44,8 @@ class PurchaseHistories:
             currency: ISO 4217 code of the tenant's money; amounts are given in its major unit.
         """
         async with self._db.tenant_transaction(tenant_id) as tx:
-            rows = (await tx.execute(text(_DAYS), {"customers": list(map(str, customer_ids))})).all()
+            asked = {"customers": list(map(str, customer_ids)), "activity": Activity.EXPLANATION.value}
+            rows = (await tx.execute(text(_DAYS), asked)).all()
         place = {str(customer): at for at, customer in enumerate(customer_ids)}
         unit = 10 ** minor_digits(currency)
         return PurchaseDays.from_columns(

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.ids import CustomerId, plain_uuid
 from cohortlens.customers.models import Customer, FeatureRows
+from cohortlens.customers.usability import Activity, usable
 
 _CUSTOMER = """
 SELECT c.id, c.external_id, c.country, c.created_at, d.currency, s.days, s.orders, s.spend, s.first, s.last
@@ -33,6 +34,13 @@ _FEATURES = """
 SELECT f.customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash, {values} AS vector, d.currency
   FROM customer_features f JOIN customers c ON c.tenant_id = f.tenant_id AND c.id = f.customer_id
   JOIN customer_data d ON d.tenant_id = f.tenant_id
+ WHERE f.tenant_id = app.tid() AND {allowed}
+"""
+_ALLOWED = usable("f.customer_id", "CAST(:activity AS text)")
+_COUNT = """
+SELECT count(u.customer_id), count(*) - count(u.customer_id)
+  FROM customer_features f
+  LEFT JOIN app.usable_customers(CAST(:activity AS text)) u ON u.customer_id = f.customer_id
  WHERE f.tenant_id = app.tid()
 """
 
@@ -109,31 +117,43 @@ class CustomersRepository:
         row = result.one_or_none()
         return None if row is None else (row.currency, row.as_of, row.data_revision)
 
-    async def features_of(self, ids: Sequence[UUID], *, wide: bool = False) -> FeatureRows | None:
-        """Stored features of those customers that have any, in the order of ``ids``; None for nobody."""
+    async def features_of(
+        self, ids: Sequence[UUID], activity: Activity, *, wide: bool = False
+    ) -> FeatureRows | None:
+        """Features of those who have any and may be used, in the order of ``ids``; None for nobody."""
         result = await self._tx.execute(
             text(
-                _FEATURES.format(values=stored_values(wide))
+                _FEATURES.format(values=stored_values(wide), allowed=_ALLOWED)
                 + "AND f.customer_id = ANY (CAST(:ids AS uuid[])) "
                 "ORDER BY array_position(CAST(:ids AS uuid[]), f.customer_id)"
             ),
-            {"ids": list(ids)},
+            {"ids": list(ids), "activity": activity.value},
         )
         return feature_rows(result.mappings().all())
 
     async def features_after(
-        self, after: UUID | None, limit: int, *, wide: bool = False
+        self, after: UUID | None, limit: int, activity: Activity, *, wide: bool = False
     ) -> FeatureRows | None:
-        """Stored features by identifier, after a customer; None at the end."""
+        """Stored features of usable customers by identifier, after a customer; None at the end."""
         result = await self._tx.execute(
             text(
-                _FEATURES.format(values=stored_values(wide))
+                _FEATURES.format(values=stored_values(wide), allowed=_ALLOWED)
                 + "AND (CAST(:after AS uuid) IS NULL OR f.customer_id > :after) "
                 "ORDER BY f.customer_id LIMIT :limit"
             ),
-            {"after": after, "limit": limit},
+            {"after": after, "limit": limit, "activity": activity.value},
         )
         return feature_rows(result.mappings().all())
+
+    async def count_features(self, activity: Activity) -> tuple[int, int]:
+        """Customers with features: those who may be used, and those left out."""
+        row = (
+            await self._tx.execute(
+                text(_COUNT),
+                {"activity": activity.value},
+            )
+        ).one()
+        return int(row[0]), int(row[1])
 
     async def has_stale_features(self, schema_hash: str, sequence_hash: str = "") -> bool:
         """Whether a feature row was made with another schema, or its sequence, if its schema is named."""

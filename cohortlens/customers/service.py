@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from uuid import UUID
 
-import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.customer_refs import CUSTOMER_REF, customer_ref
 from cohortlens.audit.trail import AuditTrail
-from cohortlens.contracts.columns import check_fields
-from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.sequences import SEQUENCE
 from cohortlens.core import clock, idempotency
@@ -27,7 +23,7 @@ from cohortlens.core.paging import PageTokens, page_size
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers import features as feature_store
 from cohortlens.customers import loading
-from cohortlens.customers.dialect import check_delimiter
+from cohortlens.customers.import_options import check_options
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import (
     EXTERNAL_PREFIX,
@@ -38,11 +34,19 @@ from cohortlens.customers.models import (
     Import,
     ImportOptions,
     Page,
+    TrainingSnapshot,
     customer_key,
 )
 from cohortlens.customers.repository import CustomersRepository
 from cohortlens.customers.spool import Spool
-from cohortlens.customers.streams import check_encoding
+from cohortlens.customers.usability import (
+    Activity,
+    ConsentRequired,
+    consent_version,
+    losses,
+    purpose_of,
+    refused,
+)
 from cohortlens.customers.work import ImportWork
 
 SegmentNames = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[dict[UUID, str]]]
@@ -227,51 +231,70 @@ class CustomersService:
             return await _resolved(tx, names, paths)
 
     async def features(
-        self, ctx: RequestContext, customer_ids: Sequence[UUID], *, wide: bool = False
+        self,
+        ctx: RequestContext,
+        customer_ids: Sequence[UUID],
+        activity: Activity = Activity.PREDICTION,
+        *,
+        wide: bool = False,
     ) -> FeatureRows:
         """Stored features of customers, in the order asked for; ``wide`` with their weekly sequences.
 
+        Those who may not be used for the activity are left out and counted.
+
         Raises:
+            ConsentRequired: None of them may be used.
             CustomerNotFound: The first that does not exist, or belongs to another tenant.
             FailedPrecondition: FEATURES_MISSING: the first without a purchase that was not reversed.
         """
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             await _refresh_features(tx, wide)
-            found = await CustomersRepository(tx).features_of(customer_ids, wide=wide)
-            have = set(found.customer_ids) if found else set()
+            found = await CustomersRepository(tx).features_of(customer_ids, activity, wide=wide)
+            have: set[UUID] = set(found.customer_ids) if found else set()
+            left_out: set[UUID] = set()
             if found is None or len(have) < len(set(customer_ids)):
                 known = await CustomersRepository(tx).by_ids(customer_ids)
-                _explain_missing(customer_ids, have, set(known))
+                left_out = await refused(tx, customer_ids, activity)
+                _explain_missing(customer_ids, have | left_out, set(known))
+            if found is None and left_out:
+                raise ConsentRequired(activity, await purpose_of(tx, activity))
         if found is None:
             raise InvalidArgument(
                 "customers: name at least one", violations=(Violation("customers", "is empty"),)
             )
         at = {customer: row for row, customer in enumerate(found.customer_ids)}
-        order = [at[CustomerId(plain_uuid(customer))] for customer in customer_ids]
+        kept = [one for customer in customer_ids if (one := CustomerId(plain_uuid(customer))) in at]
+        order = [at[customer] for customer in kept]
         return replace(
             found,
             customer_ids=tuple(found.customer_ids[row] for row in order),
             external_ids=tuple(found.external_ids[row] for row in order),
             matrix=found.matrix[order],
+            excluded_no_consent=len(customer_ids) - len(kept),
         )
 
     async def all_features(
-        self, tenant_id: TenantId, batch: int = 5000, *, wide: bool = False
+        self,
+        tenant_id: TenantId,
+        batch: int = 5000,
+        activity: Activity = Activity.SEGMENTATION,
+        *,
+        wide: bool = False,
     ) -> AsyncIterator[FeatureRows]:
-        """Stored features of all customers by identifier, in batches; each is one short transaction."""
+        """Stored features of usable customers by identifier, in batches; each is one short transaction."""
         after: UUID | None = None
         while True:
             async with self._db.tenant_transaction(tenant_id) as tx:
                 if after is None:
                     await _refresh_features(tx, wide)
-                rows = await CustomersRepository(tx).features_after(after, batch, wide=wide)
+                rows = await CustomersRepository(tx).features_after(after, batch, activity, wide=wide)
             if rows is None:
                 return
             yield rows
             after = rows.customer_ids[-1]
 
-    async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
-        """Purchase-days of all customers without identifiers, the last day of data, the currency.
+    async def training_snapshot(self, tenant_id: TenantId) -> TrainingSnapshot:
+        """Purchase-days of the customers whom models may be trained on, without identifiers.
 
         Raises:
             FailedPrecondition: DATA_MISSING: nothing was imported yet.
@@ -283,46 +306,17 @@ class CustomersService:
                 raise FailedPrecondition(
                     "there are no transactions yet; import some first", reason="DATA_MISSING"
                 )
-            days = await feature_store.tenant_days(tx, state[0])
-        return feature_store.snapshot(days), state[1], state[0]
+            # Before the data: what is then read is never older than what it is said to know.
+            version, mark = await consent_version(tx), await losses(tx)
+            days = await feature_store.tenant_days(tx, state[0], Activity.TRAINING)
+            _, excluded = await CustomersRepository(tx).count_features(Activity.TRAINING)
+        return TrainingSnapshot(feature_store.snapshot(days), state[1], state[0], excluded, version, mark)
 
     async def _with_segments(self, tx: AsyncConnection, customers: list[Customer]) -> list[Customer]:
         if self._segment_names is None or not customers:
             return customers
         names = await self._segment_names(tx, [customer.customer_id for customer in customers])
         return [replace(one, segment_name=names.get(one.customer_id, "")) for one in customers]
-
-
-def check_options(options: ImportOptions) -> None:
-    """Refuse options that no file can satisfy.
-
-    Raises:
-        InvalidArgument: Unknown field, currency or encoding, or a delimiter that cannot delimit.
-    """
-    check_fields(options.columns)
-    for path, value in (("file_name", options.file_name), *_column_paths(options)):
-        if "\0" in value:
-            raise InvalidArgument(
-                f"options.{path}: must not hold a NUL character",
-                violations=(Violation(f"options.{path}", "holds a NUL character"),),
-            )
-    if options.currency:
-        _check_currency(options.currency)
-    check_encoding(options.encoding)
-    check_delimiter(options.delimiter)
-
-
-def _column_paths(options: ImportOptions) -> list[tuple[str, str]]:
-    return [(f"columns[{field}]", column) for field, column in options.columns.items()]
-
-
-def _check_currency(code: str) -> None:
-    try:
-        minor_digits(code)
-    except CurrencyUnknown as fault:
-        raise CurrencyUnknown(
-            f"options.currency: {fault.message}", violations=(Violation("options.currency", fault.message),)
-        ) from None
 
 
 async def _resolved(
@@ -364,7 +358,7 @@ async def _refresh_features(tx: AsyncConnection, wide: bool) -> None:
         await feature_store.rebuild_features(tx, *state)
 
 
-def _explain_missing(asked: Sequence[UUID], have: set[CustomerId], known: set[UUID]) -> None:
+def _explain_missing(asked: Sequence[UUID], have: set[UUID], known: set[UUID]) -> None:
     for index, customer in enumerate(asked):
         if customer in have:
             continue

@@ -68,7 +68,7 @@ class BatchPrediction:
         as_of: Last day of data; None for an uploaded input and until the batch has begun.
         rows: Rows of the input; 0 until the batch has begun.
         rows_done: Rows of committed slices.
-        rows_skipped: Rows among them whose customer was gone.
+        rows_skipped: Rows among them whose customer was gone or may not be used any more.
         result_sha256: Digest of the result, hex; empty until the end.
         result_bytes: Its size.
         error_reason: Why it failed, in upper snake case.
@@ -77,6 +77,8 @@ class BatchPrediction:
         ended_at: When it ended.
         removed_at: When its files were removed.
         options: Level of the intervals, loss, discount.
+        excluded_no_consent: Customers left out because they may not be used: at the freeze, or among
+            ``rows_skipped``.
     """
 
     batch_id: UUID
@@ -98,6 +100,7 @@ class BatchPrediction:
     ended_at: datetime | None
     removed_at: datetime | None
     options: PredictionOptions = DEFAULT_OPTIONS
+    excluded_no_consent: int = 0
 
     @property
     def progress_ratio(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from cohortlens.core.ids import plain_uuid
 _BATCH = """
 id, task, horizon_days, input_id, state, model_version, unit, as_of, rows, rows_done,
 rows_skipped, result_sha256, result_bytes, error_reason, error_message, created_at, ended_at, removed_at,
-level_ratio, loss, annual_discount_ratio
+excluded_no_consent, level_ratio, loss, annual_discount_ratio
 FROM batch_predictions WHERE tenant_id = app.tid()
 """
 _INPUT = """
@@ -59,6 +59,19 @@ _REMOVED = (
     "UPDATE batch_inputs SET removed_at = :at "
     "WHERE tenant_id = app.tid() AND id = ANY(CAST(:ids AS uuid[])) AND removed_at IS NULL",
 )
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Rows of a slice that are left out of the result.
+
+    Attributes:
+        rows: Their places in the slice, from 0, ascending.
+        no_consent: How many of them because their customer may not be used; the others' customers are gone.
+    """
+
+    rows: Sequence[int] = ()
+    no_consent: int = 0
 
 
 class BatchesRepository:
@@ -118,20 +131,24 @@ class BatchesRepository:
         )
         return int(found or 0)
 
-    async def begin(self, batch_id: UUID, slices: Sequence[int], as_of: date | None) -> bool:
+    async def begin(
+        self, batch_id: UUID, slices: Sequence[int], as_of: date | None, excluded_no_consent: int = 0
+    ) -> bool:
         """Store the slices of the frozen input; False when the batch has slices already or has ended.
 
         Args:
             batch_id: The batch.
             slices: Rows of each slice, in order.
             as_of: Last day of data; None for an uploaded input.
+            excluded_no_consent: Customers with features who may not be used, left out of the input.
         """
         moved = await self._tx.execute(
             text(
-                "UPDATE batch_predictions SET state = 'RUNNING', rows = :rows, as_of = :as_of "
+                "UPDATE batch_predictions SET state = 'RUNNING', rows = :rows, as_of = :as_of, "
+                "excluded_no_consent = :excluded "
                 "WHERE tenant_id = app.tid() AND id = :id AND state = 'PENDING' RETURNING id"
             ),
-            {"id": batch_id, "rows": sum(slices), "as_of": as_of},
+            {"id": batch_id, "rows": sum(slices), "as_of": as_of, "excluded": excluded_no_consent},
         )
         if moved.one_or_none() is None:
             return False
@@ -161,16 +178,16 @@ class BatchesRepository:
         )
         return [(row.slice, row.rows) for row in rows]
 
-    async def slices(self, batch_id: UUID) -> list[tuple[int, list[int]]]:
-        """Every slice with its skipped rows, in order."""
+    async def slices(self, batch_id: UUID) -> list[tuple[int, int, list[int]]]:
+        """Every slice with the number of its rows and those that are skipped, in order."""
         rows = await self._tx.execute(
             text(
-                "SELECT slice, skipped FROM batch_slices "
+                "SELECT slice, rows, skipped FROM batch_slices "
                 "WHERE tenant_id = app.tid() AND batch_id = :batch ORDER BY slice"
             ),
             {"batch": batch_id},
         )
-        return [(row.slice, list(row.skipped)) for row in rows]
+        return [(row.slice, row.rows, list(row.skipped)) for row in rows]
 
     async def lock_slice(self, batch_id: UUID, slice_: int) -> bool:
         """Lock a slice that is not committed until the transaction ends; False when it is committed."""
@@ -184,7 +201,7 @@ class BatchesRepository:
         return rows.one_or_none() is not None
 
     async def finish_slice(
-        self, batch_id: UUID, slice_: int, *, rows: int, skipped: Sequence[int], at: datetime
+        self, batch_id: UUID, slice_: int, *, rows: int, skipped: Skipped, at: datetime
     ) -> bool:
         """Mark a slice done and count it; False when the batch has ended meanwhile.
 
@@ -195,17 +212,42 @@ class BatchesRepository:
                 "UPDATE batch_slices SET done_at = :at, skipped = CAST(:skipped AS int[]) "
                 "WHERE tenant_id = app.tid() AND batch_id = :batch AND slice = :slice"
             ),
-            {"batch": batch_id, "slice": slice_, "skipped": list(skipped), "at": at},
+            {"batch": batch_id, "slice": slice_, "skipped": list(skipped.rows), "at": at},
         )
         counted = await self._tx.execute(
             text(
                 "UPDATE batch_predictions SET rows_done = rows_done + :rows, "
-                "rows_skipped = rows_skipped + :skipped "
+                "rows_skipped = rows_skipped + :skipped, "
+                "excluded_no_consent = excluded_no_consent + :refused "
                 "WHERE tenant_id = app.tid() AND id = :batch AND state = 'RUNNING' RETURNING id"
             ),
-            {"batch": batch_id, "rows": rows, "skipped": len(skipped)},
+            {
+                "batch": batch_id,
+                "rows": rows,
+                "skipped": len(skipped.rows),
+                "refused": skipped.no_consent,
+            },
         )
         return counted.one_or_none() is not None
+
+    async def leave_out(self, batch_id: UUID, slice_: int, rows: Sequence[int]) -> None:
+        """Leave rows of a committed slice out of the result: their customers may not be used any more."""
+        await self._tx.execute(
+            text(
+                "UPDATE batch_slices SET skipped = "
+                "ARRAY(SELECT DISTINCT row FROM unnest(skipped || CAST(:rows AS int[])) AS row ORDER BY row) "
+                "WHERE tenant_id = app.tid() AND batch_id = :batch AND slice = :slice"
+            ),
+            {"batch": batch_id, "slice": slice_, "rows": list(rows)},
+        )
+        await self._tx.execute(
+            text(
+                "UPDATE batch_predictions SET rows_skipped = rows_skipped + :count, "
+                "excluded_no_consent = excluded_no_consent + :count "
+                "WHERE tenant_id = app.tid() AND id = :batch"
+            ),
+            {"batch": batch_id, "count": len(rows)},
+        )
 
     async def succeed(self, batch_id: UUID, sha256: str, size_bytes: int, at: datetime) -> None:
         """End a batch well; one that has ended stays as it is."""
@@ -276,9 +318,9 @@ def _batch(row: Any) -> BatchPrediction:
         row.horizon_days,
         None if row.input_id is None else plain_uuid(row.input_id),
         WorkState(row.state),
-        *row[5:-3],
+        *row[5:-4],
     )
-    return replace(batch, options=options)
+    return replace(batch, options=options, excluded_no_consent=row.excluded_no_consent)
 
 
 def _input(row: Any) -> BatchInput:

@@ -14,7 +14,7 @@ from typing import cast
 from cohortlens.analytics.batches import files
 from cohortlens.analytics.batches.models import BatchPrediction
 from cohortlens.analytics.batches.ports import BatchScorer, ScoredSlice, ScoringOrder, SliceCharges
-from cohortlens.analytics.batches.repository import BatchesRepository
+from cohortlens.analytics.batches.repository import BatchesRepository, Skipped
 from cohortlens.analytics.batches.storing import Stamp, copy_bytes, prediction_ids, store
 from cohortlens.analytics.models import Task
 from cohortlens.analytics.options import ask_for, basis_of
@@ -221,7 +221,7 @@ class SliceScoring:
             repository = BatchesRepository(tx)
             if not await repository.lock_slice(batch_id, slice_):
                 return
-            skipped = await store(tx, self._stamp(), ready.copied, ready.rows) if ready.copied else ()
+            skipped = await store(tx, self._stamp(), ready.copied, ready.rows) if ready.copied else Skipped()
             if not await repository.finish_slice(
                 batch_id, slice_, rows=ready.rows, skipped=skipped, at=self._clock()
             ):

@@ -6,7 +6,7 @@ there by one INSERT. Identifiers follow from batch and row, so the primary key i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.batches.files import SliceRows
+from cohortlens.analytics.batches.repository import Skipped
 from cohortlens.analytics.models import Task
 from cohortlens.analytics.options import Basis, Loss
 from cohortlens.analytics.ports import Values
@@ -25,6 +26,8 @@ from cohortlens.contracts.batch_files import SCORES
 from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.db import driver
 from cohortlens.core.errors import Aborted
+from cohortlens.core.ids import plain_uuid
+from cohortlens.customers.usability import Activity, usable
 
 _LIMITS = "SET LOCAL statement_timeout = '2min'; SET LOCAL idle_in_transaction_session_timeout = '2min'"
 _STAGE = """
@@ -38,11 +41,18 @@ INSERT INTO predictions (tenant_id, created_at, id, customer_id, external_id, ta
 SELECT app.tid(), $1, s.id, s.customer_id, c.external_id, $2, $3, s.value, s.lower, s.upper, $4, $5, $6, $7,
   s.vector, encode(s.snapshot, 'hex'), $8, $9, $10, $11, $12
   FROM cl_scored s JOIN customers c ON c.tenant_id = app.tid() AND c.id = s.customer_id
-"""
+ WHERE {allowed}
+""".format(allowed=usable("s.customer_id", "$13"))
 _SKIPPED = """
-SELECT s.row FROM cl_scored s WHERE NOT EXISTS
-  (SELECT 1 FROM customers c WHERE c.tenant_id = app.tid() AND c.id = s.customer_id) ORDER BY s.row
+SELECT s.row, c.id IS NOT NULL AS is_there
+  FROM cl_scored s LEFT JOIN customers c ON c.tenant_id = app.tid() AND c.id = s.customer_id
+ WHERE NOT EXISTS (SELECT 1 FROM predictions p
+   WHERE p.tenant_id = app.tid() AND p.created_at = :created_at AND p.id = s.id) ORDER BY s.row
 """
+_REFUSED = """
+DELETE FROM predictions p WHERE p.tenant_id = app.tid() AND p.created_at = :created_at
+  AND p.id BETWEEN :first AND :last AND NOT {allowed} RETURNING p.id
+""".format(allowed=usable("p.customer_id", "CAST(:activity AS text)"))
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 # One field of the binary form of COPY is its length and its bytes; all of ours have a fixed length.
@@ -124,7 +134,7 @@ def copy_bytes(ids: NDArray[np.void], rows: SliceRows, scores: dict[str, Values]
     return _SIGNATURE + record.tobytes() + _TRAILER
 
 
-async def store(tx: AsyncConnection, stamp: Stamp, copied: bytes, count: int) -> Sequence[int]:
+async def store(tx: AsyncConnection, stamp: Stamp, copied: bytes, count: int) -> Skipped:
     """Insert the predictions of a slice.
 
     Args:
@@ -134,7 +144,7 @@ async def store(tx: AsyncConnection, stamp: Stamp, copied: bytes, count: int) ->
         count: Rows in it.
 
     Returns:
-        Rows, from 0, whose customer is gone.
+        Rows whose customer is gone or may not be used any more.
 
     Raises:
         Aborted: ``SERIALIZATION_RETRY``: a customer went while the rows were written.
@@ -158,12 +168,40 @@ async def store(tx: AsyncConnection, stamp: Stamp, copied: bytes, count: int) ->
             stamp.basis.value,
             stamp.loss.value,
             stamp.annual_discount_ratio,
+            Activity.PREDICTION.value,
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise Aborted("a customer was deleted meanwhile; try again", retry_delay_s=0.1) from error
     if int(status.rpartition(" ")[2]) == count:
-        return ()
-    return [row.row for row in await tx.execute(text(_SKIPPED))]
+        return Skipped()
+    left = (await tx.execute(text(_SKIPPED), {"created_at": stamp.created_at})).all()
+    return Skipped([row.row for row in left], sum(row.is_there for row in left))
+
+
+async def remove_refused(tx: AsyncConnection, batch_id: UUID, created_at: datetime, rows: int) -> list[int]:
+    """Delete the predictions of a batch whose customers may not be used any more.
+
+    Args:
+        tx: A transaction of the tenant.
+        batch_id: The batch.
+        created_at: Its time.
+        rows: Rows of the batch, at least 1.
+
+    Returns:
+        Their places in the batch, from 0.
+    """
+    first, last = (UUID(bytes=prediction_ids(batch_id, row, 1)[0].tobytes()) for row in (0, rows - 1))
+    await tx.execute(text("SET LOCAL statement_timeout = '2min'"))
+    gone = await tx.execute(
+        text(_REFUSED),
+        {"created_at": created_at, "first": first, "last": last, "activity": Activity.PREDICTION.value},
+    )
+    return sorted(row_of(plain_uuid(one.id)) for one in gone)
+
+
+def row_of(prediction_id: UUID) -> int:
+    """The row of its batch that ``prediction_ids`` named a prediction for."""
+    return ((prediction_id.int >> 64) & 0xFFF) << 16 | (prediction_id.int >> 46) & 0xFFFF
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -21,6 +21,7 @@ from cohortlens.analytics.batches.models import RETENTION, SLICE_ROWS, BatchPred
 from cohortlens.analytics.batches.ports import BatchScorer, SliceCharges
 from cohortlens.analytics.batches.repository import BatchesRepository
 from cohortlens.analytics.batches.scoring import Ended, Place, SliceScoring
+from cohortlens.analytics.batches.storing import remove_refused
 from cohortlens.analytics.models import WorkState
 from cohortlens.analytics.predictions import check_schema
 from cohortlens.analytics.work import DIED, run_to_end
@@ -32,6 +33,7 @@ from cohortlens.core.errors import CohortLensError, FailedPrecondition
 from cohortlens.core.ids import TenantId, parse_uuid
 from cohortlens.core.telemetry import get_logger
 from cohortlens.customers.frozen import FrozenFeatures, FrozenRows
+from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of
 from cohortlens.registry.models import PREDICTION
 from cohortlens.registry.service import RegistryService
 
@@ -154,19 +156,19 @@ class BatchWork:
         self, tenant_id: TenantId, batch: BatchPrediction, folder: BatchFolder
     ) -> BatchPrediction:
         """Fix what is scored: from here on rows, slices and the day do not change."""
-        as_of = None
+        as_of, excluded = None, 0
         if batch.input_id is None:
             version = await self._registry.version(tenant_id, PREDICTION, batch.model_version)
-            as_of = await self._freeze(tenant_id, folder, wide=version.manifest.wants_sequence)
+            as_of, excluded = await self._freeze(tenant_id, folder, wide=version.manifest.wants_sequence)
         slices = await asyncio.to_thread(files.slice_sizes, folder.input)
         async with self._db.tenant_transaction(tenant_id) as tx:
-            await BatchesRepository(tx).begin(batch.batch_id, slices, as_of)
+            await BatchesRepository(tx).begin(batch.batch_id, slices, as_of, excluded)
         begun = await self._read(tenant_id, batch.batch_id)
         if begun is None or begun.state is not WorkState.RUNNING:
             raise Ended
         return begun
 
-    async def _freeze(self, tenant_id: TenantId, folder: BatchFolder, *, wide: bool) -> date:
+    async def _freeze(self, tenant_id: TenantId, folder: BatchFolder, *, wide: bool) -> tuple[date, int]:
         with written(folder.input) as part:
             width = files.WIDE_WIDTH if wide else files.WIDTH
             writer = files.InputWriter(part, frozen=True, width=width)
@@ -175,20 +177,45 @@ class BatchWork:
                     await _write_slices(writer, frozen, self._slice_rows)
             finally:
                 await asyncio.to_thread(writer.close)
+            if not writer.slices and frozen.excluded_no_consent:
+                async with self._db.tenant_transaction(tenant_id) as tx:
+                    raise ConsentRequired(Activity.PREDICTION, await purpose_of(tx, Activity.PREDICTION))
             if not writer.slices or frozen.as_of is None:
                 raise FailedPrecondition(
                     "no customer has features; import transactions first", reason="FEATURES_MISSING"
                 )
-        return frozen.as_of
+        return frozen.as_of, frozen.excluded_no_consent
 
     async def _finish(self, tenant_id: TenantId, batch: BatchPrediction) -> None:
-        async with self._db.tenant_transaction(tenant_id) as tx:
-            slices = await BatchesRepository(tx).slices(batch.batch_id)
         folder = BatchFolder(self._root, tenant_id, batch.batch_id)
-        sha256, size = await asyncio.to_thread(files.assemble, folder, slices)
-        async with self._db.tenant_transaction(tenant_id) as tx:
-            await BatchesRepository(tx).succeed(batch.batch_id, sha256, size, self._clock())
+        await self._leave_out(tenant_id, batch)
+        while True:
+            async with self._db.tenant_transaction(tenant_id) as tx:
+                slices = await BatchesRepository(tx).slices(batch.batch_id)
+            kept = [(slice_, skipped) for slice_, _, skipped in slices]
+            sha256, size = await asyncio.to_thread(files.assemble, folder, kept)
+            # Asked again where it is published; each turn leaves out whom the one before put in.
+            if not await self._leave_out(tenant_id, batch, (sha256, size)):
+                break
         _log.info("batch done", batch=str(batch.batch_id), rows=batch.rows)
+
+    async def _leave_out(
+        self, tenant_id: TenantId, batch: BatchPrediction, result: tuple[str, int] | None = None
+    ) -> bool:
+        """Take out who may not be used any more; without any publish ``result``. True if there was one."""
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            repository = BatchesRepository(tx)
+            gone: list[int] = []
+            if batch.input_id is None:
+                gone = await remove_refused(tx, batch.batch_id, batch.created_at, batch.rows)
+            first = 0
+            for slice_, rows, _ in await repository.slices(batch.batch_id) if gone else ():
+                if own := [row - first for row in gone if first <= row < first + rows]:
+                    await repository.leave_out(batch.batch_id, slice_, own)
+                first += rows
+            if result is not None and not gone:
+                await repository.succeed(batch.batch_id, *result, self._clock())
+        return bool(gone)
 
     async def _tidy(self, tenant_id: TenantId, batch_id: UUID) -> None:
         """Keep only the result, once the state is final."""

@@ -29,6 +29,7 @@ class Grouped:
         keys: Key of each cohort.
         names: Name of each cohort.
         last_day: Last day of data in the time zone, days since 1970-01-01.
+        excluded_no_consent: Customers left out because they may not be used.
     """
 
     orders: Orders
@@ -36,6 +37,7 @@ class Grouped:
     keys: tuple[str, ...]
     names: tuple[str, ...]
     last_day: int
+    excluded_no_consent: int = 0
 
 
 def grouped(
@@ -54,7 +56,7 @@ def grouped(
     definition, orders = _split(histories, population.filter, zone, 10 ** minor_digits(currency))
     members, keys, shown = _members(definition, population, histories.labels, names)
     last_day = int(local_days(np.array([last_us]), zone)[0])
-    return Grouped(orders, members, keys, shown, last_day)
+    return Grouped(orders, members, keys, shown, last_day, histories.excluded_no_consent)
 
 
 def _split(histories: Histories, chosen: Filter, zone: ZoneInfo, unit: int) -> tuple[Orders, Orders]:

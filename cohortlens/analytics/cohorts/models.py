@@ -171,11 +171,13 @@ class DataState:
         currency: ISO 4217 code; empty before the first import.
         as_of: Last day of data in the time zone, YYYY-MM-DD; empty likewise.
         revision: Number of the data's last change; 0 likewise.
+        excluded_no_consent: Customers asked about who were left out because they may not be used.
     """
 
     currency: str = ""
     as_of: str = ""
     revision: int = 0
+    excluded_no_consent: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.analytics.cohorts.models import ORDERS_MAX, CohortBy, Population, TooManyOrders
+from cohortlens.customers.usability import Activity
 
 _STATE = """
 SELECT d.currency, d.data_revision, d.orders, u.customers,
        (extract(epoch FROM d.last_order_at) * 1000000)::bigint AS last_us,
-       (SELECT r.id FROM segmentation_runs r WHERE r.tenant_id = app.tid() AND r.current) AS run_id
+       (SELECT r.id FROM segmentation_runs r WHERE r.tenant_id = app.tid() AND r.current) AS run_id,
+       concat_ws(':', app.consent_version(), app.consent_losses()) AS consents
   FROM customer_data d JOIN tenant_usage u ON u.tenant_id = d.tenant_id
  WHERE d.tenant_id = app.tid() AND d.last_order_at IS NOT NULL
 """
@@ -33,6 +35,10 @@ LEFT JOIN (
            GROUP BY t.customer_id, t.order_ref, CASE WHEN t.order_ref IS NULL THEN t.source_key END) o
    GROUP BY customer_id) f ON f.customer_id = h.customer_id
 """
+_ALLOWED = (
+    "LEFT JOIN app.usable_customers(CAST(:activity AS text)) allowed ON allowed.customer_id = h.customer_id"
+)
+_KEPT = "FILTER (WHERE allowed.customer_id IS NOT NULL)"
 _CUSTOMERS = "JOIN customers c ON c.tenant_id = h.tenant_id AND c.id = h.customer_id"
 _SEGMENTS = """
 {kind} JOIN (
@@ -59,6 +65,7 @@ class Standing:
         orders: Orders at the last import.
         last_us: Time of the last row, microseconds since 1970-01-01 UTC.
         run_id: The published segmentation run.
+        consents: Mark that changes with every decision about a consent, and when one ends by time.
     """
 
     currency: str
@@ -67,11 +74,12 @@ class Standing:
     orders: int
     last_us: int
     run_id: UUID | None
+    consents: str = ""
 
 
 @dataclass(frozen=True)
 class Histories:
-    """Packed histories of customers in one sequence.
+    """Packed histories of the customers who may be used, in one sequence.
 
     Attributes:
         packed: Histories one behind another, as ``orders.unpacked`` reads them.
@@ -79,6 +87,7 @@ class Histories:
         limited: The same made of lines of the filter's items alone; None without such a filter.
         limited_sizes: Orders of each customer in ``limited``, shape (customers,).
         labels: What each customer is grouped by; empty where time tells the cohorts.
+        excluded_no_consent: Customers of the population left out because they may not be used.
     """
 
     packed: bytes
@@ -86,6 +95,7 @@ class Histories:
     limited: bytes | None
     limited_sizes: NDArray[np.int64]
     labels: list[str]
+    excluded_no_consent: int = 0
 
 
 class HistoriesRepository:
@@ -103,7 +113,9 @@ class HistoriesRepository:
         row = (await self._tx.execute(text(_STATE))).one_or_none()
         if row is None:
             return None
-        return Standing(row.currency, row.data_revision, row.customers, row.orders, row.last_us, row.run_id)
+        return Standing(
+            row.currency, row.data_revision, row.customers, row.orders, row.last_us, row.run_id, row.consents
+        )
 
     async def read(self, population: Population, orders: int) -> Histories:
         """Histories of the customers of a population.
@@ -119,27 +131,32 @@ class HistoriesRepository:
         if orders > ORDERS_MAX:
             # Only then the lengths are worth a pass of their own.
             found = await self._tx.scalar(
-                text(f"SELECT coalesce(sum(octet_length(h.orders) >> 4), 0) {source}"),
+                text(f"SELECT coalesce(sum(octet_length(h.orders) >> 4) {_KEPT}, 0) {source}"),
                 parameters,
             )
             if int(found or 0) > ORDERS_MAX:
                 raise TooManyOrders(int(found or 0))
-        columns = ["string_agg(h.orders, ''::bytea)", "array_agg(octet_length(h.orders) >> 4)"]
+        columns = [
+            "count(*) FILTER (WHERE allowed.customer_id IS NULL)",
+            f"string_agg(h.orders, ''::bytea) {_KEPT}",
+            f"array_agg(octet_length(h.orders) >> 4) {_KEPT}",
+        ]
         label = _LABELS.get(population.by)
-        columns.append("NULL" if label is None else f"array_agg({label})")
+        columns.append("NULL" if label is None else f"array_agg({label}) {_KEPT}")
         if population.filter.skus:
             columns += [
-                "coalesce(string_agg(f.orders, ''::bytea), ''::bytea)",
-                "array_agg(coalesce(octet_length(f.orders) >> 4, 0))",
+                f"coalesce(string_agg(f.orders, ''::bytea) {_KEPT}, ''::bytea)",
+                f"array_agg(coalesce(octet_length(f.orders) >> 4, 0)) {_KEPT}",
             ]
         row = (await self._tx.execute(text(f"SELECT {', '.join(columns)} {source}"), parameters)).one()
         has_limited = bool(population.filter.skus)
         return Histories(
-            packed=row[0] or b"",
-            sizes=np.array(row[1] or [], np.int64),
-            limited=(row[3] or b"") if has_limited else None,
-            limited_sizes=np.array((row[4] or []) if has_limited else [], np.int64),
-            labels=list(row[2] or []),
+            packed=row[1] or b"",
+            sizes=np.array(row[2] or [], np.int64),
+            limited=(row[4] or b"") if has_limited else None,
+            limited_sizes=np.array((row[5] or []) if has_limited else [], np.int64),
+            labels=list(row[3] or []),
+            excluded_no_consent=int(row[0]),
         )
 
     async def segment_names(self) -> dict[str, str]:
@@ -156,7 +173,8 @@ class HistoriesRepository:
 def _source(population: Population) -> tuple[str, dict[str, Any]]:
     """FROM and WHERE of a population, and their parameters."""
     chosen = population.filter
-    joins, where, parameters = [], ["h.tenant_id = app.tid()"], dict[str, Any]()
+    joins, where = [_ALLOWED], ["h.tenant_id = app.tid()"]
+    parameters: dict[str, Any] = {"activity": Activity.SEGMENTATION.value}
     if chosen.countries or chosen.attribute or population.by in {CohortBy.COUNTRY, CohortBy.ATTRIBUTE}:
         joins.append(_CUSTOMERS)
     if chosen.segments or population.by is CohortBy.SEGMENT:

@@ -48,6 +48,7 @@ class _Counted:
     keys: tuple[str, ...]
     names: tuple[str, ...]
     matrix: Matrix
+    excluded_no_consent: int = 0
 
     @property
     def cells(self) -> int:
@@ -138,7 +139,7 @@ class CohortsService:
                 return _picked(_NOTHING, query, 1, DataState())
             found, standing = made
             self._keep(_key(ctx, query, standing), found)
-        data = state_of(standing, query.population.time_zone)
+        data = state_of(standing, query.population.time_zone, found.excluded_no_consent)
         return _picked(found, query, 10 ** minor_digits(standing.currency), data)
 
     def _keep(self, key: tuple[Any, ...], found: _Counted) -> None:
@@ -156,10 +157,10 @@ def uses_segments(population: Population) -> bool:
     return population.by is CohortBy.SEGMENT or bool(population.filter.segments)
 
 
-def state_of(standing: Standing, time_zone: str) -> DataState:
+def state_of(standing: Standing, time_zone: str, excluded_no_consent: int) -> DataState:
     """What a reply tells about the data."""
     day = int(local_days(np.array([standing.last_us]), zone_of(time_zone))[0])
-    return DataState(standing.currency, day_text(day), standing.revision)
+    return DataState(standing.currency, day_text(day), standing.revision, excluded_no_consent)
 
 
 def _is_volatile(population: Population) -> bool:
@@ -169,7 +170,7 @@ def _is_volatile(population: Population) -> bool:
 
 def _key(ctx: RequestContext, query: CohortQuery, standing: Standing) -> tuple[Any, ...]:
     run = standing.run_id if uses_segments(query.population) else None
-    data = (ctx.tenant_id, standing.revision, standing.customers, run)
+    data = (ctx.tenant_id, standing.revision, standing.customers, run, standing.consents)
     return data, query.population, query.unit, query.align, query.periods, query.at_least
 
 
@@ -202,7 +203,7 @@ def _counted(found: Grouped, query: CohortQuery) -> _Counted:
         max(1, query.at_least),
         most,
     )
-    return _Counted(found.keys, found.names, matrix)
+    return _Counted(found.keys, found.names, matrix, found.excluded_no_consent)
 
 
 def _picked(found: _Counted, query: CohortQuery, unit: int, data: DataState) -> CohortTable:

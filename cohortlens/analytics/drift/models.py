@@ -170,6 +170,7 @@ class DriftReport:
         error_message: The same as a sentence.
         created_at: When it was requested.
         ended_at: When it ended.
+        excluded_no_consent: Customers with purchases left out of either side.
     """
 
     report_id: UUID
@@ -191,6 +192,7 @@ class DriftReport:
     error_message: str
     created_at: datetime
     ended_at: datetime | None
+    excluded_no_consent: int = 0
 
 
 def reported_payload(report: DriftReport) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from cohortlens.analytics.models import WorkState
 _REPORT = """
 id, state, progress_ratio, cause, model, model_version, convention, wanted_reference_as_of, wanted_as_of,
 reference_as_of, as_of, rows_reference, rows_current, verdict, performance, error_reason, error_message,
-created_at, ended_at FROM drift_reports WHERE tenant_id = app.tid()
+created_at, ended_at, excluded_no_consent FROM drift_reports WHERE tenant_id = app.tid()
 """
 _COLUMN = """
 name, kind, is_numerical, method, rows_reference, rows_current, statistic, p_value, p_adjusted, p_holm, psi,
@@ -166,7 +166,8 @@ class DriftRepository:
             text(
                 "UPDATE drift_reports SET state = 'SUCCEEDED', progress_ratio = 1, verdict = :verdict, "
                 "reference_as_of = :reference_as_of, as_of = :as_of, rows_reference = :rows_reference, "
-                "rows_current = :rows_current, performance = CAST(:performance AS jsonb), ended_at = :at "
+                "rows_current = :rows_current, excluded_no_consent = :excluded, "
+                "performance = CAST(:performance AS jsonb), ended_at = :at "
                 "WHERE tenant_id = app.tid() AND id = :id"
             ),
             {
@@ -176,6 +177,7 @@ class DriftRepository:
                 "as_of": report.as_of,
                 "rows_reference": report.rows_reference,
                 "rows_current": report.rows_current,
+                "excluded": report.excluded_no_consent,
                 "performance": json.dumps(performance, allow_nan=False),
                 "at": at,
             },
@@ -207,6 +209,7 @@ def _report(row: Any) -> DriftReport:
         error_message=row.error_message,
         created_at=row.created_at,
         ended_at=row.ended_at,
+        excluded_no_consent=row.excluded_no_consent,
     )
 
 

@@ -52,12 +52,17 @@ from cohortlens.contracts.features import SCHEMA
 from cohortlens.contracts.purchase_days import PurchaseDays
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.db import Database
-from cohortlens.core.errors import CohortLensError, Internal
+from cohortlens.core.errors import CohortLensError, FailedPrecondition, Internal
 from cohortlens.core.ids import TenantId
 from cohortlens.core.outbox import Outbox
 from cohortlens.core.telemetry import get_logger
+from cohortlens.customers.models import TrainingSnapshot
+from cohortlens.customers.usability import losses
 from cohortlens.registry.models import PREDICTION, SEGMENTATION, ModelVersion
 from cohortlens.registry.service import RegistryService
+
+MOST_RESTARTS = 5
+"""Comparisons of one report that withdrawals may overtake before it gives up."""
 
 _EPOCH = date(1970, 1, 1)
 _WATCHER = Actor("job", "drift")
@@ -70,8 +75,20 @@ _log = get_logger(__name__)
 class SnapshotSource(Protocol):
     """Gives the purchase-days of a tenant; ``CustomersService`` does."""
 
-    async def training_snapshot(self, tenant_id: TenantId) -> tuple[pa.Table, date, str]:
-        """Purchase-days of all customers without identifiers, the last day of data, the currency."""
+    async def training_snapshot(self, tenant_id: TenantId) -> TrainingSnapshot:
+        """Purchase-days of the customers whom models may be trained on, without identifiers."""
+
+
+class ConsentsChanging(FailedPrecondition):
+    """Customers withdrew so often that no report on those who are left came to its end."""
+
+    reason = "DATA_CHANGING"
+
+    def __init__(self, restarts: int) -> None:
+        super().__init__(
+            f"consents were withdrawn {restarts} times while customers were compared; start a report later",
+            metadata={"restarts": str(restarts)},
+        )
 
 
 @dataclass(frozen=True)
@@ -134,9 +151,19 @@ class DriftWork:
             return
         version = await self._registry.version(tenant_id, report.model, report.model_version)
         check_schema(version)
+        for _ in range(MOST_RESTARTS):
+            taken = await self._customers.training_snapshot(tenant_id)
+            found = await self._found(tenant_id, report, version, taken)
+            if await self._finish(tenant_id, found, taken.losses):
+                return
+        raise ConsentsChanging(MOST_RESTARTS)
+
+    async def _found(
+        self, tenant_id: TenantId, report: DriftReport, version: ModelVersion, taken: TrainingSnapshot
+    ) -> DriftReport:
+        """What a comparison of the customers of a snapshot says."""
         await self._say(tenant_id, report, 0.1)
-        table, last_day, _ = await self._customers.training_snapshot(tenant_id)
-        days = await asyncio.to_thread(_purchase_days, table)
+        days, last_day = await asyncio.to_thread(_purchase_days, taken.table), taken.as_of
         as_of = report.as_of or last_day
         if as_of > last_day:
             raise DaysInvalid(
@@ -147,7 +174,7 @@ class DriftWork:
         await self._say(tenant_id, report, 0.6)
         verdict, columns = await asyncio.to_thread(_findings, report.model, compared, report.convention)
         performance = await self._performance(asked) if report.is_baseline else ()
-        found = replace(
+        return replace(
             report,
             reference_as_of=report.reference_as_of or date.fromisoformat(version.manifest.as_of),
             as_of=as_of,
@@ -156,8 +183,8 @@ class DriftWork:
             verdict=verdict,
             columns=columns,
             performance=performance,
+            excluded_no_consent=taken.excluded_no_consent,
         )
-        await self._finish(tenant_id, found)
 
     async def _compared(self, asked: _Asked, report: DriftReport) -> _Compared:
         """Both sides, equally many customers of each age, with what the version says of them."""
@@ -239,13 +266,15 @@ class DriftWork:
             raise Internal("a worker answered a number that is not finite", reason="WORKER_FAULT")
         return joined
 
-    async def _finish(self, tenant_id: TenantId, found: DriftReport) -> None:
-        """Store the findings and tell of them in one step, once."""
+    async def _finish(self, tenant_id: TenantId, found: DriftReport, mark: str) -> bool:
+        """Store the findings and tell of them in one step, once; False when somebody withdrew since."""
         async with self._db.tenant_transaction(tenant_id) as tx:
             repository = DriftRepository(tx)
             present = await repository.get(found.report_id, lock=True)
             if present is None or present.state.is_final:
-                return
+                return True
+            if await losses(tx) != mark:
+                return False
             await repository.succeed(found, self._clock())
             await Outbox(tx).record(DRIFT_REPORTED, f"drift:{found.model}", reported_payload(found))
             await AuditTrail(tx).append(
@@ -266,6 +295,7 @@ class DriftWork:
             verdict=found.verdict.value,
             columns=[one.name for one in found.columns if one.verdict is DriftVerdict.ACT],
         )
+        return True
 
     async def _say(self, tenant_id: TenantId, report: DriftReport, ratio: float) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:

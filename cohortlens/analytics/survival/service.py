@@ -58,11 +58,13 @@ class SurvivalService:
             refuse("order_number", "is for SURVIVAL_EVENT_ORDER only")
         if query.order_number == 1:
             refuse("order_number", "is at least 2: everybody has placed the first order")
-        made = await self._reader.worked(ctx, query.population, lambda found: _curves(found, query))
+        made = await self._reader.worked(
+            ctx, query.population, lambda found: (_curves(found, query), found.excluded_no_consent)
+        )
         if made is None:
             return SurvivalAnswer((), query.gap_days, DataState())
-        (curves, gap), standing = made
-        return SurvivalAnswer(curves, gap, state_of(standing, query.population.time_zone))
+        ((curves, gap), excluded), standing = made
+        return SurvivalAnswer(curves, gap, state_of(standing, query.population.time_zone, excluded))
 
     async def retention(self, ctx: RequestContext, query: RetentionQuery) -> RetentionAnswer:
         """One projection for each cohort, or the one of the given survivors.
@@ -76,10 +78,13 @@ class SurvivalService:
         zone_of(query.population.time_zone)
         if query.survivors:
             return _given(query)
-        made = await self._reader.worked(ctx, query.population, lambda found: _projections(found, query))
+        made = await self._reader.worked(
+            ctx, query.population, lambda found: (_projections(found, query), found.excluded_no_consent)
+        )
         if made is None:
             return RetentionAnswer((), query.gap_days, query.period.days, DataState())
-        return replace(made[0], data=state_of(made[1], query.population.time_zone))
+        (answer, excluded), standing = made
+        return replace(answer, data=state_of(standing, query.population.time_zone, excluded))
 
 
 def _curves(found: Grouped, query: SurvivalQuery) -> tuple[tuple[CohortCurve, ...], int]:

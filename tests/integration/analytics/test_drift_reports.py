@@ -29,6 +29,8 @@ from cohortlens.contracts.purchase_days import purchase_days
 from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import uuid7
 from cohortlens.core.outbox import Wanted, claim
+from cohortlens.customers.models import TrainingSnapshot
+from cohortlens.customers.usability import losses
 from tests.fakes.inference import scores_of, workers_away
 from tests.fakes.models import install, prediction_manifest, segmentation_manifest
 from tests.fixtures.shops import FIRST_DAY, orders_of
@@ -48,12 +50,14 @@ def a_shop(*, factor: float = 1.0, customers: int = 700, days: int = 420):
 class Snapshots:
     """A ``SnapshotSource`` of a made-up shop."""
 
-    def __init__(self, days, last_day):
-        self.days, self.last_day = days, last_day
+    def __init__(self, db, days, last_day):
+        self.db, self.days, self.last_day = db, days, last_day
 
     async def training_snapshot(self, tenant_id):
         table = pa.table(self.days.until(self.last_day).columns())
-        return table, EPOCH + timedelta(days=self.last_day), "USD"
+        async with self.db.tenant_transaction(tenant_id) as tx:
+            mark = await losses(tx)
+        return TrainingSnapshot(table, EPOCH + timedelta(days=self.last_day), "USD", losses=mark)
 
 
 def baseline_of(days, names, day=TRAINED_ON):
@@ -79,7 +83,7 @@ async def watched(world):
     )
     version, _ = await install(world.registry, world.db, world.north.tenant_id, manifest)
     await world.promotions.promote(world.north.context(), "prediction", version, "test")
-    source = Snapshots(before, TRAINED_ON + 14)
+    source = Snapshots(world.db, before, TRAINED_ON + 14)
     return SimpleNamespace(
         world=world,
         ctx=world.north.context(),

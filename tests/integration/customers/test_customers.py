@@ -118,7 +118,8 @@ async def test_features_of_an_older_schema_are_made_again_when_read(stocked, sup
 
 
 async def test_the_training_snapshot_holds_purchase_days_and_no_identifier(stocked):
-    table, as_of, currency = await stocked.service.training_snapshot(stocked.tenant.tenant_id)
+    taken = await stocked.service.training_snapshot(stocked.tenant.tenant_id)
+    table, as_of, currency = taken.table, taken.as_of, taken.currency
     types = {field.name: str(field.type) for field in table.schema}
     assert types == {
         "customer": "int32",
@@ -141,7 +142,7 @@ async def test_the_training_snapshot_depends_on_the_data_and_not_on_the_order_of
 ):
     await other_shop.load(csv(*reversed(ROWS)))
     first, second = [
-        (await one.service.training_snapshot(one.tenant.tenant_id))[0] for one in (stocked, other_shop)
+        (await one.service.training_snapshot(one.tenant.tenant_id)).table for one in (stocked, other_shop)
     ]
     for name in first.column_names:
         assert np.array_equal(first[name].to_numpy(), second[name].to_numpy(), equal_nan=True), name
@@ -151,12 +152,12 @@ async def test_a_large_training_snapshot_is_not_ended_by_the_limit_of_a_request(
     await shop.load(csv("a,2024-01-01,10"))
     read, limits = feature_store.tenant_days, []
 
-    async def watched(tx, currency):
+    async def watched(tx, currency, activity):
         limits.append(await tx.scalar(text("SELECT current_setting('statement_timeout')")))
-        return await read(tx, currency)
+        return await read(tx, currency, activity)
 
     monkeypatch.setattr(feature_store, "tenant_days", watched)
-    table, _, _ = await shop.service.training_snapshot(shop.tenant.tenant_id)
+    table = (await shop.service.training_snapshot(shop.tenant.tenant_id)).table
     assert table.num_rows == 1
     assert limits == ["20min"]
 

@@ -27,7 +27,8 @@ def lookup(database, service):
 
 
 async def known_days(shop):
-    table, as_of, _ = await shop.service.training_snapshot(shop.tenant.tenant_id)
+    taken = await shop.service.training_snapshot(shop.tenant.tenant_id)
+    table, as_of = taken.table, taken.as_of
     days = PurchaseDays.from_columns({name: table[name].to_numpy() for name in table.column_names})
     return days, (as_of - as_of.fromordinal(719163)).days
 
