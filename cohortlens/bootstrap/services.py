@@ -30,6 +30,7 @@ from cohortlens.billing.usage.mails import add_quota_mails
 from cohortlens.bootstrap.analytics import Analytics, open_analytics
 from cohortlens.bootstrap.billing import Billing, open_billing, open_usage
 from cohortlens.bootstrap.consent import Consent, open_consent
+from cohortlens.bootstrap.web3 import Web3, open_web3
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
@@ -104,6 +105,7 @@ class Services:
         audit: The audit log and the access log.
         billing: What a tenant may do and pays for.
         consent: What customers allow.
+        web3: Credentials, rewards and pins, and what follows a consent.
     """
 
     config: CoreConfig
@@ -125,6 +127,7 @@ class Services:
     audit: Audit
     billing: Billing
     consent: Consent
+    web3: Web3
     _closing: AsyncExitStack
 
     @classmethod
@@ -226,6 +229,7 @@ class Services:
                 audit=audit,
                 billing=billing,
                 consent=open_consent(db),
+                web3=open_web3(opened, db, tenant_keys, config),
                 _closing=opened.pop_all(),
             )
 

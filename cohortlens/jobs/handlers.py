@@ -20,6 +20,11 @@ from cohortlens.billing.models import ENTITLEMENT_CHANGED, ENTITLEMENT_USAGE
 from cohortlens.bootstrap.analytics import Analytics
 from cohortlens.bootstrap.billing import Billing
 from cohortlens.bootstrap.services import Audit, Identity
+from cohortlens.bootstrap.web3 import Web3
+from cohortlens.consent.events import CONSENT_RECORDED
+from cohortlens.consent.fulfilment.models import CREDENTIAL_WANTED, END_WANTED, PIN_WANTED, REWARD_WANTED
+from cohortlens.consent.fulfilment.owing import REWARD_RELEASED
+from cohortlens.core import outbox
 from cohortlens.core.db import Database
 from cohortlens.core.mail import MAIL_REQUESTED, MailRefused
 from cohortlens.core.mail_delivery import MailDelivery
@@ -77,6 +82,10 @@ class Services(Protocol):
     @property
     def audit(self) -> Audit:
         """The use cases of the audit log."""
+
+    @property
+    def web3(self) -> Web3:
+        """Credentials, rewards and pins, and what follows a consent."""
 
     @property
     def mail(self) -> MailDelivery:
@@ -225,7 +234,53 @@ async def export_died(services: Services, event: Event) -> None:
     await services.audit.exports.fail(event.tenant_id, UUID(event.payload["export_id"]))
 
 
+async def follow_consent(services: Services, event: Event) -> None:
+    """After an act of consent: begin what follows it, end what followed the one before."""
+    await services.web3.fulfilment.follow(event)
+
+
+async def issue_credential(services: Services, event: Event) -> None:
+    """Issue the credential of a consent."""
+    await services.web3.fulfilment.issue(event)
+
+
+async def pay_reward(services: Services, event: Event) -> None:
+    """Hand the reward of a consent over."""
+    await services.web3.fulfilment.reward(event)
+
+
+async def pin_receipt(services: Services, event: Event) -> None:
+    """Pin what is to be shown of a consent."""
+    await services.web3.fulfilment.pin(event)
+
+
+async def end_consent(services: Services, event: Event) -> None:
+    """Revoke and cancel what followed a consent that ended."""
+    await services.web3.fulfilment.end(event)
+
+
+async def release_rewards(services: Services, event: Event) -> None:
+    """Hand over what was held for a person."""
+    await services.web3.fulfilment.release(event)
+
+
+async def fulfilment_died(services: Services, event: Event) -> None:
+    """Show that a step of a fulfilment was given up."""
+    await services.web3.fulfilment.give_up(event)
+
+
+def _step(run: Callable[[Services, Event], Awaitable[None]], concurrency: int = 4) -> Handler:
+    # A short lease: another process takes over within seconds, and every step knows what is done.
+    return Handler(run, concurrency, outbox.MAX_ATTEMPTS, on_dead=fulfilment_died, lease_s=6.0)
+
+
 HANDLERS: Mapping[str, Handler] = {
+    CONSENT_RECORDED: Handler(follow_consent, concurrency=4, max_attempts=outbox.MAX_ATTEMPTS, lease_s=6.0),
+    CREDENTIAL_WANTED: _step(issue_credential, concurrency=8),
+    REWARD_WANTED: _step(pay_reward),
+    PIN_WANTED: _step(pin_receipt),
+    END_WANTED: _step(end_consent),
+    REWARD_RELEASED: _step(release_rewards, concurrency=2),
     SESSION_REVOKED: Handler(publish_revocation, concurrency=4),
     TENANT_DELETION: Handler(end_subscription, concurrency=2, max_attempts=12, on_dead=subscription_goes_on),
     ENTITLEMENT_CHANGED: Handler(follow_entitlement, concurrency=2),

@@ -216,7 +216,17 @@ async def _export_usage(services: Services) -> int:
     return await services.billing.subscriptions.export.run()
 
 
+async def _poll_rewards(services: Services) -> int:
+    return await services.web3.fulfilment.poll()
+
+
+async def _sweep_fulfilments(services: Services) -> int:
+    return await services.web3.fulfilment.sweep()
+
+
 TASKS = (
+    Task("poll_rewards", 1.0, _poll_rewards, is_quiet=True),
+    Task("sweep_fulfilments", 60.0, _sweep_fulfilments),
     Task("sync_catalogue", 600.0, _sync_catalogue),
     Task("tidy_checkouts", 3_600.0, _tidy_checkouts),
     Task("export_usage", 900.0, _export_usage),

@@ -37,6 +37,7 @@ TENANT_SEALED = frozenset(
         "consent_events.evidence_enc",
         "consent_identities.data_key_enc",
         "consent_identities.ident_enc",
+        "consent_fulfilments.secret_enc",
         "idempotency_keys.answer_enc",
         "invitations.email_enc",
     }
