@@ -116,6 +116,7 @@ CREATE TABLE web3.credential (
   FOREIGN KEY (tenant_id, kid) REFERENCES web3.issuer_key (tenant_id, kid)
 );
 CREATE INDEX credential_by_key ON web3.credential (tenant_id, kid);
+CREATE INDEX credential_by_source ON web3.credential (tenant_id, source_id);
 SELECT web3.protect('web3.credential');
 GRANT DELETE ON web3.credential TO cl_web3;
 
