@@ -23,6 +23,7 @@ from sidecars.web3.journal.pool import Journal
 from sidecars.web3.journal.solana import OpenMint, SolanaRows
 from sidecars.web3.rewards import solana_transactions as made
 from sidecars.web3.rewards.chain import (
+    DECIMALS,
     Balance,
     ChainHealth,
     ChainRefused,
@@ -146,7 +147,7 @@ class SolanaChain:
         """See the protocol."""
         instance = await self._ready()
         async with self._journal.transaction(None) as tx:
-            waiting = await SolanaRows(tx, NAME).open_mints(instance.id)
+            waiting = await SolanaRows(tx, NAME).open_mints(instance.genesis)
         if not waiting:
             return []
         seen = await self._rpc.statuses([mint.tx_hash for mint in waiting])
@@ -214,11 +215,11 @@ class SolanaChain:
                     raise ChainRefused(
                         "The journal knows this chain by another genesis.", reason="CHAIN_GENESIS_MISMATCH"
                     )
-                owed = await rows.lose(known.id)
+                owed = await rows.lose(known.genesis)
                 _log.warning("the embedded Solana chain is lost and rebuilt", owed_again=owed)
                 known = None
             instance = known or await rows.begin(genesis, 0, self._settings.mode)
-            await rows.set_token(instance.id, str(self._token), 0)
+            await rows.set_token(instance.genesis, str(self._token), 0)
         return instance
 
     async def _deploy(self) -> None:
@@ -236,7 +237,7 @@ class SolanaChain:
     async def _assert_token(self) -> None:
         mint = made.parse_mint(await self._rpc.account_data(self._token) or b"")
         supply = mint.supply if mint is not None else 0
-        if mint != made.MintAccount(self._authority, supply, made.DECIMALS, False):
+        if mint != made.MintAccount(self._authority, supply, DECIMALS, False):
             raise ChainRefused(
                 "The token's mint must have 6 decimals, this signer as authority, no freeze authority.",
                 reason="MINT_MISMATCH",
@@ -257,7 +258,7 @@ class SolanaChain:
         signed = made.mint_reward(self._settings.authority, self._token, mint, recent.blockhash)
         async with self._journal.transaction(None) as tx:
             await SolanaRows(tx, NAME).sign(
-                instance.id,
+                instance.genesis,
                 str(self._authority),
                 mint.reward_id,
                 str(signed.signatures[0]),
@@ -282,7 +283,7 @@ class SolanaChain:
         if not taken or mint.state == RewardState.SENT:
             return []
         async with self._journal.transaction(None) as tx:
-            return _changes(await SolanaRows(tx, NAME).mark_sent(mint.id))
+            return _changes(await SolanaRows(tx, NAME).mark_sent(mint.tx_id))
 
     async def _seen(self, mint: OpenMint, status: SeenTransaction) -> list[RewardChange]:
         if status.commitment == "processed":
@@ -291,10 +292,10 @@ class SolanaChain:
             rows = SolanaRows(tx, NAME)
             changed = []
             if mint.state != RewardState.MINED:
-                await rows.landed(mint.id, status.slot)
-                changed = await rows.mined_rewards([mint.reward_id], mint.id)
+                await rows.landed(mint.tx_id, status.slot)
+                changed = await rows.mined_rewards([mint.reward_id], mint.tx_id)
             if status.commitment == "finalized":
-                changed = await rows.mark_final([mint.id])
+                changed = await rows.mark_final([mint.tx_id])
         failpoint("web3.reward.mined")
         return _changes(changed)
 
@@ -322,7 +323,7 @@ class SolanaChain:
             if raw is not None and made.paid_by(raw, self._token) == (holder, mint.amount_micro):
                 async with self._journal.transaction(None) as tx:
                     row = await SolanaRows(tx, NAME).adopt(
-                        instance.id, str(self._authority), mint.reward_id, signature, slot
+                        instance.genesis, str(self._authority), mint.reward_id, signature, slot
                     )
                 return _change(row) if row is not None else None
         _log.error("a reward's marker exists, but no transaction paid what is owed")
@@ -335,7 +336,7 @@ class SolanaChain:
         lamports = await self._rpc.lamports(self._authority)
         mint = made.parse_mint(await self._rpc.account_data(self._token) or b"")
         async with self._journal.transaction(None) as tx:
-            lag_s = await SolanaRows(tx, NAME).oldest_open_s(instance.id)
+            lag_s = await SolanaRows(tx, NAME).oldest_open_s(instance.genesis)
         detail = ""
         if self._settings.is_embedded:
             detail = "local development chain, no validators: finality is simulated"

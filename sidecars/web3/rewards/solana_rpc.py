@@ -165,8 +165,10 @@ def _unavailable() -> ChainUnavailable:
 def _seen(status: Any) -> SeenTransaction | None:
     if status is None:
         return None
-    commitment = {
-        TransactionConfirmationStatus.Finalized: "finalized",
-        TransactionConfirmationStatus.Confirmed: "confirmed",
-    }.get(status.confirmation_status, "processed")
+    commitment = "processed"
+    # The enumeration of solders compares, but does not hash.
+    if status.confirmation_status == TransactionConfirmationStatus.Finalized:
+        commitment = "finalized"
+    elif status.confirmation_status == TransactionConfirmationStatus.Confirmed:
+        commitment = "confirmed"
     return SeenTransaction(status.slot, status.err is not None, commitment)
