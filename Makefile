@@ -22,7 +22,7 @@ help: ## List the targets
 ## ---- set-up: once per change of its inputs ----
 
 .PHONY: setup
-setup: $(STATE)/main $(STATE)/workers ## Make the two environments from their lock files
+setup: $(STATE)/main $(STATE)/workers $(STATE)/node ## Make the two environments from their lock files
 
 .PHONY: setup-dev
 setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
@@ -92,6 +92,13 @@ $(STATE)/oauth-node: $(OAUTH_NODE)/package.json $(OAUTH_NODE)/package-lock.json
 	  npm ci --prefix $(OAUTH_NODE) --ignore-scripts --no-audit --no-fund --silent; \
 	  else echo "not checked: npm openid-client; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
 	@if command -v npm > /dev/null; then touch $@; fi
+
+# The binary of a local EVM chain and JSON-LD contexts; without npm the sidecar names what it lacks and goes on.
+NODE := deploy/node
+$(STATE)/node: $(NODE)/package.json $(NODE)/package-lock.json | $(STATE)/python
+	@if command -v npm > /dev/null; then echo "setup: anvil and JSON-LD contexts of npm"; \
+	  npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --silent; touch $@; \
+	  else echo "npm is missing: the EVM chain is simulated in the sidecar; next: apt-get install -y npm && make setup" >&2; fi
 
 ## ---- run ----
 

@@ -26,6 +26,7 @@ from cohortlens.v1 import (
 )
 from gateway.config import GatewayConfig
 from gateway.servicers.inference_v2_policy import POLICIES, SERVICE
+from sidecars.web3.config import Web3Config
 from workers.config import WorkerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +34,7 @@ PROCESSES: list[tuple[str, type[Any]]] = [
     ("Every process", CoreConfig),
     ("The gateway", GatewayConfig),
     ("The workers", WorkerConfig),
+    ("The web3 sidecar", Web3Config),
     ("The embedded stack (`cohortlens up`)", StackConfig),
 ]
 _FILES = (auth_pb2, customers_pb2, analytics_pb2, models_pb2, billing_pb2, audit_pb2, consent_pb2)

@@ -41,7 +41,7 @@ class OpsPortInUseError(Exception):
     def __init__(self, host: str, port: int) -> None:
         super().__init__(
             f"PORT_IN_USE: {host}:{port} is taken; stop the process that listens there or set "
-            "COHORTLENS_OPS_PORT to another port (jobs take the next one, workers the one after)"
+            "COHORTLENS_OPS_PORT to another port (jobs, workers and web3 take the next ones)"
         )
 
 

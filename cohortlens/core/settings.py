@@ -13,7 +13,7 @@ from cohortlens.core.selling_settings import selling_faults
 from cohortlens.core.tls import MutualTls, mutual_tls
 
 OPS_PORT = 9464
-OPS_PROCESSES = ("gateway", "jobs", "workers")
+OPS_PROCESSES = ("gateway", "jobs", "workers", "web3")
 """Processes with an ops listener; each listens on the port after that of the one before."""
 
 _PEPPER_CHARACTERS = 32
@@ -49,7 +49,7 @@ class SharedConfig:
     ops_port: int | None = setting(
         "OPS_PORT",
         None,
-        "port of these pages: the gateway's, the next one jobs', then workers'; 9464 when unset, 0 for any",
+        "port of these pages: the gateway's; jobs, workers, web3 take the next; 9464 when unset, 0 for any",
     )
     log_level: str = setting(
         "LOG_LEVEL", "info", "least severity logged", choices=("debug", "info", "warning", "error")
@@ -62,7 +62,7 @@ class SharedConfig:
         return (self.artifact_dir or self.data_dir / "artifacts").absolute()
 
     def ops_port_of(self, process: str) -> int:
-        """The ops port of ``gateway``, ``jobs`` or ``workers``; 0 for any free one."""
+        """The ops port of ``gateway``, ``jobs``, ``workers`` or ``web3``; 0 for any free one."""
         base = OPS_PORT if self.ops_port is None else self.ops_port
         return base + OPS_PROCESSES.index(process) if base else 0
 
@@ -214,6 +214,13 @@ class CoreConfig(SharedConfig):
         "TRAINING_LIMIT", Duration(1800), "time a training run may take over all its attempts"
     )
 
+    web3_address: str = setting(
+        "WEB3_ADDRESS", "", "host:port of the web3 sidecar: credentials, rewards, pins; none when unset"
+    )
+    web3_token: Secret = setting(
+        "WEB3_TOKEN", Secret(""), "what gateway and jobs show the sidecar, 24 characters or more"
+    )
+
     failpoint: str = setting(
         "FAILPOINT", "", "point at which a process kills itself; for fault tests, with COHORTLENS_ENV=test"
     )
@@ -231,6 +238,8 @@ class CoreConfig(SharedConfig):
         faults += self._login_faults()
         if self.quota_processes < 1:
             faults.append(f"COHORTLENS_QUOTA_PROCESSES={self.quota_processes}: expected 1 or more")
+        if self.web3_address and not self.web3_token:
+            faults.append("COHORTLENS_WEB3_TOKEN is not set; COHORTLENS_WEB3_ADDRESS needs it")
         if self.failpoint and self.environment != "test":
             faults.append("COHORTLENS_FAILPOINT is for fault tests: it needs COHORTLENS_ENV=test")
         faults += payment_faults(

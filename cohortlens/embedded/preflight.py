@@ -286,6 +286,7 @@ def _ports(config: StackConfig) -> list[Fault]:
     wanted += ["redis"] if config.embeds_redis else []
     wanted += ["smtp"] if config.embeds_mail else []
     wanted += ["stripe"] if config.embeds_stripe else []
+    wanted += ["web3"] if config.embeds_web3 else []
     faults = []
     for service in wanted:
         port = config.port(service)

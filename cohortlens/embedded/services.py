@@ -27,6 +27,7 @@ from cohortlens.embedded.redis import EmbeddedRedis
 from cohortlens.embedded.server_process import ServerProcess
 from cohortlens.embedded.settings import StackConfig
 from cohortlens.embedded.state import ServiceRecord
+from cohortlens.embedded.web3 import WEB3
 
 Readiness = Callable[["CommandService"], bool]
 _HEARTBEAT_KEY = "cl:jobs:heartbeat"
@@ -250,12 +251,14 @@ class Programs:
         applications: Gateway, jobs and workers, in the order of their start.
         mail: Stands in for a mail server when none is given.
         stripe: Stands in for Stripe in development when no key is given.
+        web3: The web3 sidecar; the stack is ready without it.
     """
 
     migration: Program
     applications: Sequence[Program]
     mail: Program | None = None
     stripe: Program | None = None
+    web3: Program | None = None
 
 
 def standard_programs(config: StackConfig) -> Programs:
@@ -273,6 +276,9 @@ def standard_programs(config: StackConfig) -> Programs:
         else None,
         Program("stripe", [python, "-m", "cohortlens.embedded.stripe"], is_live, bound_s=30.0)
         if config.embeds_stripe
+        else None,
+        Program(WEB3, [python, "-m", "sidecars.web3"], says_ready, bound_s=30.0)
+        if config.embeds_web3
         else None,
     )
 

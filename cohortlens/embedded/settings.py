@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cohortlens.core.config import PREFIX, Url, read, setting, setting_names
 from cohortlens.core.settings import OPS_PORT, OPS_PROCESSES, CoreConfig
+from cohortlens.embedded import web3
 from cohortlens.embedded.faults import Fault, StackFailed
 from cohortlens.embedded.ports import free_port, free_ports
 
@@ -20,6 +21,7 @@ DEFAULT_PORTS = {
     "redis": 16379,
     "smtp": 11025,
     "stripe": 12111,
+    "web3": 50071,
     "ops": OPS_PORT,
 }
 PASSED_THROUGH = frozenset(
@@ -73,19 +75,47 @@ PASSED_THROUGH = frozenset(
         "WORKER_BIND",
         "WORKER_MODEL_MEMORY",
         "WORKER_OBJECT_MEMORY",
+        *web3.SETTINGS,
     )
 )
-"""Settings that only gateway or workers read; the stack hands them on without looking."""
+"""Settings that only gateway, workers or web3 sidecar read; the stack hands them on without looking."""
 
 _OF_OTHER_ROLES = ("DATABASE_ADMIN_URL", "JOBS_DATABASE_URL")
 _OF_PAYMENTS = ("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS")
-_OF_THE_DOMAIN = (*_OF_OTHER_ROLES, *_OF_PAYMENTS, "DATABASE_URL", "KEK", "KEK_PREVIOUS")
+_OF_THE_DOMAIN = (
+    *_OF_OTHER_ROLES,
+    *_OF_PAYMENTS,
+    *web3.OF_THE_SIDECAR,
+    "DATABASE_URL",
+    "KEK",
+    "KEK_PREVIOUS",
+    "WEB3_TOKEN",
+)
 _WITHHELD = {
-    "gateway": _OF_OTHER_ROLES,
-    "jobs": (*_OF_OTHER_ROLES, "STRIPE_WEBHOOK_SECRETS"),
+    "gateway": (*_OF_OTHER_ROLES, *web3.OF_THE_SIDECAR),
+    "jobs": (*_OF_OTHER_ROLES, *web3.OF_THE_SIDECAR, "STRIPE_WEBHOOK_SECRETS"),
     "workers": _OF_THE_DOMAIN,
     "mail": (*_OF_THE_DOMAIN, "REDIS_URL"),
-    "stripe": (*_OF_OTHER_ROLES, "DATABASE_URL", "KEK", "KEK_PREVIOUS", "REDIS_URL", "PASSWORD_PEPPER"),
+    "stripe": (
+        *_OF_OTHER_ROLES,
+        *web3.OF_THE_SIDECAR,
+        "DATABASE_URL",
+        "KEK",
+        "KEK_PREVIOUS",
+        "PASSWORD_PEPPER",
+        "REDIS_URL",
+        "WEB3_TOKEN",
+    ),
+    "web3": (
+        *_OF_OTHER_ROLES,
+        *_OF_PAYMENTS,
+        "DATABASE_URL",
+        "KEK",
+        "KEK_PREVIOUS",
+        "PASSWORD_PEPPER",
+        "REDIS_URL",
+        "SMTP_URL",
+    ),
 }
 
 
@@ -118,6 +148,12 @@ class StackConfig(CoreConfig):
         Url(""),
         "PostgreSQL of the role of jobs; given with DATABASE_URL, embedded when unset",
     )
+    web3_port: int | None = setting(
+        "WEB3_PORT", None, "port of the embedded web3 sidecar; 50071 + offset when unset, 0 for any"
+    )
+    web3_dsn: Url = setting(
+        "WEB3_DSN", Url(""), "PostgreSQL of the role cl_web3; without it an external database has no sidecar"
+    )
     gateway_processes: str = setting(
         "GATEWAY_PROCESSES", "1", "processes that share the two ports: a number, or auto for one per core"
     )
@@ -131,7 +167,7 @@ class StackConfig(CoreConfig):
         """The port a service is to use: as given, or the default plus the offset; 0 lets the kernel choose.
 
         Args:
-            service: ``http``, ``grpc``, ``postgres``, ``redis``, ``smtp``, ``stripe`` or ``ops``.
+            service: ``http``, ``grpc``, ``postgres``, ``redis``, ``smtp``, ``stripe``, ``web3`` or ``ops``.
         """
         given: int | None = getattr(self, f"{service}_port")
         return DEFAULT_PORTS[service] + self.port_offset if given is None else given
@@ -155,6 +191,11 @@ class StackConfig(CoreConfig):
     def embeds_stripe(self) -> bool:
         """Whether a local stand-in takes the place of Stripe: in development, when no key was given."""
         return self.environment == "development" and not self.stripe_api_key
+
+    @property
+    def embeds_web3(self) -> bool:
+        """Whether the web3 sidecar runs here: when no other one was given and it can reach a journal."""
+        return not self.web3_address and (self.embeds_postgres or bool(self.web3_dsn))
 
     @property
     def folder(self) -> Path:
@@ -209,6 +250,7 @@ def chosen_ports(config: StackConfig) -> dict[str, int]:
     services = ["http", "grpc"]
     services += ["smtp"] if config.embeds_mail else []
     services += ["stripe"] if config.embeds_stripe else []
+    services += ["web3"] if config.embeds_web3 else []
     chosen = {service: config.port(service) or free_port() for service in services}
     chosen["ops"] = config.port("ops") or free_ports(len(OPS_PROCESSES))
     return chosen

@@ -27,6 +27,7 @@ from cohortlens.embedded.services import Programs
 from cohortlens.embedded.settings import StackConfig, current_environment
 from cohortlens.embedded.state import ServiceRecord, folder_lock, read_state
 from cohortlens.embedded.supervisor import StackEvent, Supervisor
+from cohortlens.embedded.web3 import WEB3
 
 OnEvent = Callable[[StackEvent], None]
 _LOCK_WAIT_S = 25.0
@@ -229,7 +230,8 @@ def status(config: StackConfig) -> StackStatus:
         )
         for record in state.services
     ]
-    all_ready = all(service.state == "ready" for service in services)
+    # Everything but credentials, rewards and pins works without the web3 sidecar.
+    all_ready = all(service.state == "ready" for service in services if service.name != WEB3)
     return StackStatus(
         ready=is_alive and state.phase == "ready" and all_ready,
         phase=state.phase if is_alive else "dead",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from cohortlens.core import clock
+from cohortlens.core.config import Url
 from cohortlens.core.settings import OPS_PROCESSES
 from cohortlens.embedded import secrets
 from cohortlens.embedded.faults import StackFailed
@@ -45,6 +46,7 @@ from cohortlens.embedded.settings import (
     own_environment,
 )
 from cohortlens.embedded.state import ServiceRecord, ServiceState, StackState, remove_state
+from cohortlens.embedded.web3 import WEB3, web3_values
 
 _TICK_S = 0.2
 _APPLICATIONS_STOP_S = 7.0
@@ -101,6 +103,7 @@ class Supervisor:
         self._restarts = Restarts(self._note)
         self._guardian: Guardian | None = None
         self._is_stopping = False
+        self._web3_dsn = Url("")
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start everything, supervise until a signal, stop everything.
@@ -142,7 +145,7 @@ class Supervisor:
             "GRPC_PORT": str(ports["grpc"]),
             "OPS_PORT": str(ports["ops"]),
         }
-        values |= self._mail_values(ports) | self._stripe_values(ports)
+        values |= self._mail_values(ports) | self._stripe_values(ports) | self._web3_values(ports)
         environ = {**child_environment(self._base, self._config, values), **self._marker}
         self._migrate(environ)
         logs = self._folder / "logs"
@@ -152,8 +155,10 @@ class Supervisor:
             "workers": ports["ops"] + OPS_PROCESSES.index("workers"),
             "mail": ports.get("smtp", 0),
             "stripe": ports.get("stripe", 0),
+            "web3": ports.get("web3", 0),
         }
-        stand_ins = [one for one in (self._programs.mail, self._programs.stripe) if one is not None]
+        beside = (self._programs.mail, self._programs.stripe, self._programs.web3)
+        stand_ins = [one for one in beside if one is not None]
         applications = [
             CommandService(
                 program, own_environment(program.name, environ), logs, own_ports.get(program.name, 0)
@@ -192,6 +197,18 @@ class Supervisor:
             "STRIPE_WEBHOOK_SECRETS": made.stripe_webhook.reveal(),
         }
 
+    def _web3_values(self, ports: Mapping[str, int]) -> dict[str, str]:
+        """How to reach the web3 sidecar, and what it needs; nothing beside one that runs elsewhere."""
+        if "web3" not in ports:
+            record = ServiceRecord(
+                WEB3, "external", state="ready" if self._config.web3_address else "degraded"
+            )
+            record.detail = "" if self._config.web3_address else "COHORTLENS_WEB3_DSN is not set"
+            self._state.services.append(record)
+            return {}
+        dsn = self._config.web3_dsn or self._web3_dsn
+        return web3_values(self._folder, self._base, ports["web3"], dsn, self._config.web3_token)
+
     def _start_servers(self) -> dict[str, str]:
         config, values = self._config, {"ARTIFACT_DIR": str(self._config.artifacts)}
         if config.embeds_postgres:
@@ -199,6 +216,7 @@ class Supervisor:
             self._add(postgres)
             assert postgres.urls is not None
             admin, runtime, jobs = postgres.urls.admin, postgres.urls.runtime, postgres.urls.jobs
+            self._web3_dsn = postgres.urls.web3
         else:
             self._state.services.append(ServiceRecord("postgres", "external", state="ready"))
             admin, runtime, jobs = external_urls(config)
@@ -250,6 +268,11 @@ class Supervisor:
         try:
             service.server.wait_ready(service.is_ready, service.bound_s)
         except StackFailed as failure:
+            if service.name == WEB3:
+                # Consents are recorded without it; the watch finds it stopped and starts it again.
+                service.stop()
+                self._note(service, "degraded", failure.reason)
+                return
             self._note(service, "failed", failure.reason)
             raise
         service.record.elapsed_s = round(time.monotonic() - began, 2)
