@@ -31,6 +31,7 @@ from cohortlens.bootstrap.analytics import Analytics, open_analytics
 from cohortlens.bootstrap.billing import Billing, open_billing, open_usage
 from cohortlens.bootstrap.consent import Consent, open_consent
 from cohortlens.bootstrap.web3 import Web3, open_web3
+from cohortlens.consent.suppressions import Suppressions
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
 from cohortlens.core.mail import MAIL_PURPOSE, Links, MailTemplates
@@ -184,7 +185,12 @@ class Services:
             inference = wrap_inference(client) if wrap_inference is not None else client
             tokens = PageTokens(keyring)
             customers = CustomersService(
-                db, config.data_dir / "spool", tokens, tenant_keys, segment_names=segment_names
+                db,
+                config.data_dir / "spool",
+                tokens,
+                tenant_keys,
+                segment_names=segment_names,
+                erased=Suppressions(db, tenant_keys).erased,
             )
             features = FeatureLookup(db, customers)
             registry = RegistryService(db, float(config.shadow_period))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import hmac
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import text
@@ -19,6 +16,7 @@ from cohortlens.core.db import Database, locked_in_tenant
 from cohortlens.core.errors import NotFound
 from cohortlens.core.ids import uuid7
 from cohortlens.core.tenant_keys import TenantKeys
+from cohortlens.customers.erased import ErasedPeople
 
 IMPORT_LOCK = "import "
 """Lock that an import holds while it writes (``customers.loading``): no import reads half an erasure."""
@@ -61,19 +59,17 @@ class Suppressions:
         await locked_in_tenant(tx, IMPORT_LOCK)
         await tx.execute(text(_ADD), {"id": uuid7(), "identity": identity_id})
 
-    async def among(self, tx: AsyncConnection, tenant_id: UUID, external_ids: Sequence[str]) -> list[str]:
-        """Those of the identifiers that belong to suppressed persons.
+    async def erased(self, tx: AsyncConnection, tenant_id: UUID) -> ErasedPeople:
+        """Whom an import leaves out.
 
         Args:
             tx: As for ``add``.
-            tenant_id: The tenant.
-            external_ids: Identifiers in the tenant's data.
+            tenant_id: Its tenant.
         """
-        hashes = {bytes(one) for one in await tx.scalars(text(_ANY))}
+        hashes = frozenset(bytes(one) for one in await tx.scalars(text(_ANY)))
         if not hashes:
-            return []
-        secret = await self._keys.mac_key(tx, tenant_id, IDENTITY_INDEX)
-        return await asyncio.to_thread(_hit, secret, hashes, external_ids)
+            return ErasedPeople()
+        return ErasedPeople(await self._keys.mac_key(tx, tenant_id, IDENTITY_INDEX), hashes)
 
     async def lift(self, ctx: RequestContext, external_id: str, reason: str) -> None:
         """Let a person be imported and decide again, as a new one; what was erased stays erased.
@@ -100,11 +96,3 @@ class Suppressions:
             fresh = hashlib.sha256(uuid7().bytes + bidx).digest()
             await tx.execute(text(_UNNAME), {"bidx": bidx, "fresh": fresh})
             await AuditTrail(tx).append(ctx, "consent.suppression.lifted", details={"reason": reason.strip()})
-
-
-def _hit(secret: bytes, hashes: set[bytes], names: Sequence[str]) -> list[str]:
-    return [
-        name
-        for name in names
-        if hmac.digest(secret, name.encode("utf-8", "surrogatepass"), hashlib.sha256) in hashes
-    ]

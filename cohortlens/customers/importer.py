@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from cohortlens.core.errors import Cancelled
 from cohortlens.customers.batches import Source
+from cohortlens.customers.erased import ErasedPeople
 from cohortlens.customers.models import (
     MAX_ROWS,
     FileEmpty,
@@ -72,6 +73,7 @@ def read_file(
     known_currency: str,
     now: datetime,
     reading: Reading,
+    erased: ErasedPeople | None = None,
 ) -> None:
     """Validate a file; accepted rows go to a Parquet file of ``ACCEPTED_SCHEMA``, the rest into ``reading``.
 
@@ -82,6 +84,7 @@ def read_file(
         known_currency: Currency of the tenant's earlier data, empty when there is none.
         now: Time of the import, aware.
         reading: Filled while the work goes on.
+        erased: Whose rows are refused.
 
     Raises:
         FileFault: The file as a whole is refused.
@@ -100,7 +103,7 @@ def read_file(
     reading.columns_used = source.column_map.columns_used
     reading.columns_unused = source.column_map.columns_unused
     validator = RowValidator(
-        source.column_map, Survey(source), options.currency or known_currency, DEFAULT_CURRENCY, now
+        source.column_map, Survey(source), options.currency or known_currency, DEFAULT_CURRENCY, now, erased
     )
     reading.faults = validator.faults
     keys: list[NDArray[np.uint64]] = []

@@ -23,6 +23,7 @@ from cohortlens.core.paging import PageTokens, page_size
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers import features as feature_store
 from cohortlens.customers import loading
+from cohortlens.customers.erased import ReadErased, nobody
 from cohortlens.customers.import_options import check_options
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import (
@@ -62,6 +63,7 @@ class CustomersService:
         page_tokens: Seals the tokens of lists.
         tenant_keys: Give what stands for a customer in the audit log.
         segment_names: Names of the published segments by customer, asked in the transaction of the read.
+        erased: Reads whose rows an import refuses.
     """
 
     def __init__(
@@ -71,13 +73,14 @@ class CustomersService:
         page_tokens: PageTokens,
         tenant_keys: TenantKeys,
         segment_names: SegmentNames | None = None,
+        erased: ReadErased = nobody,
     ) -> None:
         self._db = db
         self._tenant_keys = tenant_keys
         self._tokens = page_tokens
         self._segment_names = segment_names
         self.spool = Spool(spool_dir)
-        self.work = ImportWork(db, self.spool)
+        self.work = ImportWork(db, self.spool, erased)
 
     async def start_import(
         self, ctx: RequestContext, options: ImportOptions, chunks: AsyncIterator[bytes]

@@ -21,11 +21,14 @@ from cohortlens.contracts.columns import ColumnMap
 from cohortlens.contracts.currency import CurrencyUnknown, minor_digits
 from cohortlens.customers import parsing
 from cohortlens.customers.batches import RawBatch
+from cohortlens.customers.erased import ErasedPeople
 from cohortlens.customers.models import MAX_FAULTS_KEPT, PREVIEW_CHARACTERS, RowFault
 from cohortlens.customers.survey import Survey
 
 MAX_AMOUNT_MINOR = 10**13
 MAX_QUANTITY = 1e13
+CUSTOMER_ERASED = "CUSTOMER_ERASED"
+"""Fault of a row of a person who was erased."""
 _TEXT_LIMITS = {"customer": 200, "order": 200, "sku": 200, "country": 100, "currency": 3}
 _SEPARATOR = "\x1f"
 
@@ -67,11 +70,19 @@ class RowValidator:
         currency: ISO 4217 code of the amounts; empty adopts the first one the file states, else ``fallback``.
         fallback: Currency when neither caller nor file says one.
         now: Time of the import; later days than the next are faults.
+        erased: Whose rows are refused, whatever stands in them.
     """
 
     def __init__(
-        self, column_map: ColumnMap, survey: Survey, currency: str, fallback: str, now: datetime
+        self,
+        column_map: ColumnMap,
+        survey: Survey,
+        currency: str,
+        fallback: str,
+        now: datetime,
+        erased: ErasedPeople | None = None,
     ) -> None:
+        self._erased = erased or ErasedPeople()
         self._map = column_map
         self._survey = survey
         self._stated = bool(currency)
@@ -107,6 +118,8 @@ class RowValidator:
             text = parsing.texts(raw.columns[name])
             checks.mark(text.unreadable, "ENCODING_INVALID", name)
             if name == "customer":
+                # Before every other fault: no preview may show what stands in the row of such a person.
+                checks.mark(self._erased.mask(text.values), CUSTOMER_ERASED, name)
                 checks.mark(parsing.mask(text.values.is_null()), "CUSTOMER_MISSING", name)
             if name != "currency":
                 checks.mark(
@@ -175,7 +188,13 @@ class RowValidator:
         counted = Counter(checks.reasons(checks.codes))
         header = self._map.columns_used
         shown = [
-            RowFault(row, line, header[name], reason, _preview(raw.columns[name][at].as_py()))
+            RowFault(
+                row,
+                line,
+                header[name],
+                reason,
+                "" if reason == CUSTOMER_ERASED else _preview(raw.columns[name][at].as_py()),
+            )
             for row, line, reason, name, at in found
         ]
         shown += [RowFault(row, line, "", "COLUMN_COUNT", _preview(text)) for row, line, text in raw.ragged]

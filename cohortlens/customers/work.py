@@ -19,6 +19,7 @@ from cohortlens.core.errors import Aborted, InvalidArgument, ResourceExhausted
 from cohortlens.core.ids import TenantId
 from cohortlens.core.outbox import Outbox
 from cohortlens.customers import features, histories, loading
+from cohortlens.customers.erased import ErasedPeople, ReadErased, nobody
 from cohortlens.customers.importer import Reading, accepted_batches, read_file
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import TRANSACTIONS_IMPORTED, Import, ImportRows
@@ -38,9 +39,11 @@ class ImportWork:
     Args:
         db: Database as the runtime role.
         spool: Where the uploads lie.
+        erased: Reads whose rows are refused.
     """
 
-    def __init__(self, db: Database, spool: Spool) -> None:
+    def __init__(self, db: Database, spool: Spool, erased: ReadErased = nobody) -> None:
+        self._erased = erased
         self._db = db
         self._spool = spool
 
@@ -58,10 +61,11 @@ class ImportWork:
                 return
             stored = await ImportsRepository(tx).get(import_id)
             state = await CustomersRepository(tx).data_state()
+            erased = await self._erased(tx, tenant_id)
         reading = Reading()
         try:
-            await self._read(tenant_id, stored, state[0] if state else "", reading)
-            await retried(lambda: self._written(tenant_id, stored, reading))
+            await self._read(tenant_id, stored, state[0] if state else "", reading, erased)
+            await retried(lambda: self._written(tenant_id, stored, reading, erased))
         except InvalidArgument as fault:
             await self.end_failed(tenant_id, import_id, fault.reason, fault.message, reading)
         except ResourceExhausted as full:
@@ -125,11 +129,15 @@ class ImportWork:
                     removed += 1
         return removed
 
-    async def _read(self, tenant_id: TenantId, stored: Import, currency: str, reading: Reading) -> None:
+    async def _read(
+        self, tenant_id: TenantId, stored: Import, currency: str, reading: Reading, erased: ErasedPeople
+    ) -> None:
         path = self._spool.path(tenant_id, stored.import_id)
         accepted = self._spool.work_path(tenant_id, stored.import_id)
         task = asyncio.create_task(
-            asyncio.to_thread(read_file, path, accepted, stored.options, currency, clock.now(), reading)
+            asyncio.to_thread(
+                read_file, path, accepted, stored.options, currency, clock.now(), reading, erased
+            )
         )
         try:
             while not (await asyncio.wait({task}, timeout=_PROGRESS_S))[0]:
@@ -145,19 +153,26 @@ class ImportWork:
                 with contextlib.suppress(Exception):
                     await asyncio.shield(task)
 
-    async def _written(self, tenant_id: TenantId, stored: Import, reading: Reading) -> None:
+    async def _written(
+        self, tenant_id: TenantId, stored: Import, reading: Reading, erased: ErasedPeople
+    ) -> None:
         try:
-            await self._write(tenant_id, stored, reading)
+            await self._write(tenant_id, stored, reading, erased)
         except IntegrityError as error:
             if getattr(error.orig, "sqlstate", "") != _CUSTOMER_GONE_STATE:
                 raise
             raise Aborted("a customer was deleted during the import; it begins again") from error
 
-    async def _write(self, tenant_id: TenantId, stored: Import, reading: Reading) -> None:
+    async def _write(
+        self, tenant_id: TenantId, stored: Import, reading: Reading, erased: ErasedPeople
+    ) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
             await ImportsRepository(tx).progress(stored.import_id, _READING_SHARE, reading.rows_read)
         async with self._db.tenant_transaction(tenant_id) as tx:
             await loading.prepare(tx)
+            # An erasure takes the same lock: none can come between here and the commit.
+            if await self._erased(tx, tenant_id) != erased:
+                raise Aborted("a person was erased during the import; it begins again")
             imports = ImportsRepository(tx)
             if not await imports.lock(stored.import_id):
                 return
