@@ -41,15 +41,10 @@ class FileCommands:
         only_hash, is_pinned = arguments.flag("only-hash", False), arguments.flag("pin", True)
         lines = []
         async for name, pieces in arguments.files():
-            with ExitStack() as lock:
-                if only_hash:
-                    root = await self._local.hash(pieces, profile)
-                else:
-                    # Held from before the first block until the pin: the name needs the CID of the whole.
-                    await self._local.run(lock.enter_context, self._local.store.adding())
-                    root = await self._local.add(pieces, None, profile)
-                    if is_pinned:
-                        await self._local.run(self._local.store.pin, RPC_PIN + root.cid.key, root.cid)
+            if only_hash:
+                root = await self._local.hash(pieces, profile)
+            else:
+                root = await self._local.add(pieces, _pin_name if is_pinned else None, profile)
             shown = {"Name": name or str(root.cid), "Hash": str(root.cid), "Size": str(root.tree_bytes)}
             lines.append(json.dumps(shown))
         return web.Response(text="\n".join(lines) + "\n", content_type="application/json")
@@ -119,6 +114,10 @@ class FileCommands:
             return response
         await response.write_eof()
         return response
+
+
+def _pin_name(cid: Cid) -> str:
+    return RPC_PIN + cid.key
 
 
 def _profile(arguments: Arguments) -> Profile:

@@ -70,6 +70,11 @@ class Backend(Protocol):
         """``kubo``, ``pinning-service`` or ``pinata``."""
         ...
 
+    @property
+    def has_one_pin_per_cid(self) -> bool:
+        """Whether two pins of the same content are one pin there, so that only the last one is removed."""
+        ...
+
     async def keep(self, content: Content, remote_id: str) -> Kept:
         """Have the content kept, or ask how far that is.
 

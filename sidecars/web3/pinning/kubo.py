@@ -47,6 +47,7 @@ class KuboBackend:
     """
 
     name = "kubo"
+    has_one_pin_per_cid = True
 
     def __init__(self, url: str, auth: str = "") -> None:
         address, base = _address(url)

@@ -38,13 +38,16 @@ class LocalStore:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args))
 
     async def add(
-        self, pieces: AsyncIterator[bytes], pin_name: str | None = None, profile: Profile = USUAL
+        self,
+        pieces: AsyncIterator[bytes],
+        pin_as: Callable[[Cid], str] | None = None,
+        profile: Profile = USUAL,
     ) -> Link:
         """Keep a file, and pin it before a collection can come.
 
         Args:
             pieces: The file.
-            pin_name: Name of its pin; without one the next collection removes the file.
+            pin_as: Names its pin; without it the next collection removes the file.
             profile: How it is cut.
 
         Returns:
@@ -61,8 +64,8 @@ class LocalStore:
                 await self.run(builder.write, piece)
             root = await self.run(builder.finish)
             failpoint("web3.pin.blocks")
-            if pin_name is not None:
-                await self.run(self.store.pin, pin_name, root.cid)
+            if pin_as is not None:
+                await self.run(self.store.pin, pin_as(root.cid), root.cid)
         return root
 
     async def hash(self, pieces: AsyncIterator[bytes], profile: Profile = USUAL) -> Link:

@@ -27,6 +27,7 @@ class PinataBackend:
     """
 
     name = "pinata"
+    has_one_pin_per_cid = True
 
     def __init__(self, token: str, url: str = "") -> None:
         self._api = HttpCalls(url or API_URL, token)

@@ -25,6 +25,7 @@ class PinningServiceBackend:
     """
 
     name = "pinning-service"
+    has_one_pin_per_cid = False
 
     def __init__(self, url: str, token: str) -> None:
         self._calls = HttpCalls(url, token)
