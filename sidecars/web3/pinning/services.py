@@ -30,7 +30,7 @@ def open_services(config: Web3Config) -> list[Backend]:
             made.append(KuboBackend(str(config.ipfs_url), config.ipfs_auth.reveal()))
         elif name == "pinning-service":
             made.append(
-                PinningServiceBackend(str(config.ipfs_pinning_url), config.ipfs_pinning_token.reveal())
+                PinningServiceBackend(str(config.ipfs_service_url), config.ipfs_service_token.reveal())
             )
         elif name == "pinata":
             made.append(PinataBackend(config.ipfs_pinata_token.reveal(), str(config.ipfs_pinata_url)))
@@ -44,7 +44,7 @@ def service_faults(config: Web3Config) -> list[str]:
         "credentials have settings of their own"
         for name, url in (
             ("URL", config.ipfs_url),
-            ("PINNING_URL", config.ipfs_pinning_url),
+            ("SERVICE_URL", config.ipfs_service_url),
             ("PINATA_URL", config.ipfs_pinata_url),
         )
         if url and not _is_private_enough(str(url))
