@@ -60,3 +60,28 @@ def test_half_of_a_name_and_secret_is_refused_without_showing_it(auth):
 
 def test_the_embedded_store_is_no_service():
     assert open_services(_config(backends="embedded")) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"backends": "kubo"}, ["IPFS_URL"]),
+        ({"backends": "embedded, pinata"}, ["IPFS_PINATA_TOKEN"]),
+        (
+            {"backends": "pinning-service"},
+            ["IPFS_SERVICE_URL", "IPFS_SERVICE_TOKEN", "IPFS_BACKENDS=pinning-service"],
+        ),
+        ({"backends": "pinning-service,kubo"}, ["IPFS_URL", "IPFS_SERVICE_URL", "IPFS_SERVICE_TOKEN"]),
+    ],
+)
+def test_what_a_service_lacks_is_told_in_one_go(settings, missing):
+    faults = service_faults(_config(**settings))
+    assert all("PIN_BACKEND_INCOMPLETE" in fault for fault in faults)
+    assert sorted(
+        fault.split()[0].removeprefix("COHORTLENS_WEB3_").rstrip(":") for fault in faults
+    ) == sorted(missing)
+
+
+def test_an_unknown_service_is_refused_with_the_known_ones():
+    (fault,) = service_faults(_config(backends="embedded,dropbox"))
+    assert "dropbox is none of embedded, kubo, pinning-service, pinata" in fault
