@@ -6,7 +6,6 @@ expressed at all. ``CLAIMS_INVALID`` names the member and what it must be.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +23,7 @@ _MAX_VERSION = 2**31 - 1
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 _ACTIVITY = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31}){0,3}\Z")
-_STATE = re.compile(r"[A-Z][A-Z_]{0,31}\Z")
+_WORD = re.compile(r"[a-z]{1,16}\Z")
 _CID = re.compile(r"(?:b[a-z2-7]{58,110}|Qm[1-9A-HJ-NP-Za-km-z]{44})\Z")
 _URN = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _DID = re.compile(r"did:(?:key|web):[A-Za-z0-9._:%-]{1,240}\Z")
@@ -58,7 +57,7 @@ def _is_hour(value: Any) -> bool:
 def _are_activities(value: Any) -> bool:
     return (
         isinstance(value, list)
-        and 1 <= len(value) <= MAX_ACTIVITIES
+        and len(value) <= MAX_ACTIVITIES
         and len(set(map(str, value))) == len(value)
         and all(map(_text(_ACTIVITY), value))
     )
@@ -72,12 +71,16 @@ _Member = tuple[_Check, str]
 CONSENT: Mapping[str, _Member] = {
     "purpose": (_text(_KEY), "the key of a purpose"),
     "purposeVersion": _A_COUNT,
-    "activities": (_are_activities, f"1 to {MAX_ACTIVITIES} different activities, such as profiling.predict"),
+    "activities": (
+        _are_activities,
+        f"up to {MAX_ACTIVITIES} different activities, such as profiling.predict",
+    ),
     "grantedAt": _A_STAMP,
     "noticeDigest": _A_DIGEST,
     "recordCommitment": _A_DIGEST,
 }
-"""Members of a ConsentCredential's subject; all required. ``recordCommitment`` is salted by the caller."""
+"""Members of a ConsentCredential's subject. A purpose may cover no activity, a consent may have no notice;
+``recordCommitment`` is salted by the caller."""
 
 AGREEMENT: Mapping[str, _Member] = {
     "agreement": (_text(_URN), "urn:uuid: and a UUID in lower case"),
@@ -88,14 +91,18 @@ AGREEMENT: Mapping[str, _Member] = {
 """Members of an AgreementCredential's subject; all required."""
 
 RECEIPT: Mapping[str, _Member] = {
-    "receiptCommitment": _A_DIGEST,
-    "credentialCommitment": _A_DIGEST,
-    "transactionCommitment": _A_DIGEST,
-    "rewardState": (_text(_STATE), "a state in upper snake case"),
+    "type": (_text(re.compile(r"ConsentReceiptPin\Z")), "ConsentReceiptPin"),
+    "version": _A_COUNT,
+    "revision": _A_COUNT,
     "hour": (_is_hour, "a UTC time at a whole hour, such as 2026-01-31T12:00:00Z"),
+    "receipt": _A_DIGEST,
+    "credential": _A_DIGEST,
+    "transaction": _A_DIGEST,
+    "reward": (_text(_WORD), "one word in lower case"),
+    "state": (_text(_WORD), "one word in lower case"),
     "supersedes": (_text(_CID), "a CID"),
 }
-"""Members of a receipt pin; ``receiptCommitment`` and ``hour`` are required."""
+"""Members of a receipt pin; digests are salted commitments. ``transaction``, ``supersedes`` are optional."""
 
 CHECKPOINT: Mapping[str, _Member] = {
     "seq": _A_COUNT,
@@ -104,7 +111,7 @@ CHECKPOINT: Mapping[str, _Member] = {
 }
 """Members of a checkpoint of an audit log; all required."""
 
-_OPTIONAL = frozenset({"credentialCommitment", "transactionCommitment", "rewardState", "supersedes"})
+_OPTIONAL = frozenset({"activities", "noticeDigest", "transaction", "supersedes"})
 _TERMS = frozenset(
     {
         "uid", "version", "profile", "target", "permission", "prohibition", "obligation", "duty",
@@ -173,11 +180,6 @@ def read_document(text: bytes, members: Mapping[str, _Member], issuer: str) -> J
 def is_did(text: str) -> bool:
     """Whether a text has the form of a DID that credentials may name."""
     return _DID.match(text) is not None
-
-
-def canonical_claims(claims: JsonObject) -> bytes:
-    """Claims as bytes that are the same for the same claims."""
-    return json.dumps(claims, sort_keys=True, separators=(",", ":")).encode("utf-8")
 
 
 def _read(text: bytes, field: str, max_bytes: int) -> JsonObject:
