@@ -22,6 +22,7 @@ from google.protobuf.descriptor import (
 )
 from google.protobuf.message import Message
 
+from cohortlens.customers.usability import Activity
 from cohortlens.v1 import common_pb2
 
 # Generated as bare FieldDescriptors, which the type stubs do not index.
@@ -88,6 +89,7 @@ class Policy:
         meter: Meter of the month that it counts on; empty for a call that is not metered.
         cost: Units of its rate class that each started 100 rows weigh.
         open_read_only: Whether it stays open while its tenant may only read.
+        activity: What it uses the data of customers for; empty for nothing.
     """
 
     public: bool
@@ -103,6 +105,7 @@ class Policy:
     meter: str = ""
     cost: int = 1
     open_read_only: bool = False
+    activity: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,6 +225,7 @@ class MethodTable:
                 meter=declared.meter,
                 cost=declared.cost or 1,
                 open_read_only=declared.open_read_only,
+                activity=declared.activity,
             )
             info = _method_info(descriptor, policy)
             self.methods[info.full_name] = info
@@ -230,6 +234,8 @@ class MethodTable:
 def _contradiction(declared: Any) -> str:
     """What of a policy could never hold; empty when it can."""
     platform = [scope for scope in declared.scopes if scope.startswith("platform.")]
+    if declared.activity and declared.activity not in list(Activity):
+        return f"names the activity {declared.activity}, which is none of ours"
     if declared.access == common_pb2.ACCESS_PUBLIC and declared.scopes:
         return "is public and names a scope, which would never be asked for"
     if declared.access == common_pb2.ACCESS_PLATFORM and not platform:

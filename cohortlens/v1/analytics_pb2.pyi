@@ -138,10 +138,12 @@ class Prediction(_message.Message):
     def __init__(self, prediction: _Optional[str] = ..., customer: _Optional[str] = ..., external_id: _Optional[str] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., value: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., level_ratio: _Optional[float] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., data_as_of: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., basis: _Optional[_Union[PredictionBasis, str]] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("predictions",)
+    __slots__ = ("predictions", "excluded_no_consent")
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
-    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class PredictStreamRequest(_message.Message):
     __slots__ = ("correlation_id", "task", "vectors", "horizon_days", "schema_hash", "level_ratio", "loss", "annual_discount_ratio")
@@ -284,10 +286,12 @@ class SegmentAssignment(_message.Message):
     def __init__(self, customer: _Optional[str] = ..., external_id: _Optional[str] = ..., segment: _Optional[str] = ..., name: _Optional[str] = ..., distance: _Optional[float] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
 
 class SegmentResponse(_message.Message):
-    __slots__ = ("assignments",)
+    __slots__ = ("assignments", "excluded_no_consent")
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     assignments: _containers.RepeatedCompositeFieldContainer[SegmentAssignment]
-    def __init__(self, assignments: _Optional[_Iterable[_Union[SegmentAssignment, _Mapping]]] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, assignments: _Optional[_Iterable[_Union[SegmentAssignment, _Mapping]]] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("task", "customers", "vectors", "horizon_days", "schema_hash", "method", "top", "request_id", "prediction", "interventional", "seed", "goal")
@@ -370,10 +374,12 @@ class Explanation(_message.Message):
     def __init__(self, customer: _Optional[str] = ..., external_id: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ..., horizon_days: _Optional[int] = ..., space: _Optional[_Union[ExplanationSpace, str]] = ..., base_value: _Optional[float] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., other_contribution: _Optional[float] = ..., additivity_residual: _Optional[float] = ..., model_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., method: _Optional[_Union[ExplanationMethod, str]] = ..., surrogate_residual: _Optional[float] = ..., fidelity_r2: _Optional[float] = ..., lime: _Optional[_Union[_explanations_pb2.LimeFit, _Mapping]] = ..., counterfactual: _Optional[_Union[_explanations_pb2.Counterfactual, _Mapping]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("explanations",)
+    __slots__ = ("explanations", "excluded_no_consent")
     EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     explanations: _containers.RepeatedCompositeFieldContainer[Explanation]
-    def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class GetPredictionRequest(_message.Message):
     __slots__ = ("prediction",)
@@ -434,7 +440,7 @@ class PredictBatchRequest(_message.Message):
     def __init__(self, task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., all_customers: _Optional[bool] = ..., input: _Optional[str] = ..., request_id: _Optional[str] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
 
 class BatchPrediction(_message.Message):
-    __slots__ = ("batch", "state", "progress_ratio", "rows", "rows_done", "rows_skipped", "task", "horizon_days", "unit", "model_version", "data_as_of", "input", "result_sha256", "result_bytes", "files_removed", "error", "create_time", "end_time", "level_ratio", "loss", "annual_discount_ratio")
+    __slots__ = ("batch", "state", "progress_ratio", "rows", "rows_done", "rows_skipped", "task", "horizon_days", "unit", "model_version", "data_as_of", "input", "result_sha256", "result_bytes", "files_removed", "error", "create_time", "end_time", "level_ratio", "loss", "annual_discount_ratio", "excluded_no_consent")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +462,7 @@ class BatchPrediction(_message.Message):
     LEVEL_RATIO_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
     ANNUAL_DISCOUNT_RATIO_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     batch: str
     state: _common_pb2.WorkState
     progress_ratio: float
@@ -477,7 +484,8 @@ class BatchPrediction(_message.Message):
     level_ratio: float
     loss: PredictionLoss
     annual_discount_ratio: float
-    def __init__(self, batch: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_skipped: _Optional[int] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., data_as_of: _Optional[str] = ..., input: _Optional[str] = ..., result_sha256: _Optional[str] = ..., result_bytes: _Optional[int] = ..., files_removed: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, batch: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., rows: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_skipped: _Optional[int] = ..., task: _Optional[_Union[PredictionTask, str]] = ..., horizon_days: _Optional[int] = ..., unit: _Optional[str] = ..., model_version: _Optional[int] = ..., data_as_of: _Optional[str] = ..., input: _Optional[str] = ..., result_sha256: _Optional[str] = ..., result_bytes: _Optional[int] = ..., files_removed: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., level_ratio: _Optional[float] = ..., loss: _Optional[_Union[PredictionLoss, str]] = ..., annual_discount_ratio: _Optional[float] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class PredictBatchResponse(_message.Message):
     __slots__ = ("batch",)
@@ -594,7 +602,7 @@ class StartSegmentationRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ...) -> None: ...
 
 class SegmentationRun(_message.Message):
-    __slots__ = ("run", "state", "progress_ratio", "model_version", "customers", "data_as_of", "published", "error", "create_time", "end_time")
+    __slots__ = ("run", "state", "progress_ratio", "model_version", "customers", "data_as_of", "published", "error", "create_time", "end_time", "excluded_no_consent")
     RUN_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
@@ -605,6 +613,7 @@ class SegmentationRun(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     run: str
     state: _common_pb2.WorkState
     progress_ratio: float
@@ -615,7 +624,8 @@ class SegmentationRun(_message.Message):
     error: _common_pb2.WorkError
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, run: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., model_version: _Optional[int] = ..., customers: _Optional[int] = ..., data_as_of: _Optional[str] = ..., published: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, run: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., model_version: _Optional[int] = ..., customers: _Optional[int] = ..., data_as_of: _Optional[str] = ..., published: _Optional[bool] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class StartSegmentationResponse(_message.Message):
     __slots__ = ("run",)

@@ -166,7 +166,7 @@ class Cohort(_message.Message):
     def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., size: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[CohortCell, _Mapping]]] = ...) -> None: ...
 
 class QueryCohortsResponse(_message.Message):
-    __slots__ = ("cohorts", "total", "periods", "unit", "currency", "data_as_of", "data_revision", "cohort_by", "period", "align", "criterion", "measure", "apply_to", "time_zone")
+    __slots__ = ("cohorts", "total", "periods", "unit", "currency", "data_as_of", "data_revision", "cohort_by", "period", "align", "criterion", "measure", "apply_to", "time_zone", "excluded_no_consent")
     COHORTS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     PERIODS_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,7 @@ class QueryCohortsResponse(_message.Message):
     MEASURE_FIELD_NUMBER: _ClassVar[int]
     APPLY_TO_FIELD_NUMBER: _ClassVar[int]
     TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     cohorts: _containers.RepeatedCompositeFieldContainer[Cohort]
     total: Cohort
     periods: int
@@ -195,7 +196,8 @@ class QueryCohortsResponse(_message.Message):
     measure: CohortMeasure
     apply_to: CohortApplyTo
     time_zone: str
-    def __init__(self, cohorts: _Optional[_Iterable[_Union[Cohort, _Mapping]]] = ..., total: _Optional[_Union[Cohort, _Mapping]] = ..., periods: _Optional[int] = ..., unit: _Optional[str] = ..., currency: _Optional[str] = ..., data_as_of: _Optional[str] = ..., data_revision: _Optional[int] = ..., cohort_by: _Optional[_Union[CohortBy, str]] = ..., period: _Optional[_Union[CohortPeriod, str]] = ..., align: _Optional[_Union[CohortAlign, str]] = ..., criterion: _Optional[_Union[CohortCriterion, str]] = ..., measure: _Optional[_Union[CohortMeasure, str]] = ..., apply_to: _Optional[_Union[CohortApplyTo, str]] = ..., time_zone: _Optional[str] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, cohorts: _Optional[_Iterable[_Union[Cohort, _Mapping]]] = ..., total: _Optional[_Union[Cohort, _Mapping]] = ..., periods: _Optional[int] = ..., unit: _Optional[str] = ..., currency: _Optional[str] = ..., data_as_of: _Optional[str] = ..., data_revision: _Optional[int] = ..., cohort_by: _Optional[_Union[CohortBy, str]] = ..., period: _Optional[_Union[CohortPeriod, str]] = ..., align: _Optional[_Union[CohortAlign, str]] = ..., criterion: _Optional[_Union[CohortCriterion, str]] = ..., measure: _Optional[_Union[CohortMeasure, str]] = ..., apply_to: _Optional[_Union[CohortApplyTo, str]] = ..., time_zone: _Optional[str] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class QuerySurvivalRequest(_message.Message):
     __slots__ = ("event", "gap_days", "order_number", "cohort_by", "attribute", "time_zone", "filter", "max_days", "level_ratio")
@@ -252,7 +254,7 @@ class SurvivalCurve(_message.Message):
     def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., size: _Optional[int] = ..., events: _Optional[int] = ..., median_days: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[SurvivalStep, _Mapping]]] = ...) -> None: ...
 
 class QuerySurvivalResponse(_message.Message):
-    __slots__ = ("curves", "gap_days", "order_number", "level_ratio", "data_as_of", "data_revision", "event", "time_zone")
+    __slots__ = ("curves", "gap_days", "order_number", "level_ratio", "data_as_of", "data_revision", "event", "time_zone", "excluded_no_consent")
     CURVES_FIELD_NUMBER: _ClassVar[int]
     GAP_DAYS_FIELD_NUMBER: _ClassVar[int]
     ORDER_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +263,7 @@ class QuerySurvivalResponse(_message.Message):
     DATA_REVISION_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     curves: _containers.RepeatedCompositeFieldContainer[SurvivalCurve]
     gap_days: int
     order_number: int
@@ -269,7 +272,8 @@ class QuerySurvivalResponse(_message.Message):
     data_revision: int
     event: SurvivalEvent
     time_zone: str
-    def __init__(self, curves: _Optional[_Iterable[_Union[SurvivalCurve, _Mapping]]] = ..., gap_days: _Optional[int] = ..., order_number: _Optional[int] = ..., level_ratio: _Optional[float] = ..., data_as_of: _Optional[str] = ..., data_revision: _Optional[int] = ..., event: _Optional[_Union[SurvivalEvent, str]] = ..., time_zone: _Optional[str] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, curves: _Optional[_Iterable[_Union[SurvivalCurve, _Mapping]]] = ..., gap_days: _Optional[int] = ..., order_number: _Optional[int] = ..., level_ratio: _Optional[float] = ..., data_as_of: _Optional[str] = ..., data_revision: _Optional[int] = ..., event: _Optional[_Union[SurvivalEvent, str]] = ..., time_zone: _Optional[str] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class ProjectRetentionRequest(_message.Message):
     __slots__ = ("survivors", "periods", "period", "gap_days", "cohort_by", "attribute", "time_zone", "filter", "level_ratio", "seed")
@@ -334,7 +338,7 @@ class RetentionProjection(_message.Message):
     def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., size: _Optional[int] = ..., observed_periods: _Optional[int] = ..., points: _Optional[_Iterable[_Union[RetentionPoint, _Mapping]]] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., boundary: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ProjectRetentionResponse(_message.Message):
-    __slots__ = ("projections", "gap_days", "period_days", "level_ratio", "data_as_of", "data_revision", "basis")
+    __slots__ = ("projections", "gap_days", "period_days", "level_ratio", "data_as_of", "data_revision", "basis", "excluded_no_consent")
     PROJECTIONS_FIELD_NUMBER: _ClassVar[int]
     GAP_DAYS_FIELD_NUMBER: _ClassVar[int]
     PERIOD_DAYS_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +346,7 @@ class ProjectRetentionResponse(_message.Message):
     DATA_AS_OF_FIELD_NUMBER: _ClassVar[int]
     DATA_REVISION_FIELD_NUMBER: _ClassVar[int]
     BASIS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     projections: _containers.RepeatedCompositeFieldContainer[RetentionProjection]
     gap_days: int
     period_days: int
@@ -349,4 +354,5 @@ class ProjectRetentionResponse(_message.Message):
     data_as_of: str
     data_revision: int
     basis: str
-    def __init__(self, projections: _Optional[_Iterable[_Union[RetentionProjection, _Mapping]]] = ..., gap_days: _Optional[int] = ..., period_days: _Optional[int] = ..., level_ratio: _Optional[float] = ..., data_as_of: _Optional[str] = ..., data_revision: _Optional[int] = ..., basis: _Optional[str] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, projections: _Optional[_Iterable[_Union[RetentionProjection, _Mapping]]] = ..., gap_days: _Optional[int] = ..., period_days: _Optional[int] = ..., level_ratio: _Optional[float] = ..., data_as_of: _Optional[str] = ..., data_revision: _Optional[int] = ..., basis: _Optional[str] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...

@@ -62,7 +62,7 @@ RULES_FIELD_NUMBER: _ClassVar[int]
 rules: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("access", "scopes", "rate_class", "feature", "errors", "audit_action", "never_shed", "meter", "cost", "open_read_only")
+    __slots__ = ("access", "scopes", "rate_class", "feature", "errors", "audit_action", "never_shed", "meter", "cost", "open_read_only", "activity")
     ACCESS_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     RATE_CLASS_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class MethodPolicy(_message.Message):
     METER_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
     OPEN_READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     access: Access
     scopes: _containers.RepeatedScalarFieldContainer[str]
     rate_class: RateClass
@@ -83,7 +84,8 @@ class MethodPolicy(_message.Message):
     meter: str
     cost: int
     open_read_only: bool
-    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., feature: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ..., audit_action: _Optional[str] = ..., never_shed: _Optional[bool] = ..., meter: _Optional[str] = ..., cost: _Optional[int] = ..., open_read_only: _Optional[bool] = ...) -> None: ...
+    activity: str
+    def __init__(self, access: _Optional[_Union[Access, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., feature: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ..., audit_action: _Optional[str] = ..., never_shed: _Optional[bool] = ..., meter: _Optional[str] = ..., cost: _Optional[int] = ..., open_read_only: _Optional[bool] = ..., activity: _Optional[str] = ...) -> None: ...
 
 class FieldRules(_message.Message):
     __slots__ = ("required", "min", "has_min", "max", "has_max", "min_len", "max_len", "pattern", "sensitive", "allow_nan", "uuid", "counts_rows")

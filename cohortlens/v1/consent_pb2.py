@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
+from cohortlens.v1 import consent_checks_pb2 as cohortlens_dot_v1_dot_consent__checks__pb2
 from cohortlens.v1 import consent_purposes_pb2 as cohortlens_dot_v1_dot_consent__purposes__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ohortlens/v1/consent.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a$cohortlens/v1/consent_purposes.proto\x1a\x1cgoogle/api/annotations.proto2\xa2\x04\n\x0e\x43onsentService\x12\x9f\x01\n\rCreatePurpose\x12#.cohortlens.v1.CreatePurposeRequest\x1a$.cohortlens.v1.CreatePurposeResponse\"C\xaa\xd4\x18$\x08\x02\x12\rconsent.admin\x18\x05*\x0fRESOURCE_EXISTS\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/purposes:\x01*\x12\xcc\x01\n\rUpdatePurpose\x12#.cohortlens.v1.UpdatePurposeRequest\x1a$.cohortlens.v1.UpdatePurposeResponse\"p\xaa\xd4\x18G\x08\x02\x12\rconsent.admin\x18\x05*\x12RESOURCE_NOT_FOUND*\x0fRESOURCE_EXISTS*\rETAG_MISMATCH\x82\xd3\xe4\x93\x02\x1f\x32\x1a/api/v1/purposes/{purpose}:\x01*\x12\x9e\x01\n\x0cListPurposes\x12\".cohortlens.v1.ListPurposesRequest\x1a#.cohortlens.v1.ListPurposesResponse\"E\x90\x02\x01\xaa\xd4\x18&\x08\x02\x12\x0c\x63onsent.read\x18\x04*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/purposesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ohortlens/v1/consent.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a\"cohortlens/v1/consent_checks.proto\x1a$cohortlens/v1/consent_purposes.proto\x1a\x1cgoogle/api/annotations.proto2\xf3\x06\n\x0e\x43onsentService\x12\x9f\x01\n\rCreatePurpose\x12#.cohortlens.v1.CreatePurposeRequest\x1a$.cohortlens.v1.CreatePurposeResponse\"C\xaa\xd4\x18$\x08\x02\x12\rconsent.admin\x18\x05*\x0fRESOURCE_EXISTS\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/purposes:\x01*\x12\xcc\x01\n\rUpdatePurpose\x12#.cohortlens.v1.UpdatePurposeRequest\x1a$.cohortlens.v1.UpdatePurposeResponse\"p\xaa\xd4\x18G\x08\x02\x12\rconsent.admin\x18\x05*\x12RESOURCE_NOT_FOUND*\x0fRESOURCE_EXISTS*\rETAG_MISMATCH\x82\xd3\xe4\x93\x02\x1f\x32\x1a/api/v1/purposes/{purpose}:\x01*\x12\x9e\x01\n\x0cListPurposes\x12\".cohortlens.v1.ListPurposesRequest\x1a#.cohortlens.v1.ListPurposesResponse\"E\x90\x02\x01\xaa\xd4\x18&\x08\x02\x12\x0c\x63onsent.read\x18\x04*\x12RESOURCE_NOT_FOUND\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/purposes\x12\xa3\x01\n\x11\x42\x61tchCheckConsent\x12\'.cohortlens.v1.BatchCheckConsentRequest\x1a(.cohortlens.v1.BatchCheckConsentResponse\";\x90\x02\x01\xaa\xd4\x18\x13\x08\x02\x12\rconsent.check\x18\x08\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/consents:check:\x01*\x12\xa8\x01\n\rWatchConsents\x12#.cohortlens.v1.WatchConsentsRequest\x1a$.cohortlens.v1.WatchConsentsResponse\"J\x90\x02\x01\xaa\xd4\x18%\x08\x02\x12\rconsent.check\x18\x08*\x10\x43URSOR_COMPACTED\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/consents:watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENTSERVICE'].methods_by_name['UpdatePurpose']._serialized_options = b'\252\324\030G\010\002\022\rconsent.admin\030\005*\022RESOURCE_NOT_FOUND*\017RESOURCE_EXISTS*\rETAG_MISMATCH\202\323\344\223\002\0372\032/api/v1/purposes/{purpose}:\001*'
   _globals['_CONSENTSERVICE'].methods_by_name['ListPurposes']._loaded_options = None
   _globals['_CONSENTSERVICE'].methods_by_name['ListPurposes']._serialized_options = b'\220\002\001\252\324\030&\010\002\022\014consent.read\030\004*\022RESOURCE_NOT_FOUND\202\323\344\223\002\022\022\020/api/v1/purposes'
-  _globals['_CONSENTSERVICE']._serialized_start=143
-  _globals['_CONSENTSERVICE']._serialized_end=689
+  _globals['_CONSENTSERVICE'].methods_by_name['BatchCheckConsent']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['BatchCheckConsent']._serialized_options = b'\220\002\001\252\324\030\023\010\002\022\rconsent.check\030\010\202\323\344\223\002\033\"\026/api/v1/consents:check:\001*'
+  _globals['_CONSENTSERVICE'].methods_by_name['WatchConsents']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['WatchConsents']._serialized_options = b'\220\002\001\252\324\030%\010\002\022\rconsent.check\030\010*\020CURSOR_COMPACTED\202\323\344\223\002\030\022\026/api/v1/consents:watch'
+  _globals['_CONSENTSERVICE']._serialized_start=179
+  _globals['_CONSENTSERVICE']._serialized_end=1062
 # @@protoc_insertion_point(module_scope)

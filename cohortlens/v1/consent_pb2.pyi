@@ -1,4 +1,5 @@
 from cohortlens.v1 import common_pb2 as _common_pb2
+from cohortlens.v1 import consent_checks_pb2 as _consent_checks_pb2
 from cohortlens.v1 import consent_purposes_pb2 as _consent_purposes_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import descriptor as _descriptor

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from cohortlens.v1 import consent_checks_pb2 as cohortlens_dot_v1_dot_consent__checks__pb2
 from cohortlens.v1 import consent_purposes_pb2 as cohortlens_dot_v1_dot_consent__purposes__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -50,6 +51,16 @@ class ConsentServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_consent__purposes__pb2.ListPurposesRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_consent__purposes__pb2.ListPurposesResponse.FromString,
                 _registered_method=True)
+        self.BatchCheckConsent = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/BatchCheckConsent',
+                request_serializer=cohortlens_dot_v1_dot_consent__checks__pb2.BatchCheckConsentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__checks__pb2.BatchCheckConsentResponse.FromString,
+                _registered_method=True)
+        self.WatchConsents = channel.unary_stream(
+                '/cohortlens.v1.ConsentService/WatchConsents',
+                request_serializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -77,6 +88,22 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCheckConsent(self, request, context):
+        """Says of up to 10,000 customers who may be used for purposes or activities at this moment. Nothing is remembered between
+        two calls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchConsents(self, request, context):
+        """Tells what changes of who may be used for what, from a version on, within a second of each commit. The stream ends with
+        the deadline of the call; go on from the last consent_version. CURSOR_COMPACTED: begin anew with 0.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +121,16 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListPurposes,
                     request_deserializer=cohortlens_dot_v1_dot_consent__purposes__pb2.ListPurposesRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_consent__purposes__pb2.ListPurposesResponse.SerializeToString,
+            ),
+            'BatchCheckConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCheckConsent,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__checks__pb2.BatchCheckConsentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__checks__pb2.BatchCheckConsentResponse.SerializeToString,
+            ),
+            'WatchConsents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchConsents,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +215,60 @@ class ConsentService:
             '/cohortlens.v1.ConsentService/ListPurposes',
             cohortlens_dot_v1_dot_consent__purposes__pb2.ListPurposesRequest.SerializeToString,
             cohortlens_dot_v1_dot_consent__purposes__pb2.ListPurposesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCheckConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/BatchCheckConsent',
+            cohortlens_dot_v1_dot_consent__checks__pb2.BatchCheckConsentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__checks__pb2.BatchCheckConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/WatchConsents',
+            cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

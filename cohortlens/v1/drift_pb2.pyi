@@ -142,7 +142,7 @@ class TargetPerformance(_message.Message):
     def __init__(self, target: _Optional[str] = ..., horizon_days: _Optional[int] = ..., predicted_on: _Optional[str] = ..., customers: _Optional[int] = ..., predicted_total: _Optional[float] = ..., actual_total: _Optional[float] = ..., error_ratio: _Optional[float] = ..., lower_total: _Optional[float] = ..., upper_total: _Optional[float] = ..., within: _Optional[bool] = ..., coverage_ratio: _Optional[float] = ..., calibration_error: _Optional[float] = ...) -> None: ...
 
 class DriftReport(_message.Message):
-    __slots__ = ("drift_report", "state", "progress_ratio", "cause", "model", "model_version", "convention", "baseline", "reference_as_of", "data_as_of", "rows_reference", "rows_current", "verdict", "columns", "performance", "error", "create_time", "end_time")
+    __slots__ = ("drift_report", "state", "progress_ratio", "cause", "model", "model_version", "convention", "baseline", "reference_as_of", "data_as_of", "rows_reference", "rows_current", "verdict", "columns", "performance", "error", "create_time", "end_time", "excluded_no_consent")
     DRIFT_REPORT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_RATIO_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,7 @@ class DriftReport(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
     drift_report: str
     state: _common_pb2.WorkState
     progress_ratio: float
@@ -179,7 +180,8 @@ class DriftReport(_message.Message):
     error: _common_pb2.WorkError
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, drift_report: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., cause: _Optional[_Union[DriftCause, str]] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., convention: _Optional[_Union[DriftConvention, str]] = ..., baseline: _Optional[bool] = ..., reference_as_of: _Optional[str] = ..., data_as_of: _Optional[str] = ..., rows_reference: _Optional[int] = ..., rows_current: _Optional[int] = ..., verdict: _Optional[_Union[DriftVerdict, str]] = ..., columns: _Optional[_Iterable[_Union[DriftColumn, _Mapping]]] = ..., performance: _Optional[_Iterable[_Union[TargetPerformance, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    excluded_no_consent: int
+    def __init__(self, drift_report: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., progress_ratio: _Optional[float] = ..., cause: _Optional[_Union[DriftCause, str]] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., convention: _Optional[_Union[DriftConvention, str]] = ..., baseline: _Optional[bool] = ..., reference_as_of: _Optional[str] = ..., data_as_of: _Optional[str] = ..., rows_reference: _Optional[int] = ..., rows_current: _Optional[int] = ..., verdict: _Optional[_Union[DriftVerdict, str]] = ..., columns: _Optional[_Iterable[_Union[DriftColumn, _Mapping]]] = ..., performance: _Optional[_Iterable[_Union[TargetPerformance, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., excluded_no_consent: _Optional[int] = ...) -> None: ...
 
 class StartDriftReportResponse(_message.Message):
     __slots__ = ("drift_report",)

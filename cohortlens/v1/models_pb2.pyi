@@ -68,7 +68,7 @@ class StartTrainingRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., as_of: _Optional[str] = ..., segments: _Optional[int] = ...) -> None: ...
 
 class TrainingRun(_message.Message):
-    __slots__ = ("run", "model", "state", "stage", "progress_ratio", "version", "error", "create_time", "end_time", "cause", "outcome", "data_as_of", "purchase_days", "champion_version", "seed", "cpu_s", "drift_report")
+    __slots__ = ("run", "model", "state", "stage", "progress_ratio", "version", "error", "create_time", "end_time", "cause", "outcome", "data_as_of", "purchase_days", "champion_version", "seed", "cpu_s", "drift_report", "excluded_no_consent", "consent_version")
     RUN_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,8 @@ class TrainingRun(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     CPU_S_FIELD_NUMBER: _ClassVar[int]
     DRIFT_REPORT_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_NO_CONSENT_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     run: str
     model: str
     state: _common_pb2.WorkState
@@ -103,7 +105,9 @@ class TrainingRun(_message.Message):
     seed: int
     cpu_s: float
     drift_report: str
-    def __init__(self, run: _Optional[str] = ..., model: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., stage: _Optional[str] = ..., progress_ratio: _Optional[float] = ..., version: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[TrainingCause, str]] = ..., outcome: _Optional[_Union[TrainingOutcome, str]] = ..., data_as_of: _Optional[str] = ..., purchase_days: _Optional[int] = ..., champion_version: _Optional[int] = ..., seed: _Optional[int] = ..., cpu_s: _Optional[float] = ..., drift_report: _Optional[str] = ...) -> None: ...
+    excluded_no_consent: int
+    consent_version: int
+    def __init__(self, run: _Optional[str] = ..., model: _Optional[str] = ..., state: _Optional[_Union[_common_pb2.WorkState, str]] = ..., stage: _Optional[str] = ..., progress_ratio: _Optional[float] = ..., version: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.WorkError, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[TrainingCause, str]] = ..., outcome: _Optional[_Union[TrainingOutcome, str]] = ..., data_as_of: _Optional[str] = ..., purchase_days: _Optional[int] = ..., champion_version: _Optional[int] = ..., seed: _Optional[int] = ..., cpu_s: _Optional[float] = ..., drift_report: _Optional[str] = ..., excluded_no_consent: _Optional[int] = ..., consent_version: _Optional[int] = ...) -> None: ...
 
 class StartTrainingResponse(_message.Message):
     __slots__ = ("runs",)

@@ -132,6 +132,8 @@ class _Builder:
             operation["security"] = []
         if method.policy.scopes:
             operation["x-cohortlens-scopes"] = list(method.policy.scopes)
+        if method.policy.activity:
+            operation["x-cohortlens-activity"] = method.policy.activity
         if method.policy.feature:
             operation["x-cohortlens-feature"] = method.policy.feature
         if route.rule.body and method.kind != "bidi_stream":

@@ -58,7 +58,12 @@ class AnalyticsServicer(BatchPredictionsServicer):
         stored = await self._analytics.predictions.made(
             call.context, [UUID(one) for one in made["predictions"]]
         )
-        return pb.PredictResponse(predictions=[mapping.prediction_message(one) for one in stored])
+        # Whoever is missing of the customers asked about was left out.
+        asked = len(mapping.opened(request)[0].customers)
+        return pb.PredictResponse(
+            predictions=[mapping.prediction_message(one) for one in stored],
+            excluded_no_consent=asked - len(stored),
+        )
 
     async def Segment(self, request: Any, call: Call) -> AssignmentsReply:
         """Assign customers or vectors to segments."""

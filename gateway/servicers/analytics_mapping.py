@@ -191,6 +191,7 @@ def run_message(run: SegmentationRun) -> pb.SegmentationRun:
         error=work_error(run.error_reason, run.error_message),
         create_time=timestamp(run.created_at),
         end_time=timestamp(run.ended_at),
+        excluded_no_consent=run.excluded_no_consent,
     )
 
 

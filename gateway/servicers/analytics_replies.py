@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from cohortlens.analytics.columns import Assignments, Columns, Explanations, Predictions
@@ -83,7 +84,10 @@ class PredictionsReply(ColumnReply):
     def SerializeToString(self, **_: Any) -> bytes:
         """The bytes of the reply."""
         if len(self._made) < _FEW:
-            few = pb.PredictResponse(predictions=map(self._message, range(len(self._made))))
+            few = pb.PredictResponse(
+                predictions=map(self._message, range(len(self._made))),
+                excluded_no_consent=self._made.rows.excluded_no_consent,
+            )
             return few.SerializeToString()
         made, texts = self._made, [_snapshots(self._made)]
         writer = _OF_VECTORS
@@ -95,7 +99,8 @@ class PredictionsReply(ColumnReply):
         if not made.prediction_ids:
             return writer.equal(fixed)
         rest = [b""] * len(made)
-        return writer.varying(fixed, _with_externals(rest, made, pb.Prediction.DESCRIPTOR))
+        rows = writer.varying(fixed, _with_externals(rest, made, pb.Prediction.DESCRIPTOR))
+        return rows + _left_out(made, pb.PredictResponse)
 
     def json_value(self, dump: Dump) -> dict[str, Any]:
         """The JSON value of the reply."""
@@ -108,7 +113,7 @@ class PredictionsReply(ColumnReply):
         _name_customers(found, made)
         for row, identifier in zip(found, made.prediction_ids, strict=False):
             row["prediction"] = str(identifier)
-        return {"predictions": found}
+        return {"predictions": found, "excludedNoConsent": made.rows.excluded_no_consent}
 
     def _message(self, at: int) -> pb.Prediction:
         # Straight from the columns: a row's object in between would cost as much as the message.
@@ -164,7 +169,10 @@ class AssignmentsReply(ColumnReply):
     def SerializeToString(self, **_: Any) -> bytes:
         """The bytes of the reply."""
         if len(self._made) < _FEW:
-            few = pb.SegmentResponse(assignments=map(assignment_message, self._made))
+            few = pb.SegmentResponse(
+                assignments=map(assignment_message, self._made),
+                excluded_no_consent=self._made.rows.excluded_no_consent,
+            )
             return few.SerializeToString()
         made, texts, writer = self._made, [_snapshots(self._made)], _ASSIGNED_VECTORS
         if made.rows.customer_ids:
@@ -176,7 +184,8 @@ class AssignmentsReply(ColumnReply):
             pb.SegmentAssignment(segment=one.key, name=one.name).SerializeToString() for one in made.segments
         ]
         rest = [named[at] for at in made.places.tolist()]
-        return writer.varying(fixed, _with_externals(rest, made, pb.SegmentAssignment.DESCRIPTOR))
+        rows = writer.varying(fixed, _with_externals(rest, made, pb.SegmentAssignment.DESCRIPTOR))
+        return rows + _left_out(made, pb.SegmentResponse)
 
     def json_value(self, dump: Dump) -> dict[str, Any]:
         """The JSON value of the reply."""
@@ -192,7 +201,7 @@ class AssignmentsReply(ColumnReply):
             )
         ]
         _name_customers(found, made)
-        return {"assignments": found}
+        return {"assignments": found, "excludedNoConsent": made.rows.excluded_no_consent}
 
 
 class ExplanationsReply(ColumnReply):
@@ -216,7 +225,8 @@ class ExplanationsReply(ColumnReply):
         columns = (made.value, *_sums(made))
         fixed = writer.fixed(len(made), self._constant().SerializeToString(), columns, texts)
         rest = [*map(bytes.__add__, _attributions(made), _lines(made))]
-        return writer.varying(fixed, _with_externals(rest, made, pb.Explanation.DESCRIPTOR))
+        rows = writer.varying(fixed, _with_externals(rest, made, pb.Explanation.DESCRIPTOR))
+        return rows + _left_out(made, pb.ExplainResponse)
 
     def json_value(self, dump: Dump) -> dict[str, Any]:
         """The JSON value of the reply."""
@@ -243,7 +253,7 @@ class ExplanationsReply(ColumnReply):
             if made.seeds:
                 row["lime"] = dump(_line(made, at))
         _name_customers(found, made)
-        return {"explanations": found}
+        return {"explanations": found, "excludedNoConsent": made.rows.excluded_no_consent}
 
     def _constant(self) -> pb.Explanation:
         made = self._made
@@ -351,6 +361,13 @@ def _name_customers(found: list[dict[str, Any]], made: Columns[Any]) -> None:
     rows = made.rows
     for row, customer, external in zip(found, rows.customer_ids, rows.external_ids, strict=False):
         row["customer"], row["externalId"] = str(customer), external
+
+
+def _left_out(made: Columns[Any], reply: Callable[..., Message]) -> bytes:
+    """What a reply tells of those who were left out, behind its rows; nothing when nobody was."""
+    if not made.rows.excluded_no_consent:
+        return b""
+    return reply(excluded_no_consent=made.rows.excluded_no_consent).SerializeToString()
 
 
 def _with_externals(rest: list[bytes], made: Columns[Any], record: Any) -> list[bytes]:

@@ -60,7 +60,8 @@ class StreamReply(ColumnReply):
 
     def json_value(self, dump: Dump) -> dict[str, Any]:
         """The JSON value of the reply."""
-        return {**dump(self._head), **self._rows.json_value(dump)}
+        # Vectors are nobody's: there is none to leave out.
+        return {**dump(self._head), "predictions": self._rows.json_value(dump)["predictions"]}
 
 
 class PredictStreams:

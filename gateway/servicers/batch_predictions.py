@@ -128,6 +128,7 @@ def batch_message(batch: BatchPrediction) -> pb.BatchPrediction:
         rows=batch.rows,
         rows_done=batch.rows_done,
         rows_skipped=batch.rows_skipped,
+        excluded_no_consent=batch.excluded_no_consent,
         task=TASK_NUMBERS[batch.task],
         horizon_days=batch.horizon_days,
         unit=batch.unit,

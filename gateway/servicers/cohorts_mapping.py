@@ -104,6 +104,7 @@ def cohorts_message(query: CohortQuery, table: CohortTable) -> pb.QueryCohortsRe
         currency=table.data.currency,
         data_as_of=table.data.as_of,
         data_revision=table.data.revision,
+        excluded_no_consent=table.data.excluded_no_consent,
         cohort_by=f"COHORT_BY_{population.by}",
         period=f"COHORT_PERIOD_{query.unit}",
         align=f"COHORT_ALIGN_{query.align}",
@@ -146,6 +147,7 @@ def survival_message(query: SurvivalQuery, answer: SurvivalAnswer) -> pb.QuerySu
         level_ratio=query.level_ratio or 0.95,
         data_as_of=answer.data.as_of,
         data_revision=answer.data.revision,
+        excluded_no_consent=answer.data.excluded_no_consent,
         event=f"SURVIVAL_EVENT_{query.event}",
         time_zone=query.population.time_zone or "UTC",
     )
@@ -160,6 +162,7 @@ def retention_message(query: RetentionQuery, answer: RetentionAnswer) -> pb.Proj
         level_ratio=query.level_ratio or 0.8,
         data_as_of=answer.data.as_of,
         data_revision=answer.data.revision,
+        excluded_no_consent=answer.data.excluded_no_consent,
         basis="sbg",
     )
 

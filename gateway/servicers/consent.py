@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from cohortlens.bootstrap.consent import Consent
 from cohortlens.core.paging import PageTokens
+from gateway.servicers.consent_checks import ConsentChecksServicer
 from gateway.servicers.consent_purposes import ConsentPurposesServicer
 from gateway.servicers.joined import joined
 
@@ -17,4 +18,6 @@ def consent_servicer(consent: Consent, tokens: PageTokens) -> SimpleNamespace:  
         consent: The use cases.
         tokens: Seals the tokens of lists.
     """
-    return joined(ConsentPurposesServicer(consent.purposes))
+    return joined(
+        ConsentPurposesServicer(consent.purposes), ConsentChecksServicer(consent.checks, consent.watch)
+    )

@@ -115,6 +115,7 @@ def _report(report: DriftReport) -> pb.DriftReport:
         error=work_error(report.error_reason, report.error_message),
         create_time=timestamp(report.created_at),
         end_time=timestamp(report.ended_at),
+        excluded_no_consent=report.excluded_no_consent,
     )
 
 

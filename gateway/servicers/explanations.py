@@ -45,7 +45,10 @@ class ExplanationsServicer:
             found = await self._analytics.counterfactuals.find(
                 call.context, task, subjects, message.horizon_days, _goal(message)
             )
-            return analytics_pb2.ExplainResponse(explanations=map(_counterfactual, found))
+            return analytics_pb2.ExplainResponse(
+                explanations=map(_counterfactual, found),
+                excluded_no_consent=len(subjects.customers) - len(found),
+            )
         seed = message.seed if message.HasField("seed") else None
         how = How(method, message.top, message.interventional, seed)
         explanations = self._analytics.explanations

@@ -161,6 +161,8 @@ def training_run(run: TrainingRun) -> pb.TrainingRun:
         seed=run.seed,
         cpu_s=run.cpu_s,
         drift_report="" if run.drift_report is None else str(run.drift_report),
+        excluded_no_consent=run.excluded_no_consent,
+        consent_version=run.consent_version or 0,
     )
 
 

@@ -89,13 +89,30 @@ CREATE CONSTRAINT TRIGGER identity_changed AFTER UPDATE OF restricted_at, object
         OR OLD.objected_at IS DISTINCT FROM NEW.objected_at OR OLD.erased_at IS DISTINCT FROM NEW.erased_at)
   EXECUTE FUNCTION app.note_identity_change();
 
+ALTER TABLE purpose_heads ADD COLUMN changed bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN purpose_heads.changed IS
+  'Place in the audit chain of the version that holds; 0 for the first.';
+
+CREATE FUNCTION app.note_purpose_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+  UPDATE public.purpose_heads SET changed = coalesce(
+    (SELECT h.seq FROM public.audit_heads h WHERE h.tenant_id = NEW.tenant_id), 0)
+   WHERE tenant_id = NEW.tenant_id AND key = NEW.key;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER purpose_changed AFTER UPDATE OF version ON purpose_heads
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.note_purpose_change();
+
 CREATE FUNCTION app.consent_version() RETURNS bigint LANGUAGE sql STABLE AS $$
   SELECT greatest(
     (SELECT coalesce(max(u.version), 0) FROM public.user_consents u WHERE u.tenant_id = app.tid()),
     (SELECT coalesce(max(i.version), 0) FROM public.consent_identities i
-      WHERE i.tenant_id = app.tid() AND i.version > 0))
+      WHERE i.tenant_id = app.tid() AND i.version > 0),
+    (SELECT coalesce(max(h.changed), 0) FROM public.purpose_heads h WHERE h.tenant_id = app.tid()))
 $$;
-COMMENT ON FUNCTION app.consent_version() IS 'Version of the tenant''s last change of a consent; 0 for none.';
+COMMENT ON FUNCTION app.consent_version() IS
+  'Version of the tenant''s last change of a consent or a purpose; 0 for none.';
 GRANT EXECUTE ON FUNCTION app.consent_version() TO cl_app;
 
 CREATE FUNCTION app.consent_losses() RETURNS text LANGUAGE sql STABLE AS $$

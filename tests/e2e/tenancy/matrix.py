@@ -54,7 +54,7 @@ KINDS = {
 """What a field of a name holds; a field of a list holds one of them."""
 # fmt: off
 OTHER_TEXTS = frozenset({
-    "activities", "data_categories", "description", "dpv_purpose", "purpose", "recipients", "title", "versions_of",
+    "activities", "purposes", "data_categories", "description", "dpv_purpose", "purpose", "recipients", "title", "versions_of",
     "cancel_url", "event", "plan", "return_url", "success_url",
     "attribute", "attribute_values", "countries", "first_from", "first_to", "segments", "skus", "time_zone",
     "accept_terms_version", "actor", "alg", "as_of", "audiences", "certificate_name", "chunk", "client_assertion",
