@@ -252,6 +252,10 @@ soak-limiter: setup-dev ## The rate limits flooded from four processes, SECONDS=
 bench-limits: setup-dev ## What quota, rate limit and entitlement cost a call; units granted and usage events stored a second
 	$(MAIN)/python -m load.bench.limits
 
+.PHONY: bench-pinning
+bench-pinning: setup-dev ## The embedded IPFS store: hashing, adding with fsync, sealing, reading
+	$(MAIN)/python -m load.bench.pinning
+
 .PHONY: soak-quota
 soak-quota: setup-dev ## 64 workers in four processes race for 1,000 units, one process killed, ROUNDS=100 times
 	$(MAIN)/python -m load.bench.quota_soak $(or $(ROUNDS),100)
