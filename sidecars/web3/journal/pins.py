@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sidecars.web3.journal.pool import Journal
 
+_PAGE_ROWS = 1000
 LEASE_S = 900.0
 """Seconds for which a claimed row is nobody else's: longer than any transfer may take."""
 
@@ -219,6 +220,38 @@ class PinRows:
                 list(services),
                 within_s,
             )
+
+    async def reseal(self, resealed: Callable[[UUID, UUID, bytes], bytes]) -> int:
+        """Go through all sealed keys once; how many were sealed anew.
+
+        Args:
+            resealed: Tenant, pin and sealed key to the key under the current KEK, the same bytes where they
+                are under it already; raises what stops the start.
+        """
+        changed, last = 0, (UUID(int=0), UUID(int=0))
+        while True:
+            async with self._journal.transaction(None) as tx:
+                rows = await tx.fetch(
+                    "SELECT tenant_id, pin_id, sealed_key FROM pin WHERE sealed_key IS NOT NULL "
+                    "AND (tenant_id, pin_id) > ($1, $2) ORDER BY tenant_id, pin_id LIMIT $3",
+                    *last,
+                    _PAGE_ROWS,
+                )
+                for tenant_id, pin_id, sealed_key in rows:
+                    fresh = resealed(tenant_id, pin_id, sealed_key)
+                    if fresh != sealed_key:
+                        # Only over what was read: a pin that was let go of meanwhile stays without a key.
+                        changed += await tx.execute(
+                            "UPDATE pin SET sealed_key = $4 "
+                            "WHERE (tenant_id, pin_id, sealed_key) = ($1, $2, $3)",
+                            tenant_id,
+                            pin_id,
+                            sealed_key,
+                            fresh,
+                        )
+            if len(rows) < _PAGE_ROWS:
+                return changed
+            last = (rows[-1]["tenant_id"], rows[-1]["pin_id"])
 
     async def waiting(self) -> dict[str, int]:
         """How many pins wait or failed, by ``service:state``."""

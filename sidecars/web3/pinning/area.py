@@ -124,6 +124,15 @@ async def open_pinning(config: Web3Config, journal: Journal, kek: Kek) -> Pinnin
 
     Raises:
         SettingsInvalid: A setting is wrong or missing.
+        KekMismatch: A pin's key opens under none of the configured KEKs.
         OSError: The store's folder cannot be made.
     """
-    return PinningArea(config, journal, kek)
+    area = PinningArea(config, journal, kek)
+    try:
+        resealed = await area.pinner.check_sealed()
+    except BaseException:
+        await area.close()
+        raise
+    if resealed:
+        _LOG.info("pin_keys_resealed", count=resealed)
+    return area

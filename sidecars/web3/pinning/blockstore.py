@@ -12,12 +12,12 @@ import fcntl
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from cohortlens.core.clock import now
 from cohortlens.core.telemetry import get_logger
 from sidecars.web3.pinning.cid import RAW, Cid, parse_cid
 from sidecars.web3.pinning.dagpb import linked
@@ -138,7 +138,7 @@ class Blockstore:
     def pin_age_s(self, name: str) -> float:
         """Seconds since a pin was made; 0 where there is none."""
         try:
-            return max(0.0, time.time() - self._pin_path(name).stat().st_mtime)
+            return max(0.0, now().timestamp() - self._pin_path(name).stat().st_mtime)
         except FileNotFoundError:
             return 0.0
 
@@ -239,7 +239,7 @@ class Blockstore:
         # Another process may be writing right now: only what is old was left by one that died.
         for path in self._new.iterdir():
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
+                if now().timestamp() - path.stat().st_mtime > _LEFT_OVER_S:
                     path.unlink()
 
 

@@ -132,6 +132,20 @@ class Pinner:
         self._collect()
         self._wake()
 
+    async def check_sealed(self) -> int:
+        """Check that every sealed key opens, and seal under the current KEK what is under the previous.
+
+        Raises:
+            KekMismatch: A key opens under neither.
+        """
+
+        def resealed(tenant_id: UUID, pin_id: UUID, sealed_key: bytes) -> bytes:
+            bound_to = _bound_to(tenant_id, pin_id)
+            key = self._kek.open(sealed_key, bound_to)
+            return sealed_key if self._kek.is_current(sealed_key) else self._kek.seal(key, bound_to)
+
+        return await self._rows.reseal(resealed)
+
     async def reconcile(self) -> int:
         """Remove files of pins that the journal does not have, or has let go of; how many.
 

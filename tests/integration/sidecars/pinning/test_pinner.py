@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ from sidecars.web3.pinning.pinner import Pinner
 from sidecars.web3.pinning.pinning_service import PinningServiceBackend
 from sidecars.web3.pinning.remotes import Remotes
 from sidecars.web3.pinning.unixfs import content_cid
+from sidecars.web3.sealing import Kek, KekMismatch
 from tests.fakes.pin_services import FakeKubo, FakePinata, FakePinningService
 
 REPORT = b"Ada Lovelace, ada@example.org, bought tea " * 20_000
@@ -377,3 +379,21 @@ async def test_a_pin_let_go_of_while_it_is_sent_does_not_stay_at_the_service(
     await site.work(journal)
     assert fakes[2].kept() == []
     assert (await site.states(row))["pinata"][0] == "REMOVED"
+
+
+async def test_keys_move_under_a_new_kek_and_a_foreign_kek_stops_the_start(
+    site, journal, kek, tmp_path, threads
+):
+    tenant = uuid4()
+    row, gone = await site.pin(tenant), await site.pin(tenant)
+    await site.pinner.unpin(tenant, gone.pin_id)
+    old = base64.b64encode(bytes(range(7, 39))).decode()
+    fresh = base64.b64encode(bytes(range(50, 82))).decode()
+    moved = Site(journal, Kek(fresh, old), tmp_path / "ipfs", threads)
+    assert await moved.pinner.check_sealed() == 1
+    assert await moved.pinner.check_sealed() == 0
+    alone = Site(journal, Kek(fresh), tmp_path / "ipfs", threads)
+    assert await alone.pinner.check_sealed() == 0
+    assert await alone.read(tenant, pin_id=row.pin_id) == REPORT
+    with pytest.raises(KekMismatch):
+        await site.pinner.check_sealed()
