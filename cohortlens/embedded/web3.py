@@ -31,6 +31,7 @@ _PLAIN = (
     "NODE_MODULES",
     "MAINNET",
     "REWARD_CHAIN",
+    "REWARD_DAILY",
     "EVM_CHAIN_ID",
     "EVM_CONTRACT",
     "EVM_CONFIRMATIONS",

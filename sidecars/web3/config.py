@@ -53,6 +53,9 @@ class Web3Config(SharedConfig):
     reward_chain: str = setting(
         "WEB3_REWARD_CHAIN", "evm", "chain that pays rewards of wallets on both", choices=("evm", "solana")
     )
+    reward_daily: int = setting(
+        "WEB3_REWARD_DAILY", 100_000, "tokens that one tenant's rewards of 24 hours may sum up to"
+    )
     evm_url: Url = setting("WEB3_EVM_URL", Url(""), "JSON-RPC of an EVM chain; embedded when unset")
     evm_chain_id: int = setting("WEB3_EVM_CHAIN_ID", 80002, "number of that chain; checked before signing")
     evm_contract: str = setting(
@@ -104,6 +107,11 @@ class Web3Config(SharedConfig):
     def folder(self) -> Path:
         """Folder of the embedded parts, absolute."""
         return (self.data or self.data_dir / "web3").absolute()
+
+    @property
+    def daily_micro(self) -> int:
+        """Micro-tokens that one tenant's rewards of 24 hours may sum up to."""
+        return self.reward_daily * 1_000_000
 
     @property
     def did_web_hosts(self) -> frozenset[str]:
@@ -167,6 +175,7 @@ class Web3Config(SharedConfig):
                 },
             )
         for name, value in (
+            ("REWARD_DAILY", self.reward_daily),
             ("EVM_CONFIRMATIONS", self.evm_confirmations),
             ("EVM_MAX_FEE_GWEI", self.evm_max_fee_gwei),
         ):

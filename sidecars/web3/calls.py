@@ -1,0 +1,125 @@
+"""What every call of the sidecar passes: the token, and the translation of errors into statuses."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from prometheus_client import Counter
+
+from cohortlens.core.errors import CohortLensError, Internal, Unauthenticated
+from cohortlens.core.telemetry import REGISTRY, get_logger
+
+_DOMAIN = "cohortlens"
+_STATUS_KEY = "grpc-status-details-bin"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_log = get_logger(__name__)
+
+CALLS = Counter("web3_calls_total", "Calls of the sidecar", ["method", "reason"], registry=REGISTRY)
+
+
+class TokenInvalid(Unauthenticated):
+    """The caller does not know the token of the sidecar."""
+
+    reason = "INTERNAL_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("The internal token is missing or wrong; set COHORTLENS_WEB3_TOKEN on both sides.")
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Lets calls with the token in, and turns what they raise into statuses.
+
+    Args:
+        token: What callers show in ``authorization: Bearer``.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the method's handler."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        shown = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
+        is_known = hmac.compare_digest(str(shown).encode(), self._expected)
+        method = handler_call_details.method.rpartition("/")[2]
+        return _wrapped(handler, method, is_known=is_known)
+
+
+def status_of(error: CohortLensError) -> status_pb2.Status:
+    """The status of a refusal: code, sentence, reason, faulty fields, when to try again."""
+    status = status_pb2.Status(code=int(error.code), message=error.message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN, metadata=error.metadata)
+    status.details.add().Pack(info)
+    if error.violations:
+        bad = error_details_pb2.BadRequest()
+        for one in error.violations[:50]:
+            bad.field_violations.add(field=one.field, description=one.description)
+        status.details.add().Pack(bad)
+    if error.retry_delay_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_delay_s * 1e9))
+        status.details.add().Pack(retry)
+    return status
+
+
+def _wrapped(handler: Any, method: str, *, is_known: bool) -> Any:
+    async def one(request: Any, context: Any) -> Any:
+        try:
+            _admit(is_known)
+            inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+            answer = await inner(request, context)
+        except Exception as error:
+            await _refuse(error, method, context)
+        CALLS.labels(method, "OK").inc()
+        return answer
+
+    async def many(request: Any, context: Any) -> AsyncIterator[Any]:
+        try:
+            _admit(is_known)
+            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+            async for part in inner(request, context):
+                yield part
+        except Exception as error:
+            await _refuse(error, method, context)
+        CALLS.labels(method, "OK").inc()
+
+    makers: dict[tuple[bool, bool], Any] = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    make = makers[handler.request_streaming, handler.response_streaming]
+    behavior = many if handler.response_streaming else one
+    return make(behavior, handler.request_deserializer, handler.response_serializer)
+
+
+def _admit(is_known: bool) -> None:
+    if not is_known:
+        raise TokenInvalid
+
+
+async def _refuse(error: Exception, method: str, context: Any) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
+        raise error
+    if not isinstance(error, CohortLensError):
+        _log.exception("call_failed", method=method)
+        error = Internal("The sidecar failed to answer; its log says why.")
+    status = status_of(error)
+    CALLS.labels(method, error.reason).inc()
+    await context.abort(
+        _CODES[int(error.code)],
+        error.message,
+        trailing_metadata=((_STATUS_KEY, status.SerializeToString()),),
+    )
+    raise AssertionError("unreachable")
