@@ -186,7 +186,8 @@ CREATE TABLE web3.chain_tx (
   mined_at timestamptz,
   finalized_at timestamptz,
   UNIQUE (chain, genesis, signer, nonce, attempt),
-  UNIQUE (chain, tx_hash),
+  -- The same bytes can be sent again to an embedded chain that began anew.
+  UNIQUE (chain, genesis, tx_hash),
   FOREIGN KEY (chain, genesis) REFERENCES web3.chain_instance (chain, genesis),
   -- What somebody else sent and settled a reward is adopted: its bytes and signer are not ours.
   CHECK (raw IS NOT NULL OR kind = 'ADOPTED')

@@ -18,6 +18,8 @@ from sidecars.web3.rewards.evm_node import EvmNode
 
 MODE = "embedded-py-evm"
 PY_EVM_CHAIN_ID = 131277322940537
+# Calls without a sender are made by eth-tester's first account, and py-evm lets only who has funds call.
+_READER = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"
 
 
 async def py_evm(keys: EvmKeys) -> EvmNode:
@@ -28,8 +30,8 @@ async def py_evm(keys: EvmKeys) -> EvmNode:
 def _py_evm(keys: EvmKeys) -> EvmNode:
     genesis = PyEVMBackend.generate_genesis_params(overrides={"gas_limit": 30_000_000})
     state = {
-        bytes.fromhex(key.address[2:]): {"balance": FUNDS_WEI, "nonce": 0, "code": b"", "storage": {}}
-        for key in (keys.minter, keys.voucher)
+        bytes.fromhex(address[2:]): {"balance": FUNDS_WEI, "nonce": 0, "code": b"", "storage": {}}
+        for address in (keys.minter.address, keys.voucher.address, _READER)
     }
     backend = PyEVMBackend(genesis_parameters=genesis, genesis_state=state)
     provider = AsyncEthereumTesterProvider()

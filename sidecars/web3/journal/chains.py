@@ -1,12 +1,16 @@
-"""SQL of chains: instances, signers, signed transactions and the states of their rewards."""
+"""SQL of chains: instances, signers, signed transactions and the states of their rewards.
+
+Everything of a chain hangs on its first block, so that an embedded chain that lost its data begins anew, with
+its own nonces and heights, while the old rows stay to be read.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid4
 
 from sidecars.web3.journal.chain_rewards import OPEN_WITH_TX, RewardRow, RewardRows
 
@@ -15,12 +19,11 @@ from sidecars.web3.journal.chain_rewards import OPEN_WITH_TX, RewardRow, RewardR
 class Instance:
     """A chain as it was first seen; columns of ``web3.chain_instance``."""
 
-    id: int
     genesis: str
     chain_id: int
     mode: str
-    token: str | None
-    deployed_height: int | None
+    token: str
+    deployed_height: int
     head_height: int
     head_hash: str
     scanned_height: int
@@ -35,16 +38,35 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True)
-class TxRow:
-    """A signed transaction; columns of ``web3.chain_tx``."""
+class NewTx:
+    """A signed transaction that is to be stored; fees in wei, absent where it was adopted."""
 
-    id: int
+    signer: str
     nonce: int
     attempt: int
     kind: str
     tx_hash: str
     raw: bytes | None
-    fee: Mapping[str, Any]
+    max_fee: int | None = None
+    priority_fee: int | None = None
+    gas_limit: int | None = None
+    replaces: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TxRow:
+    """A signed transaction; columns of ``web3.chain_tx``."""
+
+    tx_id: UUID
+    signer: str
+    nonce: int
+    attempt: int
+    kind: str
+    tx_hash: str
+    raw: bytes | None
+    max_fee: int | None
+    priority_fee: int | None
+    gas_limit: int | None
     state: str
     block_height: int | None
     block_hash: str | None
@@ -52,17 +74,20 @@ class TxRow:
     sent_at: datetime | None
 
 
-_INSTANCE = "id, genesis, chain_id, mode, token, deployed_height, head_height, head_hash, scanned_height"
-_TX = "id, nonce, attempt, kind, tx_hash, raw, fee, state, block_height, block_hash, signed_at, sent_at"
+_INSTANCE = "genesis, chain_id::bigint, mode, token, deployed_height, head_height, head_hash, scanned_height"
+_TX = (
+    "tx_id, signer, nonce, attempt, kind, tx_hash, raw, max_fee, priority_fee, gas_limit, state, "
+    "block_height, block_hash, signed_at, sent_at"
+)
+# The other attempts with the nonce of one transaction, itself among them.
+_SLOT = (
+    "(chain, genesis, signer, nonce) = (SELECT m.chain, m.genesis, m.signer, m.nonce "
+    "FROM web3.chain_tx m WHERE m.tx_id = $1)"
+)
 
 
 class ChainRows(RewardRows):
-    """Rows of one chain in one transaction, its rewards among them.
-
-    Args:
-        tx: A transaction of the journal that sees all tenants.
-        chain: ``evm`` or ``solana``.
-    """
+    """Rows of one chain in one transaction, its rewards among them."""
 
     async def current(self) -> Instance | None:
         """The instance in use, None before the first start."""
@@ -73,10 +98,10 @@ class ChainRows(RewardRows):
         return Instance(**row) if row else None
 
     async def begin(self, genesis: str, chain_id: int, mode: str) -> Instance:
-        """Take a chain that was never seen as the current one."""
+        """Take a chain as the current one: one never seen, or one that came back."""
         row = await self._tx.fetchrow(
             "INSERT INTO web3.chain_instance (chain, genesis, chain_id, mode) VALUES ($1, $2, $3, $4) "  # noqa: S608
-            f"RETURNING {_INSTANCE}",
+            f"ON CONFLICT (chain, genesis) DO UPDATE SET lost_at = NULL RETURNING {_INSTANCE}",
             self._chain,
             genesis,
             chain_id,
@@ -84,193 +109,223 @@ class ChainRows(RewardRows):
         )
         return Instance(**row)
 
-    async def lose(self, instance_id: int) -> int:
+    async def lose(self, genesis: str) -> int:
         """Close the instance of an embedded chain that lost its data; what it had paid is owed again."""
-        await self._tx.execute("UPDATE web3.chain_instance SET lost_at = now() WHERE id = $1", instance_id)
         await self._tx.execute(
-            "UPDATE web3.chain_tx SET state = 'DROPPED' WHERE instance_id = $1 AND state <> 'DROPPED'",
-            instance_id,
-        )
-        # A claimed voucher cannot be claimed again on the new chain at the holder's cost: it is minted.
-        rows = await self._tx.fetch(
-            "UPDATE web3.reward_tx SET state = 'OWED', tx_id = NULL, finalized_at = NULL, "
-            "reason = 'CHAIN_REBUILT', delivery = 'MINT' "
-            "WHERE chain = $1 AND state IN ('SIGNED', 'SENT', 'MINED', 'FINAL', 'CLAIMED') RETURNING 1",
+            "UPDATE web3.chain_instance SET lost_at = now() WHERE chain = $1 AND genesis = $2",
             self._chain,
+            genesis,
         )
-        return len(rows)
+        await self._tx.execute(
+            "UPDATE web3.chain_tx SET state = 'EXPIRED', reason = 'CHAIN_REBUILT' "
+            "WHERE chain = $1 AND genesis = $2 AND state <> 'EXPIRED'",
+            self._chain,
+            genesis,
+        )
+        # What its holder had claimed is minted now: nobody pays twice for what is ours to keep.
+        return int(
+            await self._tx.execute(
+                "UPDATE web3.reward_tx SET state = 'OWED', tx_id = NULL, finalized_at = NULL, "
+                "reason = 'CHAIN_REBUILT', delivery = 'MINT' "
+                "WHERE chain = $1 AND state IN ('SIGNED', 'SENT', 'MINED', 'FINAL', 'CLAIMED')",
+                self._chain,
+            )
+        )
 
-    async def set_token(self, instance_id: int, token: str, height: int) -> None:
+    async def set_token(self, genesis: str, token: str, height: int) -> None:
         """Remember the contract and from which height on its events can be."""
         await self._tx.execute(
-            "UPDATE web3.chain_instance SET token = $2, deployed_height = $3, "
-            "scanned_height = greatest(scanned_height, $3) WHERE id = $1",
-            instance_id,
+            "UPDATE web3.chain_instance SET token = $3, deployed_height = $4, "
+            "scanned_height = greatest(scanned_height, $4) WHERE chain = $1 AND genesis = $2",
+            self._chain,
+            genesis,
             token,
             height,
         )
 
-    async def saw(self, instance_id: int, height: int, block_hash: str, scanned: int) -> None:
+    async def saw(self, genesis: str, height: int, block_hash: str, scanned: int) -> None:
         """Remember the newest head, and up to where events of claims were read."""
         await self._tx.execute(
-            "UPDATE web3.chain_instance SET head_height = $2, head_hash = $3, scanned_height = $4 "
-            "WHERE id = $1",
-            instance_id,
+            "UPDATE web3.chain_instance SET head_height = $3, head_hash = $4, scanned_height = $5 "
+            "WHERE chain = $1 AND genesis = $2",
+            self._chain,
+            genesis,
             height,
             block_hash,
             scanned,
         )
 
-    async def lock_signer(self, instance_id: int, address: str, first_nonce: int) -> Signer:
+    async def lock_signer(self, genesis: str, address: str, first_nonce: int) -> Signer:
         """Lock the row under which nonces are given out; make it at the chain's own count."""
         await self._tx.execute(
-            "INSERT INTO web3.signer (instance_id, address, next_nonce) VALUES ($1, $2, $3) "
+            "INSERT INTO web3.signer (chain, genesis, address, next_nonce) VALUES ($1, $2, $3, $4) "
             "ON CONFLICT DO NOTHING",
-            instance_id,
+            self._chain,
+            genesis,
             address,
             first_nonce,
         )
         row = await self._tx.fetchrow(
             "SELECT next_nonce, halted_reason FROM web3.signer "
-            "WHERE instance_id = $1 AND address = $2 FOR UPDATE",
-            instance_id,
+            "WHERE chain = $1 AND genesis = $2 AND address = $3 FOR UPDATE",
+            self._chain,
+            genesis,
             address,
         )
         return Signer(row["next_nonce"], row["halted_reason"])
 
-    async def signer(self, instance_id: int, address: str) -> Signer | None:
+    async def signer(self, genesis: str, address: str) -> Signer | None:
         """Read the signer without locking it."""
         row = await self._tx.fetchrow(
-            "SELECT next_nonce, halted_reason FROM web3.signer WHERE instance_id = $1 AND address = $2",
-            instance_id,
+            "SELECT next_nonce, halted_reason FROM web3.signer "
+            "WHERE chain = $1 AND genesis = $2 AND address = $3",
+            self._chain,
+            genesis,
             address,
         )
         return Signer(row["next_nonce"], row["halted_reason"]) if row else None
 
-    async def set_signer(
-        self, instance_id: int, address: str, next_nonce: int, halted_reason: str | None
-    ) -> None:
-        """Store the next nonce and whether the signer is halted."""
+    async def set_signer(self, genesis: str, address: str, next_nonce: int, halted: str | None) -> None:
+        """Store the next nonce and why the signer is halted."""
         await self._tx.execute(
-            "UPDATE web3.signer SET next_nonce = $3, halted_reason = $4 "
-            "WHERE instance_id = $1 AND address = $2",
-            instance_id,
+            "UPDATE web3.signer SET next_nonce = $4, halted_reason = $5 "
+            "WHERE chain = $1 AND genesis = $2 AND address = $3",
+            self._chain,
+            genesis,
             address,
             next_nonce,
-            halted_reason,
+            halted,
         )
 
-    async def insert_tx(
-        self,
-        instance_id: int,
-        signer: str,
-        nonce: int,
-        attempt: int,
-        kind: str,
-        tx_hash: str,
-        raw: bytes | None,
-        fee: Mapping[str, Any],
-        replaces: int | None = None,
-    ) -> int:
-        """Store a signed transaction before it is sent; return its row's id."""
-        identity = await self._tx.fetchval(
-            "INSERT INTO web3.chain_tx (instance_id, signer, nonce, attempt, kind, tx_hash, raw, fee, "
-            "replaces, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, 'SIGNED') RETURNING id",
-            instance_id,
-            signer,
-            nonce,
-            attempt,
-            kind,
-            tx_hash,
-            raw,
-            json.dumps(dict(fee)),
-            replaces,
+    async def insert_tx(self, genesis: str, new: NewTx) -> UUID:
+        """Store a signed transaction before it is sent; answers its row's id, also when it is there."""
+        identity: UUID = await self._tx.fetchval(
+            "INSERT INTO web3.chain_tx (tx_id, chain, genesis, signer, nonce, attempt, kind, tx_hash, raw, "
+            "max_fee, priority_fee, gas_limit, replaces, state) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'SIGNED') "
+            "ON CONFLICT (chain, genesis, tx_hash) DO UPDATE SET state = "
+            "CASE chain_tx.state WHEN 'EXPIRED' THEN 'SIGNED' ELSE chain_tx.state END RETURNING tx_id",
+            uuid4(),
+            self._chain,
+            genesis,
+            new.signer,
+            new.nonce,
+            new.attempt,
+            new.kind,
+            new.tx_hash,
+            new.raw,
+            new.max_fee,
+            new.priority_fee,
+            new.gas_limit,
+            new.replaces,
         )
-        return int(identity)
+        return identity
 
-    async def open_txs(self, instance_id: int, signer: str) -> list[TxRow]:
-        """Transactions that are not final, in the order of nonces and attempts."""
-        rows = await self._tx.fetch(
-            f"SELECT {_TX} FROM web3.chain_tx WHERE instance_id = $1 AND signer = $2 "  # noqa: S608
-            "AND state IN ('SIGNED', 'SENT', 'MINED') ORDER BY nonce, attempt",
-            instance_id,
+    async def open_txs(self, genesis: str, signer: str) -> list[TxRow]:
+        """Transactions of a signer that are not final, in the order of nonces and attempts."""
+        return await self._txs(
+            "genesis = $2 AND signer = $3 AND raw IS NOT NULL AND state IN ('SIGNED', 'SENT', 'MINED')",
+            genesis,
             signer,
         )
-        return [_tx(row) for row in rows]
 
-    async def mined_txs(self, instance_id: int, from_height: int) -> list[TxRow]:
+    async def mined_txs(self, genesis: str, from_height: int) -> list[TxRow]:
         """All mined transactions that are not final, and the final ones from a height on."""
-        rows = await self._tx.fetch(
-            f"SELECT {_TX} FROM web3.chain_tx WHERE instance_id = $1 "  # noqa: S608
-            "AND (state = 'MINED' OR (state = 'FINAL' AND block_height >= $2)) ORDER BY nonce, attempt",
-            instance_id,
+        return await self._txs(
+            "genesis = $2 AND (state = 'MINED' OR (state = 'FINAL' AND block_height >= $3))",
+            genesis,
             from_height,
         )
-        return [_tx(row) for row in rows]
 
-    async def mark_sent(self, tx_id: int) -> list[RewardRow]:
+    async def of_kind(self, genesis: str, kind: str) -> list[TxRow]:
+        """Transactions of a kind that can still be mined, or were."""
+        return await self._txs("genesis = $2 AND kind = $3 AND state <> 'EXPIRED'", genesis, kind)
+
+    async def by_hash(self, genesis: str, tx_hash: str) -> TxRow | None:
+        """A transaction by its hash; None for one that is not ours and was not adopted."""
+        found = await self._txs("genesis = $2 AND tx_hash = $3 AND state <> 'EXPIRED'", genesis, tx_hash)
+        return found[0] if found else None
+
+    async def mark_sent(self, tx_id: UUID) -> list[RewardRow]:
         """The node has it: transaction and rewards are SENT."""
         await self._tx.execute(
             "UPDATE web3.chain_tx SET state = 'SENT', sent_at = now() "
-            "WHERE id = $1 AND state IN ('SIGNED', 'SENT')",
+            "WHERE tx_id = $1 AND state IN ('SIGNED', 'SENT')",
             tx_id,
         )
         return await self._move("tx_id = $2 AND state = 'SIGNED'", "SENT", tx_id)
 
-    async def mark_mined(self, row: TxRow, height: int, block_hash: str, reverted: bool) -> None:
-        """A block holds it: its other attempts are REPLACED, and the slot's rewards point to it."""
+    async def mark_mined(self, row: TxRow, height: int, block_hash: str, is_reverted: bool) -> None:
+        """A block holds it: its other attempts are REPLACED, and their rewards point to it."""
         await self._tx.execute(
-            "UPDATE web3.chain_tx SET state = CASE WHEN id = $1 THEN 'MINED' ELSE 'REPLACED' END, "
-            "block_height = CASE WHEN id = $1 THEN $2::bigint END, "
-            "block_hash = CASE WHEN id = $1 THEN $3 END, "
-            "reverted = (id = $1 AND $4) "
-            "WHERE (instance_id, signer, nonce) = (SELECT instance_id, signer, nonce FROM web3.chain_tx "
-            "WHERE id = $1) AND state NOT IN ('DROPPED', 'FINAL')",
-            row.id,
+            "UPDATE web3.chain_tx SET state = CASE WHEN tx_id = $1 THEN 'MINED' ELSE 'REPLACED' END, "  # noqa: S608
+            "block_height = CASE WHEN tx_id = $1 THEN $2::bigint END, "
+            "block_hash = CASE WHEN tx_id = $1 THEN $3::text END, "
+            "mined_at = CASE WHEN tx_id = $1 THEN now() END, "
+            "reason = CASE WHEN tx_id = $1 AND $4 THEN 'REVERTED' END "
+            f"WHERE {_SLOT} AND state NOT IN ('EXPIRED', 'FINAL')",
+            row.tx_id,
             height,
             block_hash,
-            reverted,
+            is_reverted,
         )
         await self._tx.execute(
-            "UPDATE web3.reward_tx SET tx_id = $1 WHERE tx_id IN (SELECT o.id FROM web3.chain_tx o "
-            "JOIN web3.chain_tx m ON m.id = $1 AND (o.instance_id, o.signer, o.nonce) = "
-            "(m.instance_id, m.signer, m.nonce))",
-            row.id,
+            "UPDATE web3.reward_tx SET tx_id = $1 "  # noqa: S608
+            f"WHERE tx_id IN (SELECT tx_id FROM web3.chain_tx WHERE {_SLOT})",
+            row.tx_id,
         )
 
     async def mark_unmined(self, row: TxRow) -> list[RewardRow]:
         """Its block is gone: it will be sent again as it is, and its other attempts count again.
 
-        A transaction that was adopted cannot be sent again; its rewards are owed once more.
+        What was adopted cannot be sent again; its rewards are owed once more.
         """
         await self._tx.execute(
-            "UPDATE web3.chain_tx SET state = CASE WHEN raw IS NULL THEN 'DROPPED' "
-            "WHEN id = $1 THEN 'SIGNED' ELSE 'SENT' END, block_height = NULL, block_hash = NULL, "
-            "reverted = false, finalized_at = NULL "
-            "WHERE (instance_id, signer, nonce) = (SELECT instance_id, signer, nonce FROM web3.chain_tx "
-            "WHERE id = $1) AND state IN ('MINED', 'FINAL', 'REPLACED')",
-            row.id,
+            "UPDATE web3.chain_tx SET state = CASE WHEN raw IS NULL THEN 'EXPIRED' "  # noqa: S608
+            "WHEN tx_id = $1 THEN 'SIGNED' ELSE 'SENT' END, block_height = NULL, block_hash = NULL, "
+            "mined_at = NULL, reason = NULL, finalized_at = NULL "
+            f"WHERE {_SLOT} AND state IN ('MINED', 'FINAL', 'REPLACED')",
+            row.tx_id,
         )
         if row.raw is None:
-            return await self._reopen("tx_id = $2", "CHAIN_REORGANISED", row.id)
-        return await self._move(f"tx_id = $2 AND state IN {OPEN_WITH_TX}", "SIGNED", row.id)
+            return await self._reopen("tx_id = $2", "CHAIN_REORGANISED", row.tx_id)
+        return await self._move(f"tx_id = $2 AND state IN {OPEN_WITH_TX}", "SIGNED", row.tx_id)
 
-    async def mark_final(self, tx_ids: Sequence[int]) -> list[RewardRow]:
+    async def mark_final(self, tx_ids: Sequence[UUID]) -> list[RewardRow]:
         """Transactions and their rewards can no longer change."""
         await self._tx.execute(
             "UPDATE web3.chain_tx SET state = 'FINAL', finalized_at = now() "
-            "WHERE id = ANY($1) AND state = 'MINED'",
+            "WHERE tx_id = ANY($1) AND state = 'MINED'",
             list(tx_ids),
         )
-        return await self._move("tx_id = ANY($2) AND state = 'MINED'", "FINAL", list(tx_ids))
+        # Also rewards that were adopted by a transaction which had been final before.
+        return await self._move(
+            "(tx_id = ANY($2) OR tx_id IN (SELECT t.tx_id FROM web3.chain_tx t WHERE t.state = 'FINAL')) "
+            "AND state = 'MINED'",
+            "FINAL",
+            list(tx_ids),
+        )
 
-    async def drop(self, tx_ids: Sequence[int]) -> list[RewardRow]:
+    async def drop(self, tx_ids: Sequence[UUID]) -> list[RewardRow]:
         """These transactions can never be mined; their rewards are owed again."""
-        await self._tx.execute("UPDATE web3.chain_tx SET state = 'DROPPED' WHERE id = ANY($1)", list(tx_ids))
+        await self._tx.execute(
+            "UPDATE web3.chain_tx SET state = 'EXPIRED', reason = 'SIGNER_NONCE_CONFLICT' "
+            "WHERE tx_id = ANY($1)",
+            list(tx_ids),
+        )
         return await self._reopen("tx_id = ANY($2)", "SIGNER_NONCE_CONFLICT", list(tx_ids))
 
+    async def _txs(self, where: str, *arguments: Any) -> list[TxRow]:
+        rows = await self._tx.fetch(
+            f"SELECT {_TX} FROM web3.chain_tx WHERE chain = $1 AND {where} ORDER BY nonce, attempt",  # noqa: S608
+            self._chain,
+            *arguments,
+        )
+        return [_tx(row) for row in rows]
 
-def _tx(row: Mapping[str, Any]) -> TxRow:
+
+def _tx(row: Any) -> TxRow:
     values = dict(row)
-    values["fee"] = json.loads(values["fee"])
+    for name in ("max_fee", "priority_fee"):
+        values[name] = None if values[name] is None else int(values[name])
     return TxRow(**values)

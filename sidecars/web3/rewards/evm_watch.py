@@ -1,0 +1,234 @@
+"""Watching the EVM: receipts, reorganisations, finality, and claims that holders sent themselves.
+
+The chain's word counts: a reward was minted when the token's own event says so, to the same address and with
+the same amount; whose transaction it was does not matter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from uuid import UUID
+
+from cohortlens.core.failpoints import failpoint
+from sidecars.web3.journal.chain_rewards import RewardRow
+from sidecars.web3.journal.chains import ChainRows, NewTx, TxRow
+from sidecars.web3.rewards.chain import RewardChange
+from sidecars.web3.rewards.evm_desk import EvmDesk, change
+from sidecars.web3.rewards.evm_node import Head, Receipt
+from sidecars.web3.rewards.token import REVERTED, Minted
+
+_MISSES_TO_HALT = 3
+_REWIND = 64
+_LOOKED_UP = 100
+_LOG = logging.getLogger(__name__)
+
+
+class EvmWatcher:
+    """Follows transactions to finality.
+
+    Args:
+        desk: The chain.
+
+    Attributes:
+        reorgs: Transactions whose block was dropped since the start.
+    """
+
+    def __init__(self, desk: EvmDesk) -> None:
+        self._desk = desk
+        self._misses: dict[int, int] = {}
+        self.reorgs = 0
+
+    async def unwind(self, head: Head) -> list[RewardChange]:
+        """Compare the blocks of mined transactions with the chain's own; take back what was dropped."""
+        from_height = await self._rewound_to(head)
+        async with self._desk.rows() as rows:
+            mined = await rows.mined_txs(self._desk.instance.genesis, from_height)
+        changes: list[RewardChange] = []
+        hashes: dict[int, str | None] = {}
+        for row in mined:
+            height = row.block_height or 0
+            if height not in hashes:
+                block = await self._desk.node.head(height) if height <= head.height else None
+                hashes[height] = block.block_hash if block else None
+            if hashes[height] != row.block_hash:
+                changes += await self._unmine(row)
+        return changes
+
+    async def receipts(self) -> list[RewardChange]:
+        """Look for the blocks of transactions whose nonce the chain has used."""
+        desk = self._desk
+        count = await desk.node.nonce(desk.minter)
+        async with desk.rows() as rows:
+            signer = await rows.signer(desk.instance.genesis, desk.minter)
+            open_txs = await rows.open_txs(desk.instance.genesis, desk.minter)
+        if signer is None:
+            return []
+        changes: list[RewardChange] = []
+        is_foreign = count > signer.next_nonce
+        for nonce, attempts in groupby(open_txs, key=lambda row: row.nonce):
+            slot = list(attempts)
+            if nonce >= count or any(row.state == "MINED" for row in slot):
+                continue
+            found = await self._first_mined(slot)
+            if found is None:
+                is_foreign = self._missed(nonce) or is_foreign
+                continue
+            self._misses.pop(nonce, None)
+            changes += await self._mined(*found)
+        if is_foreign and signer.halted_reason is None:
+            await self._halt()
+        return changes
+
+    async def finalize(self, head: Head, final_height: int) -> list[RewardChange]:
+        """Close what can no longer change, and read the claims of final blocks."""
+        desk = self._desk
+        async with desk.rows() as rows:
+            mined = await rows.mined_txs(desk.instance.genesis, head.height + 1)
+            due = [row.tx_id for row in mined if (row.block_height or 0) <= final_height]
+            changes = [change(row) for row in await rows.mark_final(due)]
+        scanned = desk.instance.scanned_height
+        if desk.instance.token and final_height > scanned:
+            changes += await self._claims(scanned + 1, final_height)
+            scanned = final_height
+        async with desk.rows() as rows:
+            await rows.saw(desk.instance.genesis, head.height, head.block_hash, min(scanned, head.height))
+        return changes
+
+    async def look_up(self, rewards: Sequence[RewardRow]) -> list[RewardChange]:
+        """Ask the chain which rewards it has settled, and adopt those; the others stay as they are."""
+        changes: list[RewardChange] = []
+        for start in range(0, len(rewards), _LOOKED_UP):
+            part = rewards[start : start + _LOOKED_UP]
+            found = await self._found([row.reward_id for row in part])
+            async with self._desk.rows() as rows:
+                for row in part:
+                    if row.reward_id in found:
+                        changes += await self._adopt(rows, row, found[row.reward_id])
+        return changes
+
+    async def _rewound_to(self, head: Head) -> int:
+        seen = self._desk.instance
+        if not seen.head_hash:
+            return head.height + 1
+        if seen.head_height <= head.height:
+            block = await self._desk.node.head(seen.head_height)
+            if block is not None and block.block_hash == seen.head_hash:
+                return head.height + 1
+        # A development chain that was killed before its dump goes back behind what was final.
+        return max(min(head.height, seen.head_height) - _REWIND, 0)
+
+    async def _unmine(self, row: TxRow) -> list[RewardChange]:
+        receipt = await self._desk.node.receipt(row.tx_hash)
+        async with self._desk.rows() as rows:
+            changes = [change(reward) for reward in await rows.mark_unmined(row)]
+        self.reorgs += 1
+        _LOG.warning("a block of the EVM chain was dropped", extra={"height": row.block_height})
+        return changes + (await self._mined(row, receipt) if receipt and row.raw is not None else [])
+
+    async def _first_mined(self, slot: Sequence[TxRow]) -> tuple[TxRow, Receipt] | None:
+        for row in reversed(slot):
+            receipt = await self._desk.node.receipt(row.tx_hash)
+            if receipt is not None:
+                return row, receipt
+        return None
+
+    def _missed(self, nonce: int) -> bool:
+        # Nodes behind one address do not see a block at the same moment: only what stays is foreign.
+        self._misses[nonce] = self._misses.get(nonce, 0) + 1
+        return self._misses[nonce] >= _MISSES_TO_HALT
+
+    async def _halt(self) -> None:
+        desk = self._desk
+        async with desk.rows() as rows:
+            signer = await rows.lock_signer(desk.instance.genesis, desk.minter, 0)
+            await rows.set_signer(
+                desk.instance.genesis, desk.minter, signer.next_nonce, "SIGNER_NONCE_CONFLICT"
+            )
+        _LOG.error("a foreign transaction used the signer of the EVM chain; it signs no more")
+
+    async def _mined(self, row: TxRow, receipt: Receipt) -> list[RewardChange]:
+        desk = self._desk
+        async with desk.rows() as rows:
+            rewards = await rows.rewards_of(row.tx_id)
+        topic = bytes.fromhex(desk.token.topic("RewardMinted")[2:])
+        events = [
+            desk.token.minted(log) for log in receipt.logs if log["topics"] and log["topics"][0] == topic
+        ]
+        own = {event.reward_id: event for event in events}
+        missing = [reward.reward_id for reward in rewards if reward.reward_id not in own]
+        elsewhere = await self._found(missing) if missing else {}
+        is_settled = {key: await self._is_settled(key) for key in missing if key not in elsewhere}
+        async with desk.rows() as rows:
+            await rows.mark_mined(row, receipt.height, receipt.block_hash, receipt.is_reverted)
+            changes = []
+            for reward in rewards:
+                event = own.get(reward.reward_id) or elsewhere.get(reward.reward_id)
+                if event is not None:
+                    changes += await self._adopt(rows, reward, event)
+                else:
+                    changes += await self._not_minted(rows, reward, is_settled[reward.reward_id])
+        failpoint("web3.reward.mined")
+        return changes
+
+    async def _not_minted(self, rows: ChainRows, reward: RewardRow, is_settled: bool) -> list[RewardChange]:
+        if reward.state == "CANCELLED":
+            return []
+        if is_settled:
+            _LOG.error("a reward was settled on the EVM chain without being minted")
+            return [change(row) for row in await rows.end([reward.reward_id], "FAILED", "REWARD_CONFLICT")]
+        return [change(row) for row in await rows.reopen([reward.reward_id], REVERTED)]
+
+    async def _adopt(self, rows: ChainRows, reward: RewardRow, event: Minted) -> list[RewardChange]:
+        if (event.to, event.amount_micro) != (reward.recipient, reward.amount_micro):
+            _LOG.error("a reward was minted on the EVM chain with another body")
+            return [change(row) for row in await rows.end([reward.reward_id], "FAILED", "REWARD_CONFLICT")]
+        tx_id = await self._row_of(rows, event)
+        if reward.state in ("CLAIMABLE", "CANCELLED"):
+            return [change(row) for row in await rows.end([reward.reward_id], "CLAIMED", None, tx_id)]
+        return [change(row) for row in await rows.mined_rewards([reward.reward_id], tx_id)]
+
+    async def _row_of(self, rows: ChainRows, event: Minted) -> UUID:
+        genesis = self._desk.instance.genesis
+        known = await rows.by_hash(genesis, event.tx_hash)
+        if known is not None:
+            return known.tx_id
+        # Nothing is asked of the node here: whose it was is told by its hash alone.
+        new = NewTx("adopted:" + event.tx_hash, 0, 1, "ADOPTED", event.tx_hash, None)
+        tx_id = await rows.insert_tx(genesis, new)
+        adopted = await rows.by_hash(genesis, event.tx_hash)
+        assert adopted is not None
+        await rows.mark_mined(adopted, event.block_height, event.block_hash, False)
+        return tx_id
+
+    async def _claims(self, first: int, last: int) -> list[RewardChange]:
+        events = await self._events(None, first, last)
+        if not events:
+            return []
+        async with self._desk.rows() as rows:
+            known = await rows.by_id([event.reward_id for event in events])
+            open_claims = {row.reward_id: row for row in known if row.state in ("CLAIMABLE", "CANCELLED")}
+            changes: list[RewardChange] = []
+            for event in events:
+                if event.reward_id in open_claims:
+                    changes += await self._adopt(rows, open_claims[event.reward_id], event)
+        return changes
+
+    async def _found(self, reward_ids: Sequence[bytes]) -> dict[bytes, Minted]:
+        head = await self._desk.head()
+        events = await self._events(reward_ids, self._desk.instance.deployed_height, head.height)
+        return {event.reward_id: event for event in events}
+
+    async def _events(self, reward_ids: Sequence[bytes] | None, first: int, last: int) -> list[Minted]:
+        token, desk = self._desk.token, self._desk
+        topics: list[str | list[str] | None] = [token.topic("RewardMinted")]
+        if reward_ids is not None:
+            topics.append(["0x" + key.hex() for key in reward_ids])
+        logs = await desk.node.logs(desk.instance.token, topics, first, last)
+        return [token.minted(log) for log in logs]
+
+    async def _is_settled(self, reward_id: bytes) -> bool:
+        desk = self._desk
+        answer = await desk.node.call(desk.instance.token, desk.token.call("settled", reward_id))
+        return any(answer)
