@@ -86,7 +86,7 @@ _STAMP = _text(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "a UTC time in whole seconds, such as 2026-01-31T12:00:00Z"
 )
 _HOUR = _text(r"\d{4}-\d\d-\d\dT\d\d:00:00Z", "a UTC time at a whole hour, such as 2026-01-31T12:00:00Z")
-_STATE = _text(r"[A-Z][A-Z_]{0,31}", "a state in upper snake case")
+_WORD = _text(r"[a-z]{1,16}", "one word in lower case")
 _CID = _text(r"b[a-z2-7]{58,110}|Qm[1-9A-HJ-NP-Za-km-z]{44}", "a CID")
 _DID = _text(r"did:(?:key|web):[A-Za-z0-9._:%-]{1,240}", "a did:key or did:web")
 _KEY_ID = _text(r"did:(?:key|web):[A-Za-z0-9._:%-]{1,240}#[A-Za-z0-9._-]{1,120}", "the id of a key of a DID")
@@ -112,15 +112,19 @@ _PROOF = _object(
     {"created": _STAMP, "@context": _CONTEXT},
 )
 _RECEIPT = _object(
-    {"receiptCommitment": _DIGEST, "hour": _HOUR, "issuer": _DID, "proof": _PROOF},
     {
-        "credentialCommitment": _DIGEST,
-        "transactionCommitment": _DIGEST,
-        "rewardState": _STATE,
-        "supersedes": _CID,
-        "@context": _CONTEXT,
-        "type": _TYPES,
+        "type": _text("ConsentReceiptPin", "ConsentReceiptPin"),
+        "version": _whole,
+        "revision": _whole,
+        "hour": _HOUR,
+        "receipt": _DIGEST,
+        "credential": _DIGEST,
+        "reward": _WORD,
+        "state": _WORD,
+        "issuer": _DID,
+        "proof": _PROOF,
     },
+    {"transaction": _DIGEST, "supersedes": _CID, "@context": _CONTEXT},
 )
 _STATUS_LIST = _object(
     {

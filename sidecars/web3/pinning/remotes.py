@@ -16,7 +16,7 @@ from cohortlens.core.telemetry import get_logger
 from sidecars.web3.journal.pins import DuePin, PinRows
 from sidecars.web3.pinning.backends import Backend, Content
 from sidecars.web3.pinning.cid import parse_cid
-from sidecars.web3.pinning.errors import ContentNotFound, PinContentCorrupt, is_for_good
+from sidecars.web3.pinning.errors import PinContentCorrupt, is_for_good
 from sidecars.web3.pinning.local import LocalStore
 from sidecars.web3.pinning.metrics import PINS
 from sidecars.web3.pinning.unixfs import read_file
@@ -122,7 +122,8 @@ class Remotes:
 
     async def _failed(self, due: DuePin, error: CohortLensError) -> str:
         # A removal is never given up: what was let go of must not stay because a token ran out.
-        is_lost = is_for_good(error) or isinstance(error, ContentNotFound | PinContentCorrupt)
+        # Content that is not here may be in the store of another sidecar, which claims the row in its turn.
+        is_lost = is_for_good(error) or isinstance(error, PinContentCorrupt)
         if is_lost and not due.is_removal:
             _LOG.error("pin_failed", backend=due.backend, reason=error.reason)
             await self._rows.settle(due, "FAILED", reason=error.reason, remote_id="")
