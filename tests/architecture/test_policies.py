@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.composition import public_table
-from gateway.registry import RateClass
+from gateway.registry import RateClass, fields_of
 
 FOLDER = Path(__file__).parent
 METHODS = [*public_table(with_reflection=True)]
@@ -46,3 +46,33 @@ def test_what_checks_a_guessable_secret_is_counted_as_such(method):
     asked = {field.name for field in method.descriptor.input_type.fields}
     if asked & secrets and method.service == "cohortlens.v1.AuthService":
         assert method.policy.rate_class in (RateClass.AUTH_SENSITIVE, RateClass.AUTH_REFRESH)
+
+
+NAMING = {"customer", "customers", "customer_id", "external_id"}
+USING = {"cohortlens.v1.AnalyticsService", "cohortlens.v1.ModelsService"}
+# What a person decides about the own data, and the proof and the reward of it.
+OF_THE_PERSON = {"cohortlens.v1.ConsentService", "cohortlens.v1.RewardService"}
+
+
+def names_customers(method):
+    ends = (method.descriptor.input_type, method.descriptor.output_type)
+    return any(one.name in NAMING and one.type == one.TYPE_STRING for end in ends for one in fields_of(end))
+
+
+def test_a_method_that_can_reach_customers_says_what_it_uses_them_for_or_why_it_does_not():
+    agreed = dict(
+        line.split("  ", 1) for line in (FOLDER / "methods_without_activity.txt").read_text().splitlines()
+    )
+    found = sorted(
+        method.full_name
+        for method in METHODS
+        if not method.policy.activity
+        and method.service not in OF_THE_PERSON
+        and (method.service in USING or names_customers(method))
+    )
+    missing = sorted(set(found) - set(agreed))
+    assert not missing, (
+        "name in option (policy).activity what the method uses customers for; if it uses them for nothing, "
+        f"write it with two spaces and the reason into methods_without_activity.txt: {missing}"
+    )
+    assert sorted(agreed) == found, "lines of methods that are gone, or name an activity now"
