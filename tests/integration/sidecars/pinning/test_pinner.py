@@ -46,7 +46,18 @@ PROOF = {
 
 def receipt(**members):
     """A signed receipt as it is pinned."""
-    made = {"receiptCommitment": "ab" * 32, "hour": "2026-01-31T12:00:00Z", "issuer": DID, "proof": PROOF}
+    made = {
+        "type": "ConsentReceiptPin",
+        "version": 1,
+        "revision": 1,
+        "hour": "2026-01-31T12:00:00Z",
+        "receipt": "ab" * 32,
+        "credential": "cd" * 32,
+        "reward": "paid",
+        "state": "active",
+        "issuer": DID,
+        "proof": PROOF,
+    }
     return json.dumps(made | members).encode()
 
 

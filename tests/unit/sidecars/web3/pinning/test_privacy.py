@@ -21,10 +21,14 @@ PROOF = {
     "proofValue": "z" + "3" * 87,
 }
 RECEIPT = {
-    "receiptCommitment": "ab" * 32,
-    "credentialCommitment": "cd" * 32,
-    "transactionCommitment": "ef" * 32,
-    "rewardState": "FINAL",
+    "type": "ConsentReceiptPin",
+    "version": 1,
+    "revision": 2,
+    "receipt": "ab" * 32,
+    "credential": "cd" * 32,
+    "transaction": "ef" * 32,
+    "reward": "paid",
+    "state": "active",
     "hour": "2026-01-31T12:00:00Z",
     "supersedes": "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq",
     "issuer": DID,
