@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -83,7 +84,7 @@ class IdentityStore(TableStore):
             await self._add_evidence(tx, tenant_id, subject, found["consent_events"])
             rows = await DataRequestRows.of(tx, tenant_id, self._keys)
             for shown in found["data_requests"]:
-                request = await rows.get(plain_uuid(shown["id"]))
+                request = await rows.get(UUID(shown["id"]))
                 if request is not None:
                     shown["verification"] = request.notes.verification
                     shown["reason"] = request.notes.reason

@@ -12,9 +12,6 @@ from cohortlens.core.errors import FailedPrecondition, NotFound, Violation
 
 DATA_REQUEST_APPROVED = "consent.data_request.approved"
 """Topic of the outbox: a request is to be worked on. Payload: ``data_request_id``."""
-CUSTOMER_ERASED = "consent.customer.erased"
-"""Topic: everything about a person was erased. Payload: ``identity_id``, ``data_request_id``; the key is the
-person's, as of decisions."""
 
 EXPORT_LIFE = timedelta(days=7)
 """How long the file of an export is kept."""

@@ -22,7 +22,6 @@ from cohortlens.audit.trail import AuditTrail
 from cohortlens.consent.data_requests.applying import apply
 from cohortlens.consent.data_requests.files import FOLDER, ExportFolder, text_of
 from cohortlens.consent.data_requests.models import (
-    CUSTOMER_ERASED,
     EXPORT_LIFE,
     DataRequest,
     DataRequestState,
@@ -33,15 +32,12 @@ from cohortlens.consent.data_requests.models import (
 )
 from cohortlens.consent.data_requests.rows import DataRequestRows
 from cohortlens.consent.data_requests.service import subject_of
-from cohortlens.consent.events import consent_key
 from cohortlens.consent.personal_data import Stores
 from cohortlens.consent.suppressions import Suppressions
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.db import Database
-from cohortlens.core.errors import CohortLensError
 from cohortlens.core.failpoints import failpoint
 from cohortlens.core.ids import TenantId, parse_uuid
-from cohortlens.core.outbox import Outbox
 from cohortlens.core.personal_data import StoreBusy
 from cohortlens.core.telemetry import get_logger
 from cohortlens.core.tenant_keys import TenantKeys
@@ -254,8 +250,6 @@ class DataRequestWork:
     ) -> None:
         """Remove the last mention of the person: who the request itself was about."""
         await rows.change(request.request_id, subject_enc=None, notes=Notes())
-        payload = {"identity_id": str(request.identity_id), "data_request_id": str(request.request_id)}
-        await Outbox(tx).record(CUSTOMER_ERASED, consent_key(request.identity_id), payload)
         if request.customer_id is not None:
             secret = await self._keys.mac_key(tx, tenant_id, CUSTOMER_REF)
             ref = customer_ref(secret, str(request.customer_id))
@@ -275,11 +269,6 @@ class DataRequestWork:
 
     async def _rows(self, tx: AsyncConnection, tenant_id: UUID) -> DataRequestRows:
         return await DataRequestRows.of(tx, tenant_id, self._keys)
-
-
-def is_passing(fault: Exception) -> bool:
-    """Whether a fault of a step says that it only has to wait."""
-    return isinstance(fault, CohortLensError) and fault.reason == StoreBusy.reason
 
 
 def _is_over(request: DataRequest, at: datetime) -> bool:
