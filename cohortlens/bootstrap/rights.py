@@ -10,6 +10,7 @@ from cohortlens.analytics.batches.personal_data import BatchStore
 from cohortlens.analytics.personal_data import analytics_store
 from cohortlens.consent.data_requests.identity_store import IdentityStore
 from cohortlens.consent.data_requests.service import DataRequestsService
+from cohortlens.consent.data_requests.upkeep import DataRequestUpkeep
 from cohortlens.consent.data_requests.work import DataRequestWork
 from cohortlens.consent.legal_holds import LegalHolds
 from cohortlens.consent.links import ConsentLinks
@@ -34,6 +35,7 @@ class Rights:
     suppressions: Suppressions
     holds: LegalHolds
     links: ConsentLinks
+    upkeep: DataRequestUpkeep
 
 
 def open_rights(
@@ -68,4 +70,5 @@ def open_rights(
         suppressions=suppressions,
         holds=LegalHolds(db, keys, people),
         links=ConsentLinks(db, people),
+        upkeep=DataRequestUpkeep(db),
     )
