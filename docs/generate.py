@@ -23,6 +23,7 @@ from cohortlens.v1 import (
     consent_pb2,
     customers_pb2,
     models_pb2,
+    rewards_pb2,
 )
 from gateway.config import GatewayConfig
 from gateway.servicers.inference_v2_policy import POLICIES, SERVICE
@@ -37,7 +38,16 @@ PROCESSES: list[tuple[str, type[Any]]] = [
     ("The web3 sidecar", Web3Config),
     ("The embedded stack (`cohortlens up`)", StackConfig),
 ]
-_FILES = (auth_pb2, customers_pb2, analytics_pb2, models_pb2, billing_pb2, audit_pb2, consent_pb2)
+_FILES = (
+    auth_pb2,
+    customers_pb2,
+    analytics_pb2,
+    models_pb2,
+    billing_pb2,
+    audit_pb2,
+    consent_pb2,
+    rewards_pb2,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from cohortlens.v1 import (
     consent_pb2,
     customers_pb2,
     models_pb2,
+    rewards_pb2,
 )
 from gateway.config import GatewayConfig
 from gateway.grpc.server import AsgiApp
@@ -141,7 +142,16 @@ def public_table(*, with_reflection: bool) -> MethodTable:
         MethodTableInvalid: An RPC lacks policy or HTTP rule.
     """
     table = MethodTable()
-    files = (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, consent_pb2, customers_pb2, models_pb2)
+    files = (
+        analytics_pb2,
+        audit_pb2,
+        auth_pb2,
+        billing_pb2,
+        consent_pb2,
+        customers_pb2,
+        models_pb2,
+        rewards_pb2,
+    )
     table.add_public_api(one.DESCRIPTOR for one in files)
     inference_v2_policy.add_inference(table)
     health.add_health(table)
@@ -220,6 +230,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
     from gateway.servicers.joined import joined
     from gateway.servicers.model_history import ModelHistoryServicer
     from gateway.servicers.models import ModelsServicer
+    from gateway.servicers.rewards import RewardsServicer
     from gateway.servicers.segmentations import SegmentationsServicer
 
     return {
@@ -252,7 +263,12 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
             AccessLogServicer(services.audit.access_reading, services.page_tokens),
         ),
         "cohortlens.v1.BillingService": billing_servicer(services.billing, services.page_tokens),
-        "cohortlens.v1.ConsentService": consent_servicer(services.consent, services.page_tokens),
+        "cohortlens.v1.ConsentService": consent_servicer(
+            services.consent, services.web3, services.page_tokens
+        ),
+        "cohortlens.v1.RewardService": RewardsServicer(
+            services.web3.wallets, services.web3.rewards, services.page_tokens
+        ),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
         "cohortlens.v1.ModelsService": joined(ModelsServicer(services), ModelHistoryServicer(services)),
         inference_v2_policy.SERVICE: InferenceServicer(

@@ -9,9 +9,13 @@ from cohortlens.adapters.web3_channel import Web3Channel
 from cohortlens.adapters.web3_credentials import GrpcCredentialIssuer
 from cohortlens.adapters.web3_pins import GrpcPinner
 from cohortlens.adapters.web3_rewards import GrpcRewardLedger
+from cohortlens.consent.credentials import Credentials
 from cohortlens.consent.fulfilment.service import Fulfilment
 from cohortlens.consent.fulfilment.steps import Means
 from cohortlens.consent.ports import CredentialIssuer, Pinner, RewardLedger
+from cohortlens.consent.progress import ConsentProgress
+from cohortlens.consent.rewards import Rewards
+from cohortlens.consent.wallets import Wallets
 from cohortlens.core.db import Database
 from cohortlens.core.settings import CoreConfig
 from cohortlens.core.tenant_keys import TenantKeys
@@ -26,12 +30,20 @@ class Web3:
         ledger: Pays rewards.
         pinner: Keeps content on IPFS.
         fulfilment: What follows a consent.
+        progress: How far it is, and what was pinned of it.
+        credentials: Credentials as callers see them.
+        wallets: Wallets of customers.
+        rewards: Rewards as callers see them.
     """
 
     issuer: CredentialIssuer
     ledger: RewardLedger
     pinner: Pinner
     fulfilment: Fulfilment
+    progress: ConsentProgress
+    credentials: Credentials
+    wallets: Wallets
+    rewards: Rewards
 
 
 def open_web3(opened: AsyncExitStack, db: Database, keys: TenantKeys, config: CoreConfig) -> Web3:
@@ -50,4 +62,14 @@ def open_web3(opened: AsyncExitStack, db: Database, keys: TenantKeys, config: Co
         GrpcRewardLedger(channel),
         GrpcPinner(channel),
     )
-    return Web3(issuer, ledger, pinner, Fulfilment(Means(db, keys, issuer, ledger, pinner)))
+    means = Means(db, keys, issuer, ledger, pinner)
+    return Web3(
+        issuer,
+        ledger,
+        pinner,
+        Fulfilment(means),
+        ConsentProgress(means),
+        Credentials(db, keys, issuer),
+        Wallets(db, keys, ledger, config.public_url),
+        Rewards(db, keys, ledger),
+    )

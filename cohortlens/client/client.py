@@ -28,6 +28,7 @@ from cohortlens.v1 import (
     customers_pb2,
     customers_pb2_grpc,
     models_pb2_grpc,
+    rewards_pb2_grpc,
 )
 
 MessageT = TypeVar("MessageT")
@@ -102,6 +103,7 @@ class Client:
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
         self.billing = billing_pb2_grpc.BillingServiceStub(self._channel)
         self.consent = consent_pb2_grpc.ConsentServiceStub(self._channel)
+        self.rewards = rewards_pb2_grpc.RewardServiceStub(self._channel)
         self.models = models_pb2_grpc.ModelsServiceStub(self._channel)
 
     def __enter__(self) -> Client:

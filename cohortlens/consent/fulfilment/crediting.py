@@ -16,7 +16,7 @@ from cohortlens.consent.fulfilment.models import (
     operation_id,
 )
 from cohortlens.consent.fulfilment.rows import FulfilmentRows
-from cohortlens.consent.fulfilment.steps import Means, is_permanent
+from cohortlens.consent.fulfilment.steps import Means, is_permanent, renew_pin
 from cohortlens.consent.web3_models import CredentialKind, CredentialOrder, IssuedCredential
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.failpoints import failpoint
@@ -103,6 +103,9 @@ class Crediting:
             )
             if of.reward_state == "PENDING":
                 await want(tx, REWARD_WANTED, event_id)
+            else:
+                # Issued again under a new key: what is pinned commits to the old one.
+                await renew_pin(tx, of)
             standing = await ConsentReading(tx).standing(of.identity_id, of.purpose_key)
             if of.ended_at is not None or not standing.holds(event_id):
                 await rows.end(event_id, standing.end_reason)
@@ -137,6 +140,10 @@ class Crediting:
 
 
 async def _skip(rows: FulfilmentRows, of: Fulfilment, reason: str) -> None:
+    if of.credential_id is not None:
+        # To be issued again after a change of the key, and not wanted any more: the old one is revoked.
+        await rows.change(of.event_id, credential_state="REVOKED", last_reason=reason)
+        return
     await rows.change(
         of.event_id,
         credential_state="SKIPPED",

@@ -12,6 +12,7 @@ from cohortlens.core.errors import FailedPrecondition
 
 VALID_AT_MOST = timedelta(days=365)
 PIN_VERSION = 1
+"""Version of the form of a pin."""
 
 
 def claims_of(consent: GivenConsent, secret: bytes) -> Mapping[str, Any]:
@@ -60,10 +61,10 @@ def pinned_words(
     reward: Reward | None,
     credential_sha256: bytes,
     secret: bytes,
-    issuer_did: str,
+    supersedes: str | None,
     now: datetime,
 ) -> Mapping[str, Any]:
-    """What is signed and pinned about a consent in its present state.
+    """What is signed and pinned about a consent in its present state; the sidecar puts the issuer in.
 
     The commitments open only with their salts, which the tenant keeps and can show for one of them alone.
 
@@ -73,7 +74,7 @@ def pinned_words(
         reward: Its reward; None where none was owed.
         credential_sha256: Of the credential's bytes.
         secret: The secret of the fulfilment.
-        issuer_did: Who says so.
+        supersedes: CID of the pin whose place it takes; None for the first.
         now: When; only its hour is told.
     """
     revision = of.pin_wanted
@@ -81,7 +82,6 @@ def pinned_words(
         "type": "ConsentReceiptPin",
         "version": PIN_VERSION,
         "revision": revision,
-        "issuer": issuer_did,
         "hour": now.astimezone(UTC).strftime("%Y-%m-%dT%H:00:00Z"),
         "receipt": commitment(pin_salt(secret, revision, "receipt"), record_of(consent)),
         "credential": commitment(pin_salt(secret, revision, "credential"), credential_sha256),
@@ -92,6 +92,8 @@ def pinned_words(
         words["transaction"] = commitment(
             pin_salt(secret, revision, "transaction"), transaction_words(reward.chain or "", reward.tx_ref)
         )
+    if supersedes is not None:
+        words["supersedes"] = supersedes
     return words
 
 

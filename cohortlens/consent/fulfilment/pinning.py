@@ -38,8 +38,7 @@ class Pinning:
         Raises:
             CohortLensError: The sidecar does not answer or refuses for now; try again.
         """
-        issuer = await self._means.issuer.issuer(tenant_id)
-        wanted = await self._wanted(tenant_id, event_id, issuer.did)
+        wanted = await self._wanted(tenant_id, event_id)
         if wanted is None:
             return
         try:
@@ -71,7 +70,7 @@ class Pinning:
                     details={"cid": pin.cid, "revision": str(wanted.revision)},
                 )
 
-    async def _wanted(self, tenant_id: TenantId, event_id: UUID, issuer_did: str) -> ReceiptPin | None:
+    async def _wanted(self, tenant_id: TenantId, event_id: UUID) -> ReceiptPin | None:
         """What is to be pinned now, stored; None when there is nothing."""
         async with self._means.db.tenant_transaction(tenant_id) as tx:
             of = await FulfilmentRows(tx).find(event_id, lock=True)
@@ -80,11 +79,11 @@ class Pinning:
             rows = PinRows(tx)
             found = await rows.find(event_id, of.pin_wanted)
             if found is None:
-                await self._record(tx, of, issuer_did)
+                await self._record(tx, of)
                 found = await rows.find(event_id, of.pin_wanted)
             return found
 
-    async def _record(self, tx: AsyncConnection, of: Fulfilment, issuer_did: str) -> None:
+    async def _record(self, tx: AsyncConnection, of: Fulfilment) -> None:
         secret = await self._means.secret(tx, of)
         consent = await ConsentReading(tx).event(of.event_id)
         if secret is None or consent is None or of.credential_id is None:
@@ -92,7 +91,9 @@ class Pinning:
             return
         reward = None if of.reward_id is None else await RewardRows(tx).find(of.reward_id)
         sha256 = await FulfilmentRows(tx).credential_sha256(of.credential_id)
-        words = pinned_words(of, consent, reward, sha256, secret, issuer_did, self._means.now())
+        before = await PinRows(tx).current(of.event_id)
+        supersedes = None if before is None else before.cid
+        words = pinned_words(of, consent, reward, sha256, secret, supersedes, self._means.now())
         pin_id = operation_id(f"pin-{of.pin_wanted}", of.event_id)
         await PinRows(tx).record(of.event_id, of.pin_wanted, pin_id, rfc8785.dumps(dict(words)))
 

@@ -20,7 +20,7 @@ from cohortlens.core.outbox import Wanted
 from cohortlens.core.sealing import Keyring
 from cohortlens.core.tenant_keys import TenantKeys
 from tests.fakes.web3 import FakeLedger, FakeWeb3
-from tests.fixtures.consents import ADDRESS, World
+from tests.fixtures.fulfilments import ADDRESS, World
 
 
 @pytest.fixture
@@ -125,8 +125,8 @@ async def test_a_withdrawal_revokes_the_credential_and_cancels_what_was_not_sign
     [pin] = await world.all(
         f"SELECT body FROM receipt_pins WHERE superseded_by IS NULL AND event_id = '{event}'"
     )
-    assert json.loads(pin.body)["state"] == "ended"
     assert json.loads(pin.body)["reward"] == "cancelled"
+    assert json.loads(pin.body)["state"] == "ended"
     assert (await world.all("SELECT sum(reserved_micro) FROM reward_budgets"))[0][0] == 0
 
 
