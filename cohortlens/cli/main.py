@@ -51,6 +51,11 @@ COMMANDS = {
     "mail": ("cohortlens.cli.mail", "mail", "Show the mails that the development stack kept."),
     "outbox": ("cohortlens.cli.outbox", "outbox", "Look at events that wait or died; retry or discard them."),
     "audit": ("cohortlens.cli.audit", "audit", "Export the audit log; verify an export without a database."),
+    "web3": (
+        "cohortlens.cli.web3",
+        "web3",
+        "Show the web3 sidecar's chains; let a stopped signer sign again.",
+    ),
     "migrate": ("cohortlens.cli.stack", "migrate", "Bring the database to the newest revision."),
     "keys": ("cohortlens.cli.keys", "keys", "Show and change the key of the stored secrets."),
     "seed": ("cohortlens.cli.stack", "seed", "Make the demo tenant ready in a running stack."),

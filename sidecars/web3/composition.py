@@ -15,8 +15,9 @@ import grpc
 from cohortlens.core.errors import CohortLensError, FailedPrecondition
 from cohortlens.core.private import make_private, write_private
 from cohortlens.core.telemetry import get_logger
-from cohortlens.internal.v1 import web3_pinning_pb2_grpc, web3_rewards_pb2_grpc
+from cohortlens.internal.v1 import web3_credentials_pb2_grpc, web3_pinning_pb2_grpc, web3_rewards_pb2_grpc
 from sidecars.web3.config import Web3Config
+from sidecars.web3.credentials.area import open_credentials
 from sidecars.web3.devchain.evm_opening import open_evm
 from sidecars.web3.devchain.ipfs import IpfsFront
 from sidecars.web3.devchain.solana_opening import open_solana
@@ -25,6 +26,7 @@ from sidecars.web3.journal.pool import Journal
 from sidecars.web3.pinning.area import open_pinning
 from sidecars.web3.rewards.area import RewardsArea
 from sidecars.web3.sealing import Kek
+from sidecars.web3.servicers.credentials import CredentialServicer
 from sidecars.web3.servicers.pinning import PinningServicer
 from sidecars.web3.servicers.rewards import RewardServicer
 
@@ -61,6 +63,8 @@ class Parts:
         make_private(folder)
         self._stack.callback(_taken(folder).close)
         endpoints: dict[str, str] = {}
+        credentials = await open_credentials(config, self._journal, self._kek)
+        self._stack.push_async_callback(credentials.close)
         pinning = await open_pinning(config, self._journal, self._kek)
         self._stack.push_async_callback(pinning.close)
         front = IpfsFront(pinning.local)
@@ -71,11 +75,19 @@ class Parts:
         solana = await open_solana(config, self._journal, folder / "solana")
         self._stack.push_async_callback(solana.close)
         rewards = RewardsArea(self._journal, [evm.chain, solana.chain], config.daily_micro)
+        web3_credentials_pb2_grpc.add_CredentialServiceServicer_to_server(
+            CredentialServicer(credentials), server
+        )
         web3_pinning_pb2_grpc.add_PinningServiceServicer_to_server(PinningServicer(pinning.pinner), server)
         web3_rewards_pb2_grpc.add_RewardServiceServicer_to_server(
             RewardServicer(rewards.ledger, config.reward_chain), server
         )
-        self._work |= {"pinning": pinning.run(), "rewards": rewards.run(), "journal": self._forget()}
+        self._work |= {
+            "credentials": credentials.run(),
+            "pinning": pinning.run(),
+            "rewards": rewards.run(),
+            "journal": self._forget(),
+        }
         endpoints |= {"evm": evm.url, "solana": solana.url, "grpc": f"grpc://{config.listen}"}
         _write(folder, endpoints)
 

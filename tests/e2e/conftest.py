@@ -111,7 +111,7 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
         environ[f"COHORTLENS_{name}"] = str(sock.getsockname()[1])
     for sock in sockets:
         sock.close()
-    ops = {"COHORTLENS_OPS_PORT": str(free_ports(3))}
+    ops = {"COHORTLENS_OPS_PORT": str(free_ports(4))}
     # All tests log in from one address, and many share a tenant.
     limits = {"COHORTLENS_LOGIN_PER_ADDRESS": "1000", **RAISED}
     # A week of grace in six seconds, and one plan that can be tried.
