@@ -30,6 +30,7 @@ from cohortlens.billing.usage.mails import add_quota_mails
 from cohortlens.bootstrap.analytics import Analytics, open_analytics
 from cohortlens.bootstrap.billing import Billing, open_billing, open_usage
 from cohortlens.bootstrap.consent import Consent, open_consent
+from cohortlens.bootstrap.rights import Rights, open_rights
 from cohortlens.bootstrap.web3 import Web3, open_web3
 from cohortlens.consent.suppressions import Suppressions
 from cohortlens.contracts.artifacts import LocalArtifactStore
@@ -106,6 +107,7 @@ class Services:
         audit: The audit log and the access log.
         billing: What a tenant may do and pays for.
         consent: What customers allow.
+        rights: The rights of persons about their data.
         web3: Credentials, rewards and pins, and what follows a consent.
     """
 
@@ -128,6 +130,7 @@ class Services:
     audit: Audit
     billing: Billing
     consent: Consent
+    rights: Rights
     web3: Web3
     _closing: AsyncExitStack
 
@@ -176,6 +179,7 @@ class Services:
                 feed=feed,
             )
             opened.push_async_callback(identity.close)
+            await identity.receipt_keys.ensure()
             programs = Programs(db, identity.revocations, is_live=config.environment == "production")
             opened.push_async_callback(programs.close)
             directory = ReplicaDirectory(redis, open_channel=channels(config.worker_tls()))
@@ -234,7 +238,8 @@ class Services:
                 mail=_mail(db, keyring, config),
                 audit=audit,
                 billing=billing,
-                consent=open_consent(db),
+                consent=open_consent(db, tenant_keys, identity.receipt_keys),
+                rights=open_rights(db, redis, tenant_keys, LocalArtifactStore(config.artifacts).root),
                 web3=open_web3(opened, db, tenant_keys, config),
                 _closing=opened.pop_all(),
             )

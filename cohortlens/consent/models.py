@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from cohortlens.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Violation
@@ -132,6 +133,33 @@ class Purpose:
     def etag(self) -> str:
         """Tag of the version."""
         return str(self.version)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A notice in one version and language.
+
+    Attributes:
+        id: Identifier.
+        key: Name.
+        version: From 1.
+        locale: Language, BCP 47.
+        content: The text.
+        sha256: Of the text in UTF-8.
+        controller: Who answers for the processing.
+        purposes: Version of each purpose it tells of, by name.
+        created_at: When it was published.
+    """
+
+    id: UUID
+    key: str
+    version: int
+    locale: str
+    content: str
+    sha256: bytes
+    controller: dict[str, Any]
+    purposes: dict[str, int]
+    created_at: datetime
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,4 @@ def _checked(purpose: Purpose) -> Purpose:
     for place, recipient in enumerate(purpose.recipients):
         if not 1 <= len(recipient) <= _RECIPIENT_CHARACTERS:
             raise field_fault(f"recipients[{place}]", f"must have 1 to {_RECIPIENT_CHARACTERS} characters")
-    if purpose.validity_days is not None and purpose.mechanism is not Mechanism.OPT_IN:
-        raise field_fault("validity_days", "only a consent (OPT_IN) ends by itself")
     return purpose

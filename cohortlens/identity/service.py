@@ -14,7 +14,13 @@ from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.identity.access.generations import UsedGenerations
 from cohortlens.identity.access.key_control import KeyControl
 from cohortlens.identity.access.revocations import Revocations
-from cohortlens.identity.access.signing_keys import ACCESS_KEYS, AUDIT_KEYS, PublicKey, SigningKeys
+from cohortlens.identity.access.signing_keys import (
+    ACCESS_KEYS,
+    AUDIT_KEYS,
+    RECEIPT_KEYS,
+    PublicKey,
+    SigningKeys,
+)
 from cohortlens.identity.access.token_check import AccessTokenVerifier
 from cohortlens.identity.access.tokens import LEEWAY_S, AccessTokens, TokenPolicy
 from cohortlens.identity.accounts.attempts import LoginAttempts, LoginLimits
@@ -33,6 +39,7 @@ class IdentityService:
         hasher: Hashes passwords.
         tokens: Signs access tokens.
         signing_keys: The keys they are signed with.
+        receipt_keys: The keys of consent receipts.
         sessions: Opens, renews and ends sessions.
         attempts: Counts attempts to log in.
         revocations: Sessions that were ended.
@@ -49,6 +56,7 @@ class IdentityService:
         tokens: Signs access tokens.
         revocations: What was taken back; ``publish`` after a commit that changed access.
         signing_keys: The keys of access tokens.
+        receipt_keys: The keys of consent receipts.
         control: What users do with their sessions.
         keys: What the platform's staff do with signing keys.
     """
@@ -60,6 +68,7 @@ class IdentityService:
         hasher: PasswordHasher,
         tokens: AccessTokens,
         signing_keys: SigningKeys,
+        receipt_keys: SigningKeys,
         sessions: SessionKeeper,
         attempts: LoginAttempts,
         revocations: Revocations,
@@ -74,6 +83,7 @@ class IdentityService:
         self.hasher = hasher
         self.tokens = tokens
         self.signing_keys = signing_keys
+        self.receipt_keys = receipt_keys
         self.sessions = sessions
         self.attempts = attempts
         self.revocations = revocations
@@ -124,12 +134,14 @@ class IdentityService:
         generations = UsedGenerations(db)
         tokens = AccessTokens(keys, policy, clock)
         sessions = SessionKeeper(db, kek, revocations, tokens)
-        sets = {ACCESS_KEYS: keys, AUDIT_KEYS: SigningKeys(db, kek, AUDIT_KEYS)}
+        receipt_keys = SigningKeys(db, kek, RECEIPT_KEYS)
+        sets = {ACCESS_KEYS: keys, AUDIT_KEYS: SigningKeys(db, kek, AUDIT_KEYS), RECEIPT_KEYS: receipt_keys}
         return cls(
             db=db,
             hasher=PasswordHasher(pepper),
             tokens=tokens,
             signing_keys=keys,
+            receipt_keys=receipt_keys,
             sessions=sessions,
             attempts=LoginAttempts(redis, counting, limits),
             revocations=revocations,

@@ -19,8 +19,11 @@ from cohortlens.audit.exports import EXPORT_REQUESTED
 from cohortlens.billing.models import ENTITLEMENT_CHANGED, ENTITLEMENT_USAGE
 from cohortlens.bootstrap.analytics import Analytics
 from cohortlens.bootstrap.billing import Billing
+from cohortlens.bootstrap.consent import Consent
+from cohortlens.bootstrap.rights import Rights
 from cohortlens.bootstrap.services import Audit, Identity
 from cohortlens.bootstrap.web3 import Web3
+from cohortlens.consent.data_requests.models import DATA_REQUEST_APPROVED
 from cohortlens.consent.events import CONSENT_RECORDED
 from cohortlens.consent.fulfilment.models import CREDENTIAL_WANTED, END_WANTED, PIN_WANTED, REWARD_WANTED
 from cohortlens.consent.fulfilment.owing import REWARD_RELEASED
@@ -72,6 +75,10 @@ class Services(Protocol):
         """The use cases of billing."""
 
     @property
+    def consent(self) -> Consent:
+        """The use cases of consent."""
+
+    @property
     def keyring(self) -> Keyring:
         """The installation's keys."""
 
@@ -86,6 +93,10 @@ class Services(Protocol):
     @property
     def web3(self) -> Web3:
         """Credentials, rewards and pins, and what follows a consent."""
+
+    @property
+    def rights(self) -> Rights:
+        """The rights of persons about their data."""
 
     @property
     def mail(self) -> MailDelivery:
@@ -224,6 +235,16 @@ async def mail_died(services: Services, event: Event) -> None:
     await services.mail.give_up(event.tenant_id, UUID(event.payload["mail_id"]))
 
 
+async def run_data_request(services: Services, event: Event) -> None:
+    """Work on a request of a person about their data."""
+    await services.rights.work.run(event.tenant_id, UUID(event.payload["data_request_id"]))
+
+
+async def data_request_died(services: Services, event: Event) -> None:
+    """Tell the tenant that a request could not be finished; approving it again takes it up."""
+    await services.rights.work.fail(event.tenant_id, UUID(event.payload["data_request_id"]))
+
+
 async def run_export(services: Services, event: Event) -> None:
     """Write an export of the audit log."""
     await services.audit.exports.run(event.tenant_id, UUID(event.payload["export_id"]))
@@ -295,6 +316,7 @@ HANDLERS: Mapping[str, Handler] = {
     ALIAS_MOVED: Handler(alias_moved, concurrency=2),
     TRAINING_REQUESTED: Handler(run_training, on_dead=training_died),
     SEGMENTATION_REQUESTED: Handler(run_segmentation, on_dead=segmentation_died),
+    DATA_REQUEST_APPROVED: Handler(run_data_request, concurrency=2, on_dead=data_request_died),
     EXPORT_REQUESTED: Handler(run_export, on_dead=export_died),
     # Each of a tenant's batches has the same key: as many tenants are served at once, never one alone.
     BATCH_REQUESTED: Handler(run_batch, concurrency=3, on_dead=batch_died, lease_s=6.0),

@@ -161,6 +161,14 @@ async def _sweep_exports(services: Services) -> int:
     return await services.audit.exports.sweep()
 
 
+async def _sweep_data_exports(services: Services) -> int:
+    return await services.rights.work.sweep()
+
+
+async def _tidy_data_requests(services: Services) -> int:
+    return await services.rights.upkeep.run()
+
+
 async def _erase_tenants(services: Services) -> int:
     return await services.identity.tenancy.erasure.run()
 
@@ -224,7 +232,12 @@ async def _sweep_fulfilments(services: Services) -> int:
     return await services.web3.fulfilment.sweep()
 
 
+async def _end_consents(services: Services) -> int:
+    return await services.consent.endings.run()
+
+
 TASKS = (
+    Task("end_consents", 30.0, _end_consents),
     Task("poll_rewards", 1.0, _poll_rewards, is_quiet=True),
     Task("sweep_fulfilments", 60.0, _sweep_fulfilments),
     Task("sync_catalogue", 600.0, _sync_catalogue),
@@ -252,6 +265,8 @@ TASKS = (
     Task("seal_audit_chains", 3_600.0, _seal_chains),
     Task("seal_audit_months", 3_600.0, _seal_months),
     Task("sweep_audit_exports", 3_600.0, _sweep_exports),
+    Task("sweep_data_exports", 3_600.0, _sweep_data_exports),
+    Task("tidy_data_requests", 600.0, _tidy_data_requests),
     Task("sweep_spool", 3_600.0, _sweep),
     Task("sweep_batches", 3_600.0, _sweep_batches),
     Task("purge_idempotency_keys", 600.0, _purge_idempotency_keys),

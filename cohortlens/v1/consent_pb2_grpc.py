@@ -3,8 +3,13 @@
 import grpc
 import warnings
 
+from cohortlens.v1 import consent_acts_pb2 as cohortlens_dot_v1_dot_consent__acts__pb2
 from cohortlens.v1 import consent_checks_pb2 as cohortlens_dot_v1_dot_consent__checks__pb2
+from cohortlens.v1 import consent_notices_pb2 as cohortlens_dot_v1_dot_consent__notices__pb2
 from cohortlens.v1 import consent_purposes_pb2 as cohortlens_dot_v1_dot_consent__purposes__pb2
+from cohortlens.v1 import consent_receipts_pb2 as cohortlens_dot_v1_dot_consent__receipts__pb2
+from cohortlens.v1 import credentials_pb2 as cohortlens_dot_v1_dot_credentials__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -61,6 +66,126 @@ class ConsentServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsResponse.FromString,
                 _registered_method=True)
+        self.GetCredential = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetCredential',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetCredentialRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetCredentialResponse.FromString,
+                _registered_method=True)
+        self.DownloadCredential = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/DownloadCredential',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.DownloadCredentialRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ListCredentials = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ListCredentials',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.ListCredentialsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.ListCredentialsResponse.FromString,
+                _registered_method=True)
+        self.VerifyCredential = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/VerifyCredential',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyCredentialRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyCredentialResponse.FromString,
+                _registered_method=True)
+        self.RevokeCredential = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/RevokeCredential',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.RevokeCredentialRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.RevokeCredentialResponse.FromString,
+                _registered_method=True)
+        self.GetIssuer = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetIssuer',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetIssuerRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetIssuerResponse.FromString,
+                _registered_method=True)
+        self.RotateIssuerKey = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/RotateIssuerKey',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.RotateIssuerKeyRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.RotateIssuerKeyResponse.FromString,
+                _registered_method=True)
+        self.GetFulfilment = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetFulfilment',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetFulfilmentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetFulfilmentResponse.FromString,
+                _registered_method=True)
+        self.VerifyReceiptPin = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/VerifyReceiptPin',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyReceiptPinRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyReceiptPinResponse.FromString,
+                _registered_method=True)
+        self.GetStatusList = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetStatusList',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetStatusListRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetDidDocument = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetDidDocument',
+                request_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetDidDocumentRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.PublishNotice = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/PublishNotice',
+                request_serializer=cohortlens_dot_v1_dot_consent__notices__pb2.PublishNoticeRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__notices__pb2.PublishNoticeResponse.FromString,
+                _registered_method=True)
+        self.GetNotice = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetNotice',
+                request_serializer=cohortlens_dot_v1_dot_consent__notices__pb2.GetNoticeRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__notices__pb2.GetNoticeResponse.FromString,
+                _registered_method=True)
+        self.GrantConsent = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GrantConsent',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.GrantConsentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.GrantConsentResponse.FromString,
+                _registered_method=True)
+        self.WithdrawConsent = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/WithdrawConsent',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.WithdrawConsentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.WithdrawConsentResponse.FromString,
+                _registered_method=True)
+        self.RefuseConsent = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/RefuseConsent',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.RefuseConsentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.RefuseConsentResponse.FromString,
+                _registered_method=True)
+        self.ReaffirmConsent = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ReaffirmConsent',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.ReaffirmConsentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.ReaffirmConsentResponse.FromString,
+                _registered_method=True)
+        self.BatchRecordConsents = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/BatchRecordConsents',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.BatchRecordConsentsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.BatchRecordConsentsResponse.FromString,
+                _registered_method=True)
+        self.GetConsent = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetConsent',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.GetConsentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.GetConsentResponse.FromString,
+                _registered_method=True)
+        self.ListConsents = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ListConsents',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentsResponse.FromString,
+                _registered_method=True)
+        self.ListConsentEvents = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ListConsentEvents',
+                request_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentEventsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentEventsResponse.FromString,
+                _registered_method=True)
+        self.GetReceipt = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetReceipt',
+                request_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.GetReceiptRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.GetReceiptResponse.FromString,
+                _registered_method=True)
+        self.VerifyReceipt = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/VerifyReceipt',
+                request_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.VerifyReceiptRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.VerifyReceiptResponse.FromString,
+                _registered_method=True)
+        self.ListReceiptKeys = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ListReceiptKeys',
+                request_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -104,6 +229,175 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCredential(self, request, context):
+        """A credential with its signed text, named by its own identifier or by that of its consent event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadCredential(self, request, context):
+        """The exact signed bytes of a credential, as application/vc.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCredentials(self, request, context):
+        """Lists credentials, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyCredential(self, request, context):
+        """Says whether a credential of anybody is to be believed, and if not, why. Open to everyone; nothing is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeCredential(self, request, context):
+        """Revokes a credential by hand; the consent itself stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetIssuer(self, request, context):
+        """Who issues the tenant's credentials, and with which keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateIssuerKey(self, request, context):
+        """Replaces the key of the issuer. What a compromised key signed is revoked and issued again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFulfilment(self, request, context):
+        """How far what follows a consent has come: credential, reward, pinned receipt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyReceiptPin(self, request, context):
+        """Says whether a pinned receipt is to be believed, and whether another one took its place. Open to everyone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatusList(self, request, context):
+        """A signed status list, as application/vc: what verifiers of our credentials read. While the sidecar is away the last
+        good copy is given until it ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDidDocument(self, request, context):
+        """The DID document of an issuer, or of the deployment, as application/did+json.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishNotice(self, request, context):
+        """Publishes a notice, or the newest one in a further language. A notice never changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNotice(self, request, context):
+        """What customers were told; for everyone who has its identifier.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantConsent(self, request, context):
+        """Records that a customer gives consent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawConsent(self, request, context):
+        """Records that a customer withdraws consent, whether or not it was given. Takes effect at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefuseConsent(self, request, context):
+        """Records that a customer refuses consent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReaffirmConsent(self, request, context):
+        """Records that a customer confirms a consent that was given and holds; it then lasts anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchRecordConsents(self, request, context):
+        """Records decisions of many customers: all of them, or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsent(self, request, context):
+        """How a customer stands with every purpose, now or as it was known at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsents(self, request, context):
+        """How customers stand with purposes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsentEvents(self, request, context):
+        """Every decision as it was recorded, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReceipt(self, request, context):
+        """The receipt of a decision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyReceipt(self, request, context):
+        """Whether a receipt is genuine and still stands; for everyone who holds it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReceiptKeys(self, request, context):
+        """The public keys of receipts, for whoever verifies them alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +425,126 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.WatchConsents,
                     request_deserializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsResponse.SerializeToString,
+            ),
+            'GetCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCredential,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetCredentialRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetCredentialResponse.SerializeToString,
+            ),
+            'DownloadCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.DownloadCredential,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.DownloadCredentialRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ListCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCredentials,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.ListCredentialsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.ListCredentialsResponse.SerializeToString,
+            ),
+            'VerifyCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyCredential,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyCredentialRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyCredentialResponse.SerializeToString,
+            ),
+            'RevokeCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeCredential,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.RevokeCredentialRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.RevokeCredentialResponse.SerializeToString,
+            ),
+            'GetIssuer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIssuer,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetIssuerRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetIssuerResponse.SerializeToString,
+            ),
+            'RotateIssuerKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateIssuerKey,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.RotateIssuerKeyRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.RotateIssuerKeyResponse.SerializeToString,
+            ),
+            'GetFulfilment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFulfilment,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetFulfilmentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.GetFulfilmentResponse.SerializeToString,
+            ),
+            'VerifyReceiptPin': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyReceiptPin,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyReceiptPinRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_credentials__pb2.VerifyReceiptPinResponse.SerializeToString,
+            ),
+            'GetStatusList': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatusList,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetStatusListRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetDidDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDidDocument,
+                    request_deserializer=cohortlens_dot_v1_dot_credentials__pb2.GetDidDocumentRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'PublishNotice': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishNotice,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__notices__pb2.PublishNoticeRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__notices__pb2.PublishNoticeResponse.SerializeToString,
+            ),
+            'GetNotice': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNotice,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__notices__pb2.GetNoticeRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__notices__pb2.GetNoticeResponse.SerializeToString,
+            ),
+            'GrantConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantConsent,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.GrantConsentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.GrantConsentResponse.SerializeToString,
+            ),
+            'WithdrawConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawConsent,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.WithdrawConsentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.WithdrawConsentResponse.SerializeToString,
+            ),
+            'RefuseConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefuseConsent,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.RefuseConsentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.RefuseConsentResponse.SerializeToString,
+            ),
+            'ReaffirmConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReaffirmConsent,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.ReaffirmConsentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.ReaffirmConsentResponse.SerializeToString,
+            ),
+            'BatchRecordConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchRecordConsents,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.BatchRecordConsentsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.BatchRecordConsentsResponse.SerializeToString,
+            ),
+            'GetConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsent,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.GetConsentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.GetConsentResponse.SerializeToString,
+            ),
+            'ListConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsents,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentsResponse.SerializeToString,
+            ),
+            'ListConsentEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsentEvents,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentEventsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentEventsResponse.SerializeToString,
+            ),
+            'GetReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceipt,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.GetReceiptRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.GetReceiptResponse.SerializeToString,
+            ),
+            'VerifyReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyReceipt,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.VerifyReceiptRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.VerifyReceiptResponse.SerializeToString,
+            ),
+            'ListReceiptKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReceiptKeys,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +683,654 @@ class ConsentService:
             '/cohortlens.v1.ConsentService/WatchConsents',
             cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsRequest.SerializeToString,
             cohortlens_dot_v1_dot_consent__checks__pb2.WatchConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetCredential',
+            cohortlens_dot_v1_dot_credentials__pb2.GetCredentialRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.GetCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/DownloadCredential',
+            cohortlens_dot_v1_dot_credentials__pb2.DownloadCredentialRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ListCredentials',
+            cohortlens_dot_v1_dot_credentials__pb2.ListCredentialsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.ListCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/VerifyCredential',
+            cohortlens_dot_v1_dot_credentials__pb2.VerifyCredentialRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.VerifyCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/RevokeCredential',
+            cohortlens_dot_v1_dot_credentials__pb2.RevokeCredentialRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.RevokeCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIssuer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetIssuer',
+            cohortlens_dot_v1_dot_credentials__pb2.GetIssuerRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.GetIssuerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateIssuerKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/RotateIssuerKey',
+            cohortlens_dot_v1_dot_credentials__pb2.RotateIssuerKeyRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.RotateIssuerKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFulfilment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetFulfilment',
+            cohortlens_dot_v1_dot_credentials__pb2.GetFulfilmentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.GetFulfilmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyReceiptPin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/VerifyReceiptPin',
+            cohortlens_dot_v1_dot_credentials__pb2.VerifyReceiptPinRequest.SerializeToString,
+            cohortlens_dot_v1_dot_credentials__pb2.VerifyReceiptPinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatusList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetStatusList',
+            cohortlens_dot_v1_dot_credentials__pb2.GetStatusListRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDidDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetDidDocument',
+            cohortlens_dot_v1_dot_credentials__pb2.GetDidDocumentRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishNotice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/PublishNotice',
+            cohortlens_dot_v1_dot_consent__notices__pb2.PublishNoticeRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__notices__pb2.PublishNoticeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNotice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetNotice',
+            cohortlens_dot_v1_dot_consent__notices__pb2.GetNoticeRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__notices__pb2.GetNoticeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GrantConsent',
+            cohortlens_dot_v1_dot_consent__acts__pb2.GrantConsentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.GrantConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/WithdrawConsent',
+            cohortlens_dot_v1_dot_consent__acts__pb2.WithdrawConsentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.WithdrawConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefuseConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/RefuseConsent',
+            cohortlens_dot_v1_dot_consent__acts__pb2.RefuseConsentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.RefuseConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReaffirmConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ReaffirmConsent',
+            cohortlens_dot_v1_dot_consent__acts__pb2.ReaffirmConsentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.ReaffirmConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchRecordConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/BatchRecordConsents',
+            cohortlens_dot_v1_dot_consent__acts__pb2.BatchRecordConsentsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.BatchRecordConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetConsent',
+            cohortlens_dot_v1_dot_consent__acts__pb2.GetConsentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.GetConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ListConsents',
+            cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsentEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ListConsentEvents',
+            cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentEventsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__acts__pb2.ListConsentEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetReceipt',
+            cohortlens_dot_v1_dot_consent__receipts__pb2.GetReceiptRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__receipts__pb2.GetReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/VerifyReceipt',
+            cohortlens_dot_v1_dot_consent__receipts__pb2.VerifyReceiptRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__receipts__pb2.VerifyReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReceiptKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ListReceiptKeys',
+            cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,7 @@ _OWN_NAMES = frozenset(
         "tracestate",
         "user-agent",
         "accept-language",
+        "sec-gpc",
         "idempotency-key",
     }
 )

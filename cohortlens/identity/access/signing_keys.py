@@ -2,7 +2,7 @@
 
 Private halves lie in the table sealed with the installation's keys (KEK). The first process to start makes
 the first keys; a lock lets only one do it. Set ``access`` signs access tokens, set ``audit`` checkpoints
-of the audit log, which its own slice does: here it is only rotated.
+of the audit log, which its own slice does: here it is only rotated. Set ``receipt`` signs consent receipts.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from cohortlens.core.sealing import SealBroken, Sealer, SealingKeys
 from cohortlens.core.telemetry import get_logger
 from cohortlens.identity.access.key_rows import KeyRow, SigningKeyRows
 
-ACCESS_KEYS, AUDIT_KEYS = "access", "audit"
-KEY_SETS = (ACCESS_KEYS, AUDIT_KEYS)
+ACCESS_KEYS, AUDIT_KEYS, RECEIPT_KEYS = "access", "audit", "receipt"
+KEY_SETS = (ACCESS_KEYS, AUDIT_KEYS, RECEIPT_KEYS)
 PUBLISHED_BEFORE_USE_S = 1200
 """Twice the ten minutes for which verifiers may keep a key set."""
 RETIRING_S = 660

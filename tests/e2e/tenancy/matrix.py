@@ -21,12 +21,22 @@ from cohortlens.v1 import (
     consent_pb2,
     customers_pb2,
     models_pb2,
+    rewards_pb2,
 )
 from gateway.http.comments import Comments
 
 FILES = tuple(
     one.DESCRIPTOR
-    for one in (analytics_pb2, audit_pb2, auth_pb2, billing_pb2, consent_pb2, customers_pb2, models_pb2)
+    for one in (
+        analytics_pb2,
+        audit_pb2,
+        auth_pb2,
+        billing_pb2,
+        consent_pb2,
+        customers_pb2,
+        models_pb2,
+        rewards_pb2,
+    )
 )
 KINDS = {
     "api_key": "api_key",
@@ -41,9 +51,11 @@ KINDS = {
     "input": "input",
     "invitation": "invitation",
     "kid": "kid",
+    "notice": "notice",
     "oauth_client": "oauth_client",
     "page_token": "page_token",
     "prediction": "prediction",
+    "receipt": "receipt",
     "run": "run",
     "service_account": "service_account",
     "session": "session",
@@ -54,7 +66,11 @@ KINDS = {
 """What a field of a name holds; a field of a list holds one of them."""
 # fmt: off
 OTHER_TEXTS = frozenset({
+    "challenge", "cid", "content_type", "credential", "data", "delivery", "issuer", "of", "reward",
+    "salt", "signed_json", "status_list", "wallet",
     "activities", "purposes", "data_categories", "description", "dpv_purpose", "purpose", "recipients", "title", "versions_of",
+    "authority", "contact", "content", "country", "locale", "name", "record_json", "rights_url", "signature",
+    "storage_countries", "url", "user_agent", "address", "external_id",
     "cancel_url", "event", "plan", "return_url", "success_url",
     "attribute", "attribute_values", "countries", "first_from", "first_to", "segments", "skus", "time_zone",
     "accept_terms_version", "actor", "alg", "as_of", "audiences", "certificate_name", "chunk", "client_assertion",

@@ -1,0 +1,233 @@
+"""Every statement that records decisions: events, and the states they lead to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cohortlens.consent.events import CONSENT_RECORDED, consent_key
+from cohortlens.consent.models import ActType
+from cohortlens.core.ids import plain_uuid, uuid7
+
+_COLUMNS = {
+    "ids": "uuid",
+    "identities": "uuid",
+    "purposes": "text",
+    "versions": "integer",
+    "types": "text",
+    "collected": "timestamptz",
+    "expires": "timestamptz",
+    "methods": "text",
+    "locales": "text",
+    "notices": "uuid",
+    "hashes": "bytea",
+    "receipts": "uuid",
+    "evidence": "bytea",
+    "previous": "uuid",
+}
+_ARRAYS = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _COLUMNS.items())
+DECIDE = """
+best AS (
+  SELECT DISTINCT ON (identity_id, purpose_key) *,
+         CASE type WHEN 'WITHDRAWN' THEN 3 WHEN 'REFUSED' THEN 2 ELSE 1 END AS rank
+    FROM placed
+   ORDER BY identity_id, purpose_key, collected_at DESC,
+            CASE type WHEN 'WITHDRAWN' THEN 3 WHEN 'REFUSED' THEN 2 ELSE 1 END DESC, place DESC)
+INSERT INTO user_consents AS u (tenant_id, identity_id, purpose_key, state, event_id, since, expires_at,
+                                purpose_version, decided_at, decided_rank, decided_place)
+SELECT app.tid(), identity_id, purpose_key, CASE type WHEN 'REAFFIRMED' THEN 'GIVEN' ELSE type END, id,
+       collected_at, expires_at, purpose_version, collected_at, rank, place
+  FROM best ORDER BY identity_id, purpose_key
+ON CONFLICT (tenant_id, identity_id, purpose_key) DO UPDATE SET
+  state = excluded.state, event_id = excluded.event_id, since = excluded.since,
+  expires_at = excluded.expires_at, purpose_version = excluded.purpose_version,
+  decided_at = excluded.decided_at, decided_rank = excluded.decided_rank,
+  decided_place = excluded.decided_place, verifiable_credential_id = NULL, version = 0
+ WHERE (excluded.decided_at, excluded.decided_rank, excluded.decided_place)
+     > (u.decided_at, u.decided_rank, u.decided_place)
+"""
+"""The end of a statement that has ``placed`` events: the greatest of each person and purpose decides."""
+_RECORD = text(f"""
+WITH given AS (
+  SELECT * FROM unnest({_ARRAYS}) WITH ORDINALITY AS g (
+    id, identity_id, purpose_key, purpose_version, type, collected_at, expires_at, method, locale, notice_id,
+    notice_sha256, receipt_id, evidence_enc, prev_event_id, n)),
+placed AS MATERIALIZED (
+  SELECT g.*, nextval('consent_places') AS place FROM (SELECT * FROM given ORDER BY n) AS g),
+added AS (
+  INSERT INTO consent_events (tenant_id, created_at, id, place, identity_id, purpose_key, purpose_version,
+    type, collected_at, expires_at, method, actor, locale, notice_id, notice_sha256, receipt_id,
+    prev_event_id, request_id, evidence_enc)
+  SELECT app.tid(), statement_timestamp(), id, place, identity_id, purpose_key, purpose_version, type,
+         collected_at, expires_at, method, :actor, locale, notice_id, notice_sha256, receipt_id,
+         prev_event_id, :request_id, evidence_enc FROM placed),
+{DECIDE}
+""")  # noqa: S608 - constants
+_STANDING = text(
+    "SELECT u.identity_id, u.purpose_key, u.state, u.event_id, u.since, u.expires_at, u.purpose_version,"
+    " u.decided_at, u.decided_rank, u.version, e.receipt_id, coalesce(n.version, 0) AS notice_version"
+    " FROM user_consents u"
+    " LEFT JOIN consent_events e ON e.tenant_id = u.tenant_id AND e.id = u.event_id"
+    " LEFT JOIN notices n ON n.tenant_id = e.tenant_id AND n.id = e.notice_id"
+    " WHERE u.tenant_id = app.tid() AND u.identity_id = ANY (CAST(:identities AS uuid[]))"
+)
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """A decision about one purpose, to be recorded.
+
+    Attributes:
+        id: Identifier of the event.
+        identity_id: Who.
+        purpose_key: About what.
+        purpose_version: In which version.
+        type: What was decided.
+        collected_at: When it was made.
+        expires_at: When the consent ends by itself; None: it does not.
+        method: How it was collected.
+        locale: Language of the notice; empty for none.
+        notice_id: The notice that was shown; None for none.
+        notice_sha256: Of its text.
+        receipt_id: Receipt of the act; None for none.
+        evidence_enc: Sealed evidence; None for none.
+        previous_id: The event that decided before; None for the first.
+    """
+
+    id: UUID
+    identity_id: UUID
+    purpose_key: str
+    purpose_version: int
+    type: ActType
+    collected_at: datetime
+    expires_at: datetime | None
+    method: str
+    locale: str
+    notice_id: UUID | None
+    notice_sha256: bytes | None
+    receipt_id: UUID | None
+    evidence_enc: bytes | None
+    previous_id: UUID | None
+
+
+@dataclass(frozen=True)
+class StoredState:
+    """A row of ``user_consents``, with the receipt and the notice of the event that decides.
+
+    Attributes:
+        identity_id: Who.
+        purpose_key: About what.
+        state: As stored; a consent that is over may still say GIVEN.
+        event_id: The event that decides.
+        since: Since when.
+        expires_at: When it ends by itself; None: it does not.
+        purpose_version: Version that was decided about.
+        decided_at: When the decision was made.
+        version: Version of the tenant's consents that it came with.
+        receipt_id: Receipt of the act; None for none.
+        notice_version: Version of the notice; 0 for none.
+    """
+
+    identity_id: UUID
+    purpose_key: str
+    state: str
+    event_id: UUID
+    since: datetime
+    expires_at: datetime | None
+    purpose_version: int
+    decided_at: datetime
+    version: int
+    receipt_id: UUID | None
+    notice_version: int
+
+
+class EventRows:
+    """The decisions of one tenant.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction``.
+    """
+
+    def __init__(self, tx: AsyncConnection) -> None:
+        self._tx = tx
+
+    async def standing(self, identities: Iterable[UUID]) -> dict[tuple[UUID, str], StoredState]:
+        """How people stand, by person and purpose."""
+        rows = await self._tx.execute(_STANDING, {"identities": list(set(identities))})
+        found = [stored_state(row) for row in rows]
+        return {(one.identity_id, one.purpose_key): one for one in found}
+
+    async def record(self, events: Sequence[NewEvent], actor: str, request_id: str) -> None:
+        """Store events in their order, and the states they lead to; tell of each through the outbox.
+
+        The people have to be locked (``Identities.locked``).
+        """
+        values: Mapping[str, list[object]] = {
+            "ids": [one.id for one in events],
+            "identities": [one.identity_id for one in events],
+            "purposes": [one.purpose_key for one in events],
+            "versions": [one.purpose_version for one in events],
+            "types": [one.type.value for one in events],
+            "collected": [one.collected_at for one in events],
+            "expires": [one.expires_at for one in events],
+            "methods": [one.method for one in events],
+            "locales": [one.locale for one in events],
+            "notices": [one.notice_id for one in events],
+            "hashes": [one.notice_sha256 for one in events],
+            "receipts": [one.receipt_id for one in events],
+            "evidence": [one.evidence_enc for one in events],
+            "previous": [one.previous_id for one in events],
+        }
+        await self._tx.execute(_RECORD, {**values, "actor": actor, "request_id": request_id})
+        told = [(one.identity_id, one.id, one.purpose_key, one.type.value) for one in events]
+        await tell(self._tx, told)
+
+
+async def tell(tx: AsyncConnection, events: Sequence[tuple[UUID, UUID, str, str]]) -> None:
+    """Tell of events through the outbox.
+
+    Args:
+        tx: The transaction that stored them.
+        events: Person, event, purpose and type of each.
+    """
+    await tx.execute(
+        text(
+            "INSERT INTO outbox (id, topic, key, payload) SELECT n.id, :topic, n.key, n.payload"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:payloads AS jsonb[]))"
+            " WITH ORDINALITY AS n (id, key, payload, place) ORDER BY n.place"
+        ),
+        {
+            "topic": CONSENT_RECORDED,
+            "ids": [uuid7() for _ in events],
+            "keys": [consent_key(identity) for identity, _, _, _ in events],
+            "payloads": [
+                json.dumps(
+                    {"event_id": str(event), "identity_id": str(identity), "purpose": purpose, "type": kind}
+                )
+                for identity, event, purpose, kind in events
+            ],
+        },
+    )
+
+
+def stored_state(row: Row[tuple[object, ...]]) -> StoredState:
+    """A row of states as the domain sees it."""
+    return StoredState(
+        plain_uuid(row.identity_id),
+        row.purpose_key,
+        row.state,
+        plain_uuid(row.event_id),
+        row.since,
+        row.expires_at,
+        row.purpose_version,
+        row.decided_at,
+        row.version,
+        None if row.receipt_id is None else plain_uuid(row.receipt_id),
+        row.notice_version,
+    )
