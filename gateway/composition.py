@@ -264,7 +264,7 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
         ),
         "cohortlens.v1.BillingService": billing_servicer(services.billing, services.page_tokens),
         "cohortlens.v1.ConsentService": consent_servicer(
-            services.consent, services.web3, services.page_tokens
+            services.consent, services.rights, services.web3, services.page_tokens
         ),
         "cohortlens.v1.RewardService": RewardsServicer(
             services.web3.wallets, services.web3.rewards, services.page_tokens

@@ -5,6 +5,8 @@ import warnings
 
 from cohortlens.v1 import consent_acts_pb2 as cohortlens_dot_v1_dot_consent__acts__pb2
 from cohortlens.v1 import consent_checks_pb2 as cohortlens_dot_v1_dot_consent__checks__pb2
+from cohortlens.v1 import consent_data_requests_pb2 as cohortlens_dot_v1_dot_consent__data__requests__pb2
+from cohortlens.v1 import consent_links_pb2 as cohortlens_dot_v1_dot_consent__links__pb2
 from cohortlens.v1 import consent_notices_pb2 as cohortlens_dot_v1_dot_consent__notices__pb2
 from cohortlens.v1 import consent_purposes_pb2 as cohortlens_dot_v1_dot_consent__purposes__pb2
 from cohortlens.v1 import consent_receipts_pb2 as cohortlens_dot_v1_dot_consent__receipts__pb2
@@ -185,6 +187,81 @@ class ConsentServiceStub:
                 '/cohortlens.v1.ConsentService/ListReceiptKeys',
                 request_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysResponse.FromString,
+                _registered_method=True)
+        self.CreateDataRequest = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/CreateDataRequest',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CreateDataRequestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CreateDataRequestResponse.FromString,
+                _registered_method=True)
+        self.GetDataRequest = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetDataRequest',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.GetDataRequestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.GetDataRequestResponse.FromString,
+                _registered_method=True)
+        self.ListDataRequests = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ListDataRequests',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ListDataRequestsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ListDataRequestsResponse.FromString,
+                _registered_method=True)
+        self.ApproveDataRequest = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ApproveDataRequest',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ApproveDataRequestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ApproveDataRequestResponse.FromString,
+                _registered_method=True)
+        self.RejectDataRequest = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/RejectDataRequest',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.RejectDataRequestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.RejectDataRequestResponse.FromString,
+                _registered_method=True)
+        self.CancelDataRequest = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/CancelDataRequest',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CancelDataRequestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CancelDataRequestResponse.FromString,
+                _registered_method=True)
+        self.ExtendDataRequest = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ExtendDataRequest',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ExtendDataRequestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ExtendDataRequestResponse.FromString,
+                _registered_method=True)
+        self.DownloadDataExport = channel.unary_stream(
+                '/cohortlens.v1.ConsentService/DownloadDataExport',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.DownloadDataExportRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.SetLegalHold = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/SetLegalHold',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.SetLegalHoldRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.SetLegalHoldResponse.FromString,
+                _registered_method=True)
+        self.LiftSuppression = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/LiftSuppression',
+                request_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.LiftSuppressionRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.LiftSuppressionResponse.FromString,
+                _registered_method=True)
+        self.CreateConsentLink = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/CreateConsentLink',
+                request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateConsentLinkRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateConsentLinkResponse.FromString,
+                _registered_method=True)
+        self.OpenConsentLink = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/OpenConsentLink',
+                request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.OpenConsentLinkRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.OpenConsentLinkResponse.FromString,
+                _registered_method=True)
+        self.CreateOwnDataRequest = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/CreateOwnDataRequest',
+                request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateOwnDataRequestRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateOwnDataRequestResponse.FromString,
+                _registered_method=True)
+        self.ListOwnDataRequests = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/ListOwnDataRequests',
+                request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.ListOwnDataRequestsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.ListOwnDataRequestsResponse.FromString,
+                _registered_method=True)
+        self.DownloadOwnDataExport = channel.unary_stream(
+                '/cohortlens.v1.ConsentService/DownloadOwnDataExport',
+                request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.DownloadOwnDataExportRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
 
 
@@ -398,6 +475,111 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateDataRequest(self, request, context):
+        """Stores a request of a person about their data. It has to be answered within a calendar month.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDataRequest(self, request, context):
+        """One data request with its steps: the manifest of what was found, exported or erased in every store.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDataRequests(self, request, context):
+        """Data requests, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveDataRequest(self, request, context):
+        """Has a data request worked on. Poll GetDataRequest until the state is final; a failed one is taken up where it stopped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectDataRequest(self, request, context):
+        """Refuses a data request. Tell the person why, and that they can complain to the authority.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDataRequest(self, request, context):
+        """Ends a data request that the person took back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendDataRequest(self, request, context):
+        """Takes two more months for a complex data request; once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadDataExport(self, request, context):
+        """The file of a request for access or portability: a zip of JSON and CSV with a manifest of digests. It is kept for 7 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLegalHold(self, request, context):
+        """Keeps a person's data from being erased while a law demands it, or ends that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LiftSuppression(self, request, context):
+        """Lets a person who was erased be imported and decide again, as a new one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConsentLink(self, request, context):
+        """Makes a link by which a person reaches their own data for half an hour; it works once, within 24 hours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenConsentLink(self, request, context):
+        """Exchanges the secret of a link for the token of the person. Fetching the link's address uses nothing up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateOwnDataRequest(self, request, context):
+        """Stores a request of the person who holds the token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOwnDataRequests(self, request, context):
+        """The data requests of the person who holds the token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadOwnDataExport(self, request, context):
+        """The file of a data request of the person who holds the token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -545,6 +727,81 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListReceiptKeys,
                     request_deserializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysResponse.SerializeToString,
+            ),
+            'CreateDataRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDataRequest,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CreateDataRequestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CreateDataRequestResponse.SerializeToString,
+            ),
+            'GetDataRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDataRequest,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.GetDataRequestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.GetDataRequestResponse.SerializeToString,
+            ),
+            'ListDataRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDataRequests,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ListDataRequestsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ListDataRequestsResponse.SerializeToString,
+            ),
+            'ApproveDataRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveDataRequest,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ApproveDataRequestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ApproveDataRequestResponse.SerializeToString,
+            ),
+            'RejectDataRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectDataRequest,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.RejectDataRequestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.RejectDataRequestResponse.SerializeToString,
+            ),
+            'CancelDataRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDataRequest,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CancelDataRequestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.CancelDataRequestResponse.SerializeToString,
+            ),
+            'ExtendDataRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendDataRequest,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ExtendDataRequestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.ExtendDataRequestResponse.SerializeToString,
+            ),
+            'DownloadDataExport': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadDataExport,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.DownloadDataExportRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'SetLegalHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLegalHold,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.SetLegalHoldRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.SetLegalHoldResponse.SerializeToString,
+            ),
+            'LiftSuppression': grpc.unary_unary_rpc_method_handler(
+                    servicer.LiftSuppression,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.LiftSuppressionRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__data__requests__pb2.LiftSuppressionResponse.SerializeToString,
+            ),
+            'CreateConsentLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConsentLink,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateConsentLinkRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateConsentLinkResponse.SerializeToString,
+            ),
+            'OpenConsentLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenConsentLink,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.OpenConsentLinkRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__links__pb2.OpenConsentLinkResponse.SerializeToString,
+            ),
+            'CreateOwnDataRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateOwnDataRequest,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateOwnDataRequestRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__links__pb2.CreateOwnDataRequestResponse.SerializeToString,
+            ),
+            'ListOwnDataRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOwnDataRequests,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.ListOwnDataRequestsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__links__pb2.ListOwnDataRequestsResponse.SerializeToString,
+            ),
+            'DownloadOwnDataExport': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadOwnDataExport,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.DownloadOwnDataExportRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1331,6 +1588,411 @@ class ConsentService:
             '/cohortlens.v1.ConsentService/ListReceiptKeys',
             cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysRequest.SerializeToString,
             cohortlens_dot_v1_dot_consent__receipts__pb2.ListReceiptKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDataRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/CreateDataRequest',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.CreateDataRequestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.CreateDataRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDataRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetDataRequest',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.GetDataRequestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.GetDataRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDataRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ListDataRequests',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.ListDataRequestsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.ListDataRequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveDataRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ApproveDataRequest',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.ApproveDataRequestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.ApproveDataRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectDataRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/RejectDataRequest',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.RejectDataRequestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.RejectDataRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDataRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/CancelDataRequest',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.CancelDataRequestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.CancelDataRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendDataRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ExtendDataRequest',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.ExtendDataRequestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.ExtendDataRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadDataExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/DownloadDataExport',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.DownloadDataExportRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLegalHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/SetLegalHold',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.SetLegalHoldRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.SetLegalHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LiftSuppression(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/LiftSuppression',
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.LiftSuppressionRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__data__requests__pb2.LiftSuppressionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConsentLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/CreateConsentLink',
+            cohortlens_dot_v1_dot_consent__links__pb2.CreateConsentLinkRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__links__pb2.CreateConsentLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenConsentLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/OpenConsentLink',
+            cohortlens_dot_v1_dot_consent__links__pb2.OpenConsentLinkRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__links__pb2.OpenConsentLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateOwnDataRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/CreateOwnDataRequest',
+            cohortlens_dot_v1_dot_consent__links__pb2.CreateOwnDataRequestRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__links__pb2.CreateOwnDataRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOwnDataRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/ListOwnDataRequests',
+            cohortlens_dot_v1_dot_consent__links__pb2.ListOwnDataRequestsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__links__pb2.ListOwnDataRequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadOwnDataExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/DownloadOwnDataExport',
+            cohortlens_dot_v1_dot_consent__links__pb2.DownloadOwnDataExportRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,
