@@ -26,7 +26,6 @@ _ACTIVITY = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31}){0,3}\Z")
 _WORD = re.compile(r"[a-z]{1,16}\Z")
 _CID = re.compile(r"(?:b[a-z2-7]{58,110}|Qm[1-9A-HJ-NP-Za-km-z]{44})\Z")
 _URN = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_DID = re.compile(r"did:(?:key|web):[A-Za-z0-9._:%-]{1,240}\Z")
 
 _Check = Callable[[Any], bool]
 
@@ -150,19 +149,19 @@ def check_members(claims: JsonObject, members: Mapping[str, _Member], field: str
     return claims
 
 
-def read_terms(text: bytes) -> JsonObject:
+def read_terms(text: bytes, issuer: str) -> JsonObject:
     """Read the terms of an offer; their words are the seller's and public, their members a closed list.
 
     Raises:
-        ClaimsInvalidError: With the members that are not.
+        ClaimsInvalidError: With the members that are not, or an issuer that is not ours.
     """
-    terms = _read(text, "json", MAX_DOCUMENT_BYTES)
+    terms = _own(_read(text, "json", MAX_DOCUMENT_BYTES), issuer)
     unknown = tuple(
         Violation(f"json.{name[:64]}", "is no member here") for name in terms if name not in _TERMS
     )
     if unknown:
         raise _invalid(unknown)
-    return terms
+    return {**terms, "issuer": issuer}
 
 
 def read_document(text: bytes, members: Mapping[str, _Member], issuer: str) -> JsonObject:
@@ -171,15 +170,15 @@ def read_document(text: bytes, members: Mapping[str, _Member], issuer: str) -> J
     Raises:
         ClaimsInvalidError: With every member that is wrong, or an issuer that is not ours.
     """
-    document = _read(text, "json", MAX_DOCUMENT_BYTES)
-    if document.pop("issuer", issuer) != issuer:
-        raise _invalid((Violation("json.issuer", "must be the DID of the tenant, or left out"),))
+    document = _own(_read(text, "json", MAX_DOCUMENT_BYTES), issuer)
     return {**check_members(document, members, "json"), "issuer": issuer}
 
 
-def is_did(text: str) -> bool:
-    """Whether a text has the form of a DID that credentials may name."""
-    return _DID.match(text) is not None
+def _own(document: JsonObject, issuer: str) -> JsonObject:
+    """A document without its issuer, who must be ours where it is named."""
+    if document.pop("issuer", issuer) != issuer:
+        raise _invalid((Violation("json.issuer", "must be the DID of the tenant, or left out"),))
+    return document
 
 
 def _read(text: bytes, field: str, max_bytes: int) -> JsonObject:

@@ -1,0 +1,109 @@
+"""Credentials as a part of the sidecar: opened with the settings, run in the background, asked for health."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cohortlens.core.telemetry import get_logger
+from sidecars.web3.config import Web3Config
+from sidecars.web3.credentials.canonical import RdfCanonicalizer
+from sidecars.web3.credentials.contexts import Contexts, bundled
+from sidecars.web3.credentials.documents import CONSENT_CONTEXT
+from sidecars.web3.credentials.fetching import Fetcher
+from sidecars.web3.credentials.issuer import CredentialIssuer
+from sidecars.web3.credentials.keys import Issuers
+from sidecars.web3.credentials.resolution import MethodResolver
+from sidecars.web3.credentials.status_list import StatusLists
+from sidecars.web3.credentials.statuses import StatusReader
+from sidecars.web3.credentials.verifier import Verifier
+from sidecars.web3.journal.pool import Journal
+from sidecars.web3.sealing import Kek
+
+_THREADS = 4
+_LOG = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsHealth:
+    """How credentials are.
+
+    Attributes:
+        mode: ``did:key`` or ``did:web``.
+        status: ``ok`` or ``degraded``.
+        detail: One sentence for a person.
+    """
+
+    mode: str
+    status: str
+    detail: str
+
+
+class CredentialsArea:
+    """Issuers, lists and the verifier, wired.
+
+    Args:
+        config: Hosts, addresses, npm packages.
+        journal: The journal, open.
+        kek: Seals keys.
+        contexts: The closed set.
+    """
+
+    def __init__(self, config: Web3Config, journal: Journal, kek: Kek, contexts: Contexts) -> None:
+        self._contexts = contexts
+        self._mode = "did:web" if config.did_web_host else "did:key"
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="credentials")
+        is_local = config.environment != "production"
+        canonicalizer = RdfCanonicalizer(contexts)
+        self.issuers = Issuers(journal, kek, config.did_web_host, time.monotonic)
+        self.lists = StatusLists(journal, self.issuers, canonicalizer, base_url(config), self._pool, _now)
+        self.issuer = CredentialIssuer(journal, self.issuers, self.lists, canonicalizer, self._pool, _now)
+        methods = MethodResolver(self.issuers, Fetcher(config.did_web_hosts, is_local), time.monotonic)
+        self.verifier = Verifier(contexts, canonicalizer, methods, self._pool)
+        self.statuses = StatusReader(journal, Fetcher(config.status_hosts, is_local), self.verifier)
+
+    async def run(self) -> None:
+        """Publish status lists until cancelled."""
+        await self.lists.run()
+
+    async def health(self) -> CredentialsHealth:
+        """How credentials are; never raises."""
+        if self._contexts.missing:
+            missing = ", ".join(self._contexts.missing)
+            told = f"credentials that name {missing} are refused: run make setup where npm is at hand"
+            return CredentialsHealth(self._mode, "degraded", told)
+        return CredentialsHealth(self._mode, "ok", f"issuers are {self._mode}")
+
+    async def close(self) -> None:
+        """Let the threads go; call it after ``run`` was cancelled."""
+        await asyncio.to_thread(self._pool.shutdown)
+
+
+async def open_credentials(config: Web3Config, journal: Journal, kek: Kek) -> CredentialsArea:
+    """Open the issuers and check that every sealed key opens.
+
+    Raises:
+        KekMismatch: A key opens under none of the configured KEKs.
+        AlteredContextError: A context file is not the one its publisher published.
+    """
+    contexts = bundled(config.node_modules, (CONSENT_CONTEXT,))
+    area = CredentialsArea(config, journal, kek, contexts)
+    resealed = await area.issuers.check_sealed()
+    if resealed:
+        _LOG.info("issuer_keys_resealed", count=resealed)
+    return area
+
+
+def base_url(config: Web3Config) -> str:
+    """Where status lists are served: under the host of did:web, else where people reach the installation."""
+    if config.did_web_host:
+        scheme = "http" if config.did_web_host.startswith("localhost:") else "https"
+        return f"{scheme}://{config.did_web_host}"
+    return (config.public_url or "http://127.0.0.1:8080").rstrip("/")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
