@@ -152,6 +152,17 @@ test-e2e: setup-dev ## The whole stack over the network; T=path for one file
 vectors: setup-dev ## Compute others' results again: DIR=folder of vector files, DATA=folder of the data they name
 	@$(MAIN)/python -m tests.vectors $(if $(DIR),"$(DIR)") $(if $(DATA),--data "$(DATA)")
 
+CONTRACTS := sidecars/web3/rewards/contracts
+$(STATE)/solc: $(CONTRACTS)/package.json $(CONTRACTS)/package-lock.json
+	@mkdir -p $(STATE)
+	@if command -v npm > /dev/null; then echo "setup: the compiler of the reward token"; \
+	  npm ci --prefix $(CONTRACTS) --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	  else echo "not checked: solc; next: apt-get install -y nodejs npm && make contract-check" >&2; fi
+
+.PHONY: contract-check
+contract-check: $(STATE)/solc ## Compile the reward token again: the committed bytecode must come out, byte for byte
+	@if [ -e $(STATE)/solc ]; then node $(CONTRACTS)/compile.mjs --check; fi
+
 .PHONY: lint
 lint: setup-dev ## ruff, buf lint, buf breaking
 	$(MAIN)/ruff format --check .
@@ -251,6 +262,14 @@ soak-limiter: setup-dev ## The rate limits flooded from four processes, SECONDS=
 .PHONY: bench-limits
 bench-limits: setup-dev ## What quota, rate limit and entitlement cost a call; units granted and usage events stored a second
 	$(MAIN)/python -m load.bench.limits
+
+.PHONY: bench-gas
+bench-gas: setup-dev ## Gas of the reward token per function and per recipient, on an anvil of its own
+	@$(MAIN)/python -m load.bench.gas
+
+.PHONY: bench-consent
+bench-consent: setup-dev ## Checks of 10,000 customers, and what the question costs a Predict by id; CUSTOMERS=50000
+	@$(PY) -m load.bench.consent $(CUSTOMERS)
 
 .PHONY: bench-pinning
 bench-pinning: setup-dev ## The embedded IPFS store: hashing, adding with fsync, sealing, reading

@@ -67,17 +67,18 @@ class Follower:
                 await self._rest(_BUSY_S if is_busy else _IDLE_S)
 
     async def turn(self) -> bool:
-        """Hand over what is OWED, then look at all that is under way; answers whether anything is.
+        """Look at all that is under way, then hand over what is OWED; answers whether anything is open.
 
         Raises:
             ChainRefused: The chain must not be used as it is.
             ChainUnavailable: The chain does not answer.
         """
+        # First what is under way: a chain that takes nothing new (paused, halted, full) still goes on.
+        await self._chain.poll()
         offered: set[bytes] = set()
         while mints := await self._owed(offered):
             offered |= {mint.reward_id for mint in mints}
             await self._chain.submit(mints)
-        await self._chain.poll()
         async with self._journal.transaction(None) as tx:
             open_now = await counts(tx, self._chain.name)
         for state in sorted(_UNDER_WAY | {"CLAIMABLE"}):
