@@ -168,6 +168,16 @@ class ConsentLinks:
             raise LinkTokenInvalid("the token is unknown or its 30 minutes are over; ask for a new link")
         return _holder(row)
 
+    async def name_of(self, holder: LinkHolder) -> str:
+        """The person as a request names them.
+
+        Raises:
+            CustomerErased: The person was erased meanwhile.
+        """
+        async with self._db.tenant_transaction(holder.tenant_id) as tx:
+            person = await self._people.opened(tx, holder.tenant_id, holder.identity_id)
+        return f"external:{person.external_id}"
+
 
 def _holder(row: object) -> LinkHolder:
     tenant, identity, link = (

@@ -17,6 +17,7 @@ class PrincipalKind(StrEnum):
     USER = "user"
     API_KEY = "api_key"
     SERVICE_ACCOUNT = "service_account"
+    CUSTOMER_LINK = "customer_link"
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
+from cohortlens.v1 import consent_acts_pb2 as cohortlens_dot_v1_dot_consent__acts__pb2
 from cohortlens.v1 import consent_data_requests_pb2 as cohortlens_dot_v1_dot_consent__data__requests__pb2
+from cohortlens.v1 import consent_notices_pb2 as cohortlens_dot_v1_dot_consent__notices__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cohortlens/v1/consent_links.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a)cohortlens/v1/consent_data_requests.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n\x18\x43reateConsentLinkRequest\x12\x1b\n\x08\x63ustomer\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xd2\x01\x12\x1b\n\x08page_url\x18\x02 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xf4\x03\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"o\n\x19\x43reateConsentLinkResponse\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x13\n\x03url\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\x16OpenConsentLinkRequest\x12\x1a\n\x06secret\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\"a\n\x17OpenConsentLinkResponse\x12\x15\n\x05token\x18\x01 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb5\x01\n\x1b\x43reateOwnDataRequestRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\x12\x34\n\x04type\x18\x02 \x01(\x0e\x32\x1e.cohortlens.v1.DataRequestTypeB\x06\xb2\xd4\x18\x02\x08\x01\x12\x36\n\x0b\x63orrections\x18\x03 \x03(\x0b\x32\x19.cohortlens.v1.CorrectionB\x06\xb2\xd4\x18\x02\x38\x32\x12\r\n\x05lifts\x18\x04 \x01(\x08\"P\n\x1c\x43reateOwnDataRequestResponse\x12\x30\n\x0c\x64\x61ta_request\x18\x01 \x01(\x0b\x32\x1a.cohortlens.v1.DataRequest\"7\n\x1aListOwnDataRequestsRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\"P\n\x1bListOwnDataRequestsResponse\x12\x31\n\rdata_requests\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.DataRequest\"Y\n\x1c\x44ownloadOwnDataExportRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\x12\x1e\n\x0c\x64\x61ta_request\x18\x02 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cohortlens/v1/consent_links.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a cohortlens/v1/consent_acts.proto\x1a)cohortlens/v1/consent_data_requests.proto\x1a#cohortlens/v1/consent_notices.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n\x18\x43reateConsentLinkRequest\x12\x1b\n\x08\x63ustomer\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xd2\x01\x12\x1b\n\x08page_url\x18\x02 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xf4\x03\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"o\n\x19\x43reateConsentLinkResponse\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x13\n\x03url\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\x16OpenConsentLinkRequest\x12\x1a\n\x06secret\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\"a\n\x17OpenConsentLinkResponse\x12\x15\n\x05token\x18\x01 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb5\x01\n\x1b\x43reateOwnDataRequestRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\x12\x34\n\x04type\x18\x02 \x01(\x0e\x32\x1e.cohortlens.v1.DataRequestTypeB\x06\xb2\xd4\x18\x02\x08\x01\x12\x36\n\x0b\x63orrections\x18\x03 \x03(\x0b\x32\x19.cohortlens.v1.CorrectionB\x06\xb2\xd4\x18\x02\x38\x32\x12\r\n\x05lifts\x18\x04 \x01(\x08\"P\n\x1c\x43reateOwnDataRequestResponse\x12\x30\n\x0c\x64\x61ta_request\x18\x01 \x01(\x0b\x32\x1a.cohortlens.v1.DataRequest\"7\n\x1aListOwnDataRequestsRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\"P\n\x1bListOwnDataRequestsResponse\x12\x31\n\rdata_requests\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.DataRequest\"Y\n\x1c\x44ownloadOwnDataExportRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\x12\x1e\n\x0c\x64\x61ta_request\x18\x02 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\"2\n\x15GetOwnConsentsRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\"J\n\x16GetOwnConsentsResponse\x12\x30\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1e.cohortlens.v1.CustomerConsent\"\xcd\x01\n\x17RecordOwnConsentRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xb2\xd4\x18\x06\x08\x01\x38\x64H\x01\x12.\n\x03\x61\x63t\x18\x02 \x01(\x0e\x32\x19.cohortlens.v1.ConsentActB\x06\xb2\xd4\x18\x02\x08\x01\x12\x37\n\x08purposes\x18\x03 \x03(\x0b\x32\x1d.cohortlens.v1.PurposeVersionB\x06\xb2\xd4\x18\x02\x38\x32\x12\x16\n\x06notice\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x12\x16\n\x06locale\x18\x05 \x01(\tB\x06\xb2\xd4\x18\x02\x38#\"]\n\x18RecordOwnConsentResponse\x12\x30\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1e.cohortlens.v1.CustomerConsent\x12\x0f\n\x07receipt\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,22 +60,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADOWNDATAEXPORTREQUEST'].fields_by_name['token']._serialized_options = b'\262\324\030\006\010\0018dH\001'
   _globals['_DOWNLOADOWNDATAEXPORTREQUEST'].fields_by_name['data_request']._loaded_options = None
   _globals['_DOWNLOADOWNDATAEXPORTREQUEST'].fields_by_name['data_request']._serialized_options = b'\262\324\030\004\010\001X\001'
-  _globals['_CREATECONSENTLINKREQUEST']._serialized_start=156
-  _globals['_CREATECONSENTLINKREQUEST']._serialized_end=268
-  _globals['_CREATECONSENTLINKRESPONSE']._serialized_start=270
-  _globals['_CREATECONSENTLINKRESPONSE']._serialized_end=381
-  _globals['_OPENCONSENTLINKREQUEST']._serialized_start=383
-  _globals['_OPENCONSENTLINKREQUEST']._serialized_end=435
-  _globals['_OPENCONSENTLINKRESPONSE']._serialized_start=437
-  _globals['_OPENCONSENTLINKRESPONSE']._serialized_end=534
-  _globals['_CREATEOWNDATAREQUESTREQUEST']._serialized_start=537
-  _globals['_CREATEOWNDATAREQUESTREQUEST']._serialized_end=718
-  _globals['_CREATEOWNDATAREQUESTRESPONSE']._serialized_start=720
-  _globals['_CREATEOWNDATAREQUESTRESPONSE']._serialized_end=800
-  _globals['_LISTOWNDATAREQUESTSREQUEST']._serialized_start=802
-  _globals['_LISTOWNDATAREQUESTSREQUEST']._serialized_end=857
-  _globals['_LISTOWNDATAREQUESTSRESPONSE']._serialized_start=859
-  _globals['_LISTOWNDATAREQUESTSRESPONSE']._serialized_end=939
-  _globals['_DOWNLOADOWNDATAEXPORTREQUEST']._serialized_start=941
-  _globals['_DOWNLOADOWNDATAEXPORTREQUEST']._serialized_end=1030
+  _globals['_GETOWNCONSENTSREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_GETOWNCONSENTSREQUEST'].fields_by_name['token']._serialized_options = b'\262\324\030\006\010\0018dH\001'
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['token']._serialized_options = b'\262\324\030\006\010\0018dH\001'
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['act']._loaded_options = None
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['act']._serialized_options = b'\262\324\030\002\010\001'
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['purposes']._loaded_options = None
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['purposes']._serialized_options = b'\262\324\030\00282'
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['notice']._loaded_options = None
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['notice']._serialized_options = b'\262\324\030\002X\001'
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['locale']._loaded_options = None
+  _globals['_RECORDOWNCONSENTREQUEST'].fields_by_name['locale']._serialized_options = b'\262\324\030\0028#'
+  _globals['_CREATECONSENTLINKREQUEST']._serialized_start=227
+  _globals['_CREATECONSENTLINKREQUEST']._serialized_end=339
+  _globals['_CREATECONSENTLINKRESPONSE']._serialized_start=341
+  _globals['_CREATECONSENTLINKRESPONSE']._serialized_end=452
+  _globals['_OPENCONSENTLINKREQUEST']._serialized_start=454
+  _globals['_OPENCONSENTLINKREQUEST']._serialized_end=506
+  _globals['_OPENCONSENTLINKRESPONSE']._serialized_start=508
+  _globals['_OPENCONSENTLINKRESPONSE']._serialized_end=605
+  _globals['_CREATEOWNDATAREQUESTREQUEST']._serialized_start=608
+  _globals['_CREATEOWNDATAREQUESTREQUEST']._serialized_end=789
+  _globals['_CREATEOWNDATAREQUESTRESPONSE']._serialized_start=791
+  _globals['_CREATEOWNDATAREQUESTRESPONSE']._serialized_end=871
+  _globals['_LISTOWNDATAREQUESTSREQUEST']._serialized_start=873
+  _globals['_LISTOWNDATAREQUESTSREQUEST']._serialized_end=928
+  _globals['_LISTOWNDATAREQUESTSRESPONSE']._serialized_start=930
+  _globals['_LISTOWNDATAREQUESTSRESPONSE']._serialized_end=1010
+  _globals['_DOWNLOADOWNDATAEXPORTREQUEST']._serialized_start=1012
+  _globals['_DOWNLOADOWNDATAEXPORTREQUEST']._serialized_end=1101
+  _globals['_GETOWNCONSENTSREQUEST']._serialized_start=1103
+  _globals['_GETOWNCONSENTSREQUEST']._serialized_end=1153
+  _globals['_GETOWNCONSENTSRESPONSE']._serialized_start=1155
+  _globals['_GETOWNCONSENTSRESPONSE']._serialized_end=1229
+  _globals['_RECORDOWNCONSENTREQUEST']._serialized_start=1232
+  _globals['_RECORDOWNCONSENTREQUEST']._serialized_end=1437
+  _globals['_RECORDOWNCONSENTRESPONSE']._serialized_start=1439
+  _globals['_RECORDOWNCONSENTRESPONSE']._serialized_end=1532
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,9 @@
 import datetime
 
 from cohortlens.v1 import common_pb2 as _common_pb2
+from cohortlens.v1 import consent_acts_pb2 as _consent_acts_pb2
 from cohortlens.v1 import consent_data_requests_pb2 as _consent_data_requests_pb2
+from cohortlens.v1 import consent_notices_pb2 as _consent_notices_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -82,3 +84,37 @@ class DownloadOwnDataExportRequest(_message.Message):
     token: str
     data_request: str
     def __init__(self, token: _Optional[str] = ..., data_request: _Optional[str] = ...) -> None: ...
+
+class GetOwnConsentsRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class GetOwnConsentsResponse(_message.Message):
+    __slots__ = ("consents",)
+    CONSENTS_FIELD_NUMBER: _ClassVar[int]
+    consents: _containers.RepeatedCompositeFieldContainer[_consent_acts_pb2.CustomerConsent]
+    def __init__(self, consents: _Optional[_Iterable[_Union[_consent_acts_pb2.CustomerConsent, _Mapping]]] = ...) -> None: ...
+
+class RecordOwnConsentRequest(_message.Message):
+    __slots__ = ("token", "act", "purposes", "notice", "locale")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSES_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
+    LOCALE_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    act: _consent_acts_pb2.ConsentAct
+    purposes: _containers.RepeatedCompositeFieldContainer[_consent_notices_pb2.PurposeVersion]
+    notice: str
+    locale: str
+    def __init__(self, token: _Optional[str] = ..., act: _Optional[_Union[_consent_acts_pb2.ConsentAct, str]] = ..., purposes: _Optional[_Iterable[_Union[_consent_notices_pb2.PurposeVersion, _Mapping]]] = ..., notice: _Optional[str] = ..., locale: _Optional[str] = ...) -> None: ...
+
+class RecordOwnConsentResponse(_message.Message):
+    __slots__ = ("consents", "receipt")
+    CONSENTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    consents: _containers.RepeatedCompositeFieldContainer[_consent_acts_pb2.CustomerConsent]
+    receipt: str
+    def __init__(self, consents: _Optional[_Iterable[_Union[_consent_acts_pb2.CustomerConsent, _Mapping]]] = ..., receipt: _Optional[str] = ...) -> None: ...

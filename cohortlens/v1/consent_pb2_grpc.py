@@ -263,6 +263,16 @@ class ConsentServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.DownloadOwnDataExportRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetOwnConsents = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/GetOwnConsents',
+                request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.GetOwnConsentsRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.GetOwnConsentsResponse.FromString,
+                _registered_method=True)
+        self.RecordOwnConsent = channel.unary_unary(
+                '/cohortlens.v1.ConsentService/RecordOwnConsent',
+                request_serializer=cohortlens_dot_v1_dot_consent__links__pb2.RecordOwnConsentRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.RecordOwnConsentResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -580,6 +590,20 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOwnConsents(self, request, context):
+        """The decisions of the person who holds the token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordOwnConsent(self, request, context):
+        """Records a decision of the person who holds the token, made now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -802,6 +826,16 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.DownloadOwnDataExport,
                     request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.DownloadOwnDataExportRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetOwnConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOwnConsents,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.GetOwnConsentsRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__links__pb2.GetOwnConsentsResponse.SerializeToString,
+            ),
+            'RecordOwnConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordOwnConsent,
+                    request_deserializer=cohortlens_dot_v1_dot_consent__links__pb2.RecordOwnConsentRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_consent__links__pb2.RecordOwnConsentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1993,6 +2027,60 @@ class ConsentService:
             '/cohortlens.v1.ConsentService/DownloadOwnDataExport',
             cohortlens_dot_v1_dot_consent__links__pb2.DownloadOwnDataExportRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOwnConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/GetOwnConsents',
+            cohortlens_dot_v1_dot_consent__links__pb2.GetOwnConsentsRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__links__pb2.GetOwnConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordOwnConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.ConsentService/RecordOwnConsent',
+            cohortlens_dot_v1_dot_consent__links__pb2.RecordOwnConsentRequest.SerializeToString,
+            cohortlens_dot_v1_dot_consent__links__pb2.RecordOwnConsentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,6 @@ def consent_servicer(consent: Consent, rights: Rights, web3: Web3, tokens: PageT
         ConsentReadingServicer(consent.history, consent.receipts, tokens),
         ConsentChecksServicer(consent.checks, consent.watch),
         DataRequestsServicer(rights, tokens),
-        ConsentLinksServicer(rights),
+        ConsentLinksServicer(rights, consent.acts, consent.history),
         CredentialsServicer(web3.credentials, web3.progress, tokens, Documents()),
     )
