@@ -16,6 +16,7 @@ from cohortlens.cli.analytics import (
     segment_data,
     segments_table,
 )
+from cohortlens.cli.consent import demo_consent
 from cohortlens.cli.output import table
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.client.client import Client
@@ -40,9 +41,27 @@ class Tour:
     explanations: list[analytics_pb2.Explanation]
 
 
-@click.command()
+class _Tours(click.Group):
+    """The tour over the analytics unless another one is named, with the options of that tour."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Name the first tour where none is named."""
+        if args[:1] != ["--help"] and not (args and args[0] in self.commands):
+            args = ["analytics", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Tours)
+def demo() -> None:
+    """Walk through the demo tenant: its analytics, unless ``consent`` is named."""
+
+
+demo.add_command(demo_consent)
+
+
+@demo.command()
 @calls_api("demo")
-def demo(session: Session) -> None:
+def analytics(session: Session) -> None:
     """Walk through the demo tenant: segments, predictions with their reasons, and the calls behind them."""
     from cohortlens.cli.local import endpoints  # noqa: PLC0415 - needs the local stack's settings
 

@@ -35,8 +35,8 @@ DEMO_TENANT = "Demo Retail"
 DEMO_EMAIL = "owner@demo-retail.example"
 DEMO_FILE = "cdnow_sample.csv.gz"
 DEMO_PLAN = "professional"
-DEMO_FEATURES = frozenset({"retraining"})
-"""Beside the plan's: who looks around also trains again."""
+DEMO_FEATURES = frozenset({"marketplace", "retraining", "web3"})
+"""Beside the plan's: who looks around also trains again, pays tokens and sells insights."""
 
 TERMS_VERSION = "2026-11"
 MODELS = ("segmentation", "prediction")
