@@ -14,6 +14,7 @@ from cohortlens.v1 import (
     auth_pb2,
     auth_users_pb2,
     common_pb2,
+    consent_data_requests_pb2,
     customers_pb2,
     drift_pb2,
     models_pb2,
@@ -70,8 +71,22 @@ def of_any_tenant(client: Client, name: str) -> dict[str, str]:
         "invitation": invited.invitation.invitation,
         "export": eventually_blocking(lambda: _audit_export(client), PLAN_KNOWN_S),
         "input": _batch_input(client),
+        "data_request": _data_request(client, name),
     }
     return owned
+
+
+def _data_request(client: Client, name: str) -> str:
+    for number in range(2):
+        stored = client.call(
+            client.consent.CreateDataRequest,
+            consent_data_requests_pb2.CreateDataRequestRequest(
+                customer=f"external:{name}-{number}",
+                type=consent_data_requests_pb2.DATA_REQUEST_TYPE_ACCESS,
+                channel=consent_data_requests_pb2.DATA_REQUEST_CHANNEL_EMAIL,
+            ),
+        )
+    return stored.data_request.data_request
 
 
 def _audit_export(client: Client) -> str | None:
