@@ -32,6 +32,7 @@ from cohortlens.bootstrap.billing import Billing, open_billing, open_usage
 from cohortlens.bootstrap.consent import Consent, open_consent
 from cohortlens.bootstrap.rights import Rights, open_rights
 from cohortlens.bootstrap.web3 import Web3, open_web3
+from cohortlens.consent.imports import ConsentImports
 from cohortlens.consent.suppressions import Suppressions
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.core.db import Database, assert_runtime_role
@@ -195,6 +196,7 @@ class Services:
                 tenant_keys,
                 segment_names=segment_names,
                 erased=Suppressions(db, tenant_keys).erased,
+                consents=ConsentImports(tenant_keys),
             )
             features = FeatureLookup(db, customers)
             registry = RegistryService(db, float(config.shadow_period))

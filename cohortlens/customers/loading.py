@@ -120,6 +120,17 @@ async def load(tx: AsyncConnection, staged: int, import_id: UUID, currency: str,
     return Loaded(accepted, staged - accepted, added.rowcount)
 
 
+async def customers_of(tx: AsyncConnection) -> list[tuple[UUID, str]]:
+    """Identifier and the tenant's own one of each customer of the staged rows."""
+    rows = await tx.execute(
+        text(
+            "SELECT c.id, c.external_id FROM customers c WHERE c.tenant_id = app.tid()"
+            " AND c.external_id IN (SELECT i.external_id FROM cl_incoming i)"
+        )
+    )
+    return [(row.id, row.external_id) for row in rows]
+
+
 async def settle_data(tx: AsyncConnection, currency: str) -> tuple[date, int]:
     """Raise the tenant's data revision; gives the last day of data and the revision.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cohortlens.core.errors import InvalidArgument, NotFound, Violation
 from cohortlens.core.ids import CustomerId, ImportId, parse_uuid
+from cohortlens.customers.consents import ImportedConsent
 
 MAX_FILE_BYTES = 1 << 30
 MAX_ROWS = 5_000_000
@@ -57,6 +58,7 @@ class ImportOptions:
         encoding: Text encoding of CSV; empty for UTF-8.
         delimiter: Delimiter of CSV; empty to recognise it.
         file_name: Name for the list of imports.
+        consent: What all customers of the file have consented to; None for nothing.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
@@ -67,15 +69,19 @@ class ImportOptions:
     encoding: str = ""
     delimiter: str = ""
     file_name: str = ""
+    consent: ImportedConsent | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The options as the imports row stores them."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        stored = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**stored, "consent": None if self.consent is None else self.consent.as_json()}
 
     @staticmethod
     def from_json(stored: dict[str, Any]) -> ImportOptions:
         """Options from a stored row."""
-        return ImportOptions(**{**stored, "format": FileFormat(stored["format"])})
+        consent = stored.get("consent")
+        read = None if consent is None else ImportedConsent.from_json(consent)
+        return ImportOptions(**{**stored, "format": FileFormat(stored["format"]), "consent": read})
 
 
 @dataclass(frozen=True)

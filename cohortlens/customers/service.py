@@ -23,6 +23,7 @@ from cohortlens.core.paging import PageTokens, page_size
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers import features as feature_store
 from cohortlens.customers import loading
+from cohortlens.customers.consents import ConsentAtImport, NoConsents
 from cohortlens.customers.erased import ReadErased, nobody
 from cohortlens.customers.import_options import check_options
 from cohortlens.customers.imports import ImportsRepository
@@ -64,6 +65,7 @@ class CustomersService:
         tenant_keys: Give what stands for a customer in the audit log.
         segment_names: Names of the published segments by customer, asked in the transaction of the read.
         erased: Reads whose rows an import refuses.
+        consents: Records the consent of imported customers; None where nobody does.
     """
 
     def __init__(
@@ -74,13 +76,15 @@ class CustomersService:
         tenant_keys: TenantKeys,
         segment_names: SegmentNames | None = None,
         erased: ReadErased = nobody,
+        consents: ConsentAtImport | None = None,
     ) -> None:
         self._db = db
         self._tenant_keys = tenant_keys
         self._tokens = page_tokens
         self._segment_names = segment_names
         self.spool = Spool(spool_dir)
-        self.work = ImportWork(db, self.spool, erased)
+        self.work = ImportWork(db, self.spool, erased, consents)
+        self._consents = consents or NoConsents()
 
     async def start_import(
         self, ctx: RequestContext, options: ImportOptions, chunks: AsyncIterator[bytes]
@@ -92,6 +96,9 @@ class CustomersService:
             DiskFull: The upload cannot be stored.
         """
         check_options(options)
+        if options.consent is not None:
+            async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+                await self._consents.check(tx, options.consent)
         tenant_id, import_id = ctx.tenant_id, ImportId(uuid7())
         file = await self.spool.receive(tenant_id, import_id, chunks)
         # If this transaction fails, its outcome may be unknown: the file stays, maintenance sweeps it later.

@@ -19,6 +19,7 @@ from cohortlens.core.errors import Aborted, InvalidArgument, ResourceExhausted
 from cohortlens.core.ids import TenantId
 from cohortlens.core.outbox import Outbox
 from cohortlens.customers import features, histories, loading
+from cohortlens.customers.consents import ConsentAtImport, NoConsents
 from cohortlens.customers.erased import ErasedPeople, ReadErased, nobody
 from cohortlens.customers.importer import Reading, accepted_batches, read_file
 from cohortlens.customers.imports import ImportsRepository
@@ -40,10 +41,18 @@ class ImportWork:
         db: Database as the runtime role.
         spool: Where the uploads lie.
         erased: Reads whose rows are refused.
+        consents: Records the consent of imported customers; None where nobody does.
     """
 
-    def __init__(self, db: Database, spool: Spool, erased: ReadErased = nobody) -> None:
+    def __init__(
+        self,
+        db: Database,
+        spool: Spool,
+        erased: ReadErased = nobody,
+        consents: ConsentAtImport | None = None,
+    ) -> None:
         self._erased = erased
+        self._consents = consents or NoConsents()
         self._db = db
         self._spool = spool
 
@@ -181,7 +190,7 @@ class ImportWork:
             if stored.options.dry_run:
                 loaded = await loading.count_only(tx, staged)
             else:
-                loaded = await self._load(tx, stored, reading, staged)
+                loaded = await self._load(tx, tenant_id, stored, reading, staged)
             await imports.replace_faults(stored.import_id, reading.faults.kept)
             await imports.finish(
                 stored.import_id,
@@ -208,9 +217,13 @@ class ImportWork:
                 )
 
     async def _load(
-        self, tx: AsyncConnection, stored: Import, reading: Reading, staged: int
+        self, tx: AsyncConnection, tenant_id: TenantId, stored: Import, reading: Reading, staged: int
     ) -> loading.Loaded:
         loaded = await loading.load(tx, staged, stored.import_id, reading.currency, clock.now())
+        consent = stored.options.consent
+        await self._consents.imported(
+            tx, tenant_id, stored.import_id, lambda: loading.customers_of(tx), consent
+        )
         if loaded.accepted:
             as_of, revision = await loading.settle_data(tx, reading.currency)
             await features.rebuild_days(tx, reading.currency)

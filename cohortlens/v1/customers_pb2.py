@@ -23,17 +23,26 @@ _sym_db = _symbol_database.Default()
 
 
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
+from cohortlens.v1 import consent_notices_pb2 as cohortlens_dot_v1_dot_consent__notices__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ohortlens/v1/customers.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x02\n\rImportOptions\x12\x42\n\x07\x63olumns\x18\x01 \x03(\x0b\x32).cohortlens.v1.ImportOptions.ColumnsEntryB\x06\xb2\xd4\x18\x02\x38 \x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12(\n\x08on_error\x18\x03 \x01(\x0e\x32\x16.cohortlens.v1.OnError\x12)\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x19.cohortlens.v1.FileFormat\x12 \n\x08\x63urrency\x18\x05 \x01(\tB\x0e\xb2\xd4\x18\nB\x08[A-Z]{3}\x12\x18\n\x08\x65ncoding\x18\x06 \x01(\tB\x06\xb2\xd4\x18\x02\x38 \x12\x19\n\tdelimiter\x18\x07 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x01\x12\x1a\n\tfile_name\x18\x08 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xc8\x01\x12\x1a\n\nrequest_id\x18\t \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"e\n\x19ImportTransactionsRequest\x12/\n\x07options\x18\x01 \x01(\x0b\x32\x1c.cohortlens.v1.ImportOptionsH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"Q\n\nImportRows\x12\x0c\n\x04read\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x03\x12\x10\n\x08rejected\x18\x03 \x01(\x03\x12\x11\n\tduplicate\x18\x04 \x01(\x03\"\x92\x05\n\x06Import\x12\x0e\n\x06import\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.cohortlens.v1.WorkState\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x16\n\x0eprogress_ratio\x18\x04 \x01(\x01\x12\'\n\x04rows\x18\x05 \x01(\x0b\x32\x19.cohortlens.v1.ImportRows\x12\x15\n\rnew_customers\x18\x06 \x01(\x03\x12\x16\n\x0e\x63ustomers_over\x18\x10 \x01(\x03\x12<\n\x0c\x63olumns_used\x18\x07 \x03(\x0b\x32&.cohortlens.v1.Import.ColumnsUsedEntry\x12\x16\n\x0e\x63olumns_unused\x18\x08 \x03(\t\x12\'\n\x05\x65rror\x18\t \x01(\x0b\x32\x18.cohortlens.v1.WorkError\x12\x11\n\tfile_name\x18\n \x01(\t\x12\x12\n\nfile_bytes\x18\x0b \x01(\x03\x12\x13\n\x0b\x66ile_sha256\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12G\n\x12rejected_by_reason\x18\x0f \x03(\x0b\x32+.cohortlens.v1.Import.RejectedByReasonEntry\x1a\x32\n\x10\x43olumnsUsedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x37\n\x15RejectedByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"C\n\x1aImportTransactionsResponse\x12%\n\x06import\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Import\",\n\x10GetImportRequest\x12\x18\n\x06import\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\":\n\x11GetImportResponse\x12%\n\x06import\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Import\"L\n\x12ListImportsRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"V\n\x13ListImportsResponse\x12&\n\x07imports\x18\x01 \x03(\x0b\x32\x15.cohortlens.v1.Import\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x17ListImportFaultsRequest\x12\x18\n\x06import\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"Y\n\x0bImportFault\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\x0c\n\x04line\x18\x02 \x01(\x03\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07preview\x18\x05 \x01(\t\"_\n\x18ListImportFaultsResponse\x12*\n\x06\x66\x61ults\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.ImportFault\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x02\n\x08\x43ustomer\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\x12\x15\n\rpurchase_days\x18\x04 \x01(\x03\x12\x0e\n\x06orders\x18\x05 \x01(\x03\x12\x13\n\x0bspend_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12\x1b\n\x13\x66irst_purchase_date\x18\x08 \x01(\t\x12\x1a\n\x12last_purchase_date\x18\t \x01(\t\x12\x14\n\x0csegment_name\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x12GetCustomerRequest\x12\x1b\n\x08\x63ustomer\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xd1\x01\"@\n\x13GetCustomerResponse\x12)\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x17.cohortlens.v1.Customer\"N\n\x14ListCustomersRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"p\n\x15ListCustomersResponse\x12*\n\tcustomers\x18\x01 \x03(\x0b\x32\x17.cohortlens.v1.Customer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"P\n\x15\x44\x65leteCustomerRequest\x12\x1b\n\x08\x63ustomer\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xd1\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"\x18\n\x16\x44\x65leteCustomerResponse*J\n\x07OnError\x12\x18\n\x14ON_ERROR_UNSPECIFIED\x10\x00\x12\x11\n\rON_ERROR_SKIP\x10\x01\x12\x12\n\x0eON_ERROR_ABORT\x10\x02*W\n\nFileFormat\x12\x1b\n\x17\x46ILE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_FORMAT_CSV\x10\x01\x12\x17\n\x13\x46ILE_FORMAT_PARQUET\x10\x02\x32\xa6\x0b\n\x10\x43ustomersService\x12\xe0\x01\n\x12ImportTransactions\x12(.cohortlens.v1.ImportTransactionsRequest\x1a).cohortlens.v1.ImportTransactionsResponse\"s\xaa\xd4\x18I\x08\x02\x12\x0f\x63ustomers.write\x18\x07*\nFILE_EMPTY*\x10IMPORT_TOO_LARGE*\tDISK_FULLB\tapi_calls\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/transactions:import:\x01*(\x01\x12\xaa\x01\n\tGetImport\x12\x1f.cohortlens.v1.GetImportRequest\x1a .cohortlens.v1.GetImportResponse\"Z\x90\x02\x01\xaa\xd4\x18\x33\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12RESOURCE_NOT_FOUNDB\tapi_calls\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/imports/{import}\x12\xa7\x01\n\x0bListImports\x12!.cohortlens.v1.ListImportsRequest\x1a\".cohortlens.v1.ListImportsResponse\"Q\x90\x02\x01\xaa\xd4\x18\x33\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12PAGE_TOKEN_INVALIDB\tapi_calls\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/imports\x12\xfa\x01\n\x10ListImportFaults\x12&.cohortlens.v1.ListImportFaultsRequest\x1a\'.cohortlens.v1.ListImportFaultsResponse\"\x94\x01\x90\x02\x01\xaa\xd4\x18\x66\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12RESOURCE_NOT_FOUND*\x12PAGE_TOKEN_INVALID2\x1d\x63ustomers.import_fault.listedB\tapi_calls\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/imports/{import}/faults\x12\xcd\x01\n\x0bGetCustomer\x12!.cohortlens.v1.GetCustomerRequest\x1a\".cohortlens.v1.GetCustomerResponse\"w\x90\x02\x01\xaa\xd4\x18L\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12RESOURCE_NOT_FOUND2\x17\x63ustomers.customer.readB\tapi_calls\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/customers/{customer}\x12\xca\x01\n\rListCustomers\x12#.cohortlens.v1.ListCustomersRequest\x1a$.cohortlens.v1.ListCustomersResponse\"n\x90\x02\x01\xaa\xd4\x18N\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12PAGE_TOKEN_INVALID2\x19\x63ustomers.customer.listedB\tapi_calls\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/customers\x12\xbd\x01\n\x0e\x44\x65leteCustomer\x12$.cohortlens.v1.DeleteCustomerRequest\x1a%.cohortlens.v1.DeleteCustomerResponse\"^\xaa\xd4\x18\x36\x08\x02\x12\x0f\x63ustomers.write\x18\x05*\x12RESOURCE_NOT_FOUNDB\tapi_callsP\x01\x82\xd3\xe4\x93\x02\x1e*\x1c/api/v1/customers/{customer}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ohortlens/v1/customers.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a#cohortlens/v1/consent_notices.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x01\n\rImportConsent\x12\x39\n\x08purposes\x18\x01 \x03(\x0b\x32\x1d.cohortlens.v1.PurposeVersionB\x08\xb2\xd4\x18\x04\x08\x01\x38\x32\x12\x18\n\x06notice\x18\x02 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x16\n\x06locale\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02\x38#\x12\x38\n\x0c\x63ollect_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xb2\xd4\x18\x02\x08\x01\"\xa7\x03\n\rImportOptions\x12\x42\n\x07\x63olumns\x18\x01 \x03(\x0b\x32).cohortlens.v1.ImportOptions.ColumnsEntryB\x06\xb2\xd4\x18\x02\x38 \x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12(\n\x08on_error\x18\x03 \x01(\x0e\x32\x16.cohortlens.v1.OnError\x12)\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x19.cohortlens.v1.FileFormat\x12 \n\x08\x63urrency\x18\x05 \x01(\tB\x0e\xb2\xd4\x18\nB\x08[A-Z]{3}\x12\x18\n\x08\x65ncoding\x18\x06 \x01(\tB\x06\xb2\xd4\x18\x02\x38 \x12\x19\n\tdelimiter\x18\x07 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x01\x12\x1a\n\tfile_name\x18\x08 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xc8\x01\x12\x1a\n\nrequest_id\x18\t \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x12-\n\x07\x63onsent\x18\n \x01(\x0b\x32\x1c.cohortlens.v1.ImportConsent\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"e\n\x19ImportTransactionsRequest\x12/\n\x07options\x18\x01 \x01(\x0b\x32\x1c.cohortlens.v1.ImportOptionsH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"Q\n\nImportRows\x12\x0c\n\x04read\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x03\x12\x10\n\x08rejected\x18\x03 \x01(\x03\x12\x11\n\tduplicate\x18\x04 \x01(\x03\"\x92\x05\n\x06Import\x12\x0e\n\x06import\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.cohortlens.v1.WorkState\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x16\n\x0eprogress_ratio\x18\x04 \x01(\x01\x12\'\n\x04rows\x18\x05 \x01(\x0b\x32\x19.cohortlens.v1.ImportRows\x12\x15\n\rnew_customers\x18\x06 \x01(\x03\x12\x16\n\x0e\x63ustomers_over\x18\x10 \x01(\x03\x12<\n\x0c\x63olumns_used\x18\x07 \x03(\x0b\x32&.cohortlens.v1.Import.ColumnsUsedEntry\x12\x16\n\x0e\x63olumns_unused\x18\x08 \x03(\t\x12\'\n\x05\x65rror\x18\t \x01(\x0b\x32\x18.cohortlens.v1.WorkError\x12\x11\n\tfile_name\x18\n \x01(\t\x12\x12\n\nfile_bytes\x18\x0b \x01(\x03\x12\x13\n\x0b\x66ile_sha256\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12G\n\x12rejected_by_reason\x18\x0f \x03(\x0b\x32+.cohortlens.v1.Import.RejectedByReasonEntry\x1a\x32\n\x10\x43olumnsUsedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x37\n\x15RejectedByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"C\n\x1aImportTransactionsResponse\x12%\n\x06import\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Import\",\n\x10GetImportRequest\x12\x18\n\x06import\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\":\n\x11GetImportResponse\x12%\n\x06import\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Import\"L\n\x12ListImportsRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"V\n\x13ListImportsResponse\x12&\n\x07imports\x18\x01 \x03(\x0b\x32\x15.cohortlens.v1.Import\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x17ListImportFaultsRequest\x12\x18\n\x06import\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"Y\n\x0bImportFault\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\x0c\n\x04line\x18\x02 \x01(\x03\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07preview\x18\x05 \x01(\t\"_\n\x18ListImportFaultsResponse\x12*\n\x06\x66\x61ults\x18\x01 \x03(\x0b\x32\x1a.cohortlens.v1.ImportFault\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x02\n\x08\x43ustomer\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\x12\x15\n\rpurchase_days\x18\x04 \x01(\x03\x12\x0e\n\x06orders\x18\x05 \x01(\x03\x12\x13\n\x0bspend_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12\x1b\n\x13\x66irst_purchase_date\x18\x08 \x01(\t\x12\x1a\n\x12last_purchase_date\x18\t \x01(\t\x12\x14\n\x0csegment_name\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x12GetCustomerRequest\x12\x1b\n\x08\x63ustomer\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xd1\x01\"@\n\x13GetCustomerResponse\x12)\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x17.cohortlens.v1.Customer\"N\n\x14ListCustomersRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x04\"p\n\x15ListCustomersResponse\x12*\n\tcustomers\x18\x01 \x03(\x0b\x32\x17.cohortlens.v1.Customer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"P\n\x15\x44\x65leteCustomerRequest\x12\x1b\n\x08\x63ustomer\x18\x01 \x01(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\xd1\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"\x18\n\x16\x44\x65leteCustomerResponse*J\n\x07OnError\x12\x18\n\x14ON_ERROR_UNSPECIFIED\x10\x00\x12\x11\n\rON_ERROR_SKIP\x10\x01\x12\x12\n\x0eON_ERROR_ABORT\x10\x02*W\n\nFileFormat\x12\x1b\n\x17\x46ILE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_FORMAT_CSV\x10\x01\x12\x17\n\x13\x46ILE_FORMAT_PARQUET\x10\x02\x32\xa6\x0b\n\x10\x43ustomersService\x12\xe0\x01\n\x12ImportTransactions\x12(.cohortlens.v1.ImportTransactionsRequest\x1a).cohortlens.v1.ImportTransactionsResponse\"s\xaa\xd4\x18I\x08\x02\x12\x0f\x63ustomers.write\x18\x07*\nFILE_EMPTY*\x10IMPORT_TOO_LARGE*\tDISK_FULLB\tapi_calls\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/transactions:import:\x01*(\x01\x12\xaa\x01\n\tGetImport\x12\x1f.cohortlens.v1.GetImportRequest\x1a .cohortlens.v1.GetImportResponse\"Z\x90\x02\x01\xaa\xd4\x18\x33\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12RESOURCE_NOT_FOUNDB\tapi_calls\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/imports/{import}\x12\xa7\x01\n\x0bListImports\x12!.cohortlens.v1.ListImportsRequest\x1a\".cohortlens.v1.ListImportsResponse\"Q\x90\x02\x01\xaa\xd4\x18\x33\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12PAGE_TOKEN_INVALIDB\tapi_calls\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/imports\x12\xfa\x01\n\x10ListImportFaults\x12&.cohortlens.v1.ListImportFaultsRequest\x1a\'.cohortlens.v1.ListImportFaultsResponse\"\x94\x01\x90\x02\x01\xaa\xd4\x18\x66\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12RESOURCE_NOT_FOUND*\x12PAGE_TOKEN_INVALID2\x1d\x63ustomers.import_fault.listedB\tapi_calls\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/imports/{import}/faults\x12\xcd\x01\n\x0bGetCustomer\x12!.cohortlens.v1.GetCustomerRequest\x1a\".cohortlens.v1.GetCustomerResponse\"w\x90\x02\x01\xaa\xd4\x18L\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12RESOURCE_NOT_FOUND2\x17\x63ustomers.customer.readB\tapi_calls\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/customers/{customer}\x12\xca\x01\n\rListCustomers\x12#.cohortlens.v1.ListCustomersRequest\x1a$.cohortlens.v1.ListCustomersResponse\"n\x90\x02\x01\xaa\xd4\x18N\x08\x02\x12\x0e\x63ustomers.read\x18\x04*\x12PAGE_TOKEN_INVALID2\x19\x63ustomers.customer.listedB\tapi_calls\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/customers\x12\xbd\x01\n\x0e\x44\x65leteCustomer\x12$.cohortlens.v1.DeleteCustomerRequest\x1a%.cohortlens.v1.DeleteCustomerResponse\"^\xaa\xd4\x18\x36\x08\x02\x12\x0f\x63ustomers.write\x18\x05*\x12RESOURCE_NOT_FOUNDB\tapi_callsP\x01\x82\xd3\xe4\x93\x02\x1e*\x1c/api/v1/customers/{customer}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cohortlens.v1.customers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_IMPORTCONSENT'].fields_by_name['purposes']._loaded_options = None
+  _globals['_IMPORTCONSENT'].fields_by_name['purposes']._serialized_options = b'\262\324\030\004\010\00182'
+  _globals['_IMPORTCONSENT'].fields_by_name['notice']._loaded_options = None
+  _globals['_IMPORTCONSENT'].fields_by_name['notice']._serialized_options = b'\262\324\030\004\010\001X\001'
+  _globals['_IMPORTCONSENT'].fields_by_name['locale']._loaded_options = None
+  _globals['_IMPORTCONSENT'].fields_by_name['locale']._serialized_options = b'\262\324\030\0028#'
+  _globals['_IMPORTCONSENT'].fields_by_name['collect_time']._loaded_options = None
+  _globals['_IMPORTCONSENT'].fields_by_name['collect_time']._serialized_options = b'\262\324\030\002\010\001'
   _globals['_IMPORTOPTIONS_COLUMNSENTRY']._loaded_options = None
   _globals['_IMPORTOPTIONS_COLUMNSENTRY']._serialized_options = b'8\001'
   _globals['_IMPORTOPTIONS'].fields_by_name['columns']._loaded_options = None
@@ -88,54 +97,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMERSSERVICE'].methods_by_name['ListCustomers']._serialized_options = b'\220\002\001\252\324\030N\010\002\022\016customers.read\030\004*\022PAGE_TOKEN_INVALID2\031customers.customer.listedB\tapi_calls\202\323\344\223\002\023\022\021/api/v1/customers'
   _globals['_CUSTOMERSSERVICE'].methods_by_name['DeleteCustomer']._loaded_options = None
   _globals['_CUSTOMERSSERVICE'].methods_by_name['DeleteCustomer']._serialized_options = b'\252\324\0306\010\002\022\017customers.write\030\005*\022RESOURCE_NOT_FOUNDB\tapi_callsP\001\202\323\344\223\002\036*\034/api/v1/customers/{customer}'
-  _globals['_ONERROR']._serialized_start=2697
-  _globals['_ONERROR']._serialized_end=2771
-  _globals['_FILEFORMAT']._serialized_start=2773
-  _globals['_FILEFORMAT']._serialized_end=2860
-  _globals['_IMPORTOPTIONS']._serialized_start=140
-  _globals['_IMPORTOPTIONS']._serialized_end=516
-  _globals['_IMPORTOPTIONS_COLUMNSENTRY']._serialized_start=470
-  _globals['_IMPORTOPTIONS_COLUMNSENTRY']._serialized_end=516
-  _globals['_IMPORTTRANSACTIONSREQUEST']._serialized_start=518
-  _globals['_IMPORTTRANSACTIONSREQUEST']._serialized_end=619
-  _globals['_IMPORTROWS']._serialized_start=621
-  _globals['_IMPORTROWS']._serialized_end=702
-  _globals['_IMPORT']._serialized_start=705
-  _globals['_IMPORT']._serialized_end=1363
-  _globals['_IMPORT_COLUMNSUSEDENTRY']._serialized_start=1256
-  _globals['_IMPORT_COLUMNSUSEDENTRY']._serialized_end=1306
-  _globals['_IMPORT_REJECTEDBYREASONENTRY']._serialized_start=1308
-  _globals['_IMPORT_REJECTEDBYREASONENTRY']._serialized_end=1363
-  _globals['_IMPORTTRANSACTIONSRESPONSE']._serialized_start=1365
-  _globals['_IMPORTTRANSACTIONSRESPONSE']._serialized_end=1432
-  _globals['_GETIMPORTREQUEST']._serialized_start=1434
-  _globals['_GETIMPORTREQUEST']._serialized_end=1478
-  _globals['_GETIMPORTRESPONSE']._serialized_start=1480
-  _globals['_GETIMPORTRESPONSE']._serialized_end=1538
-  _globals['_LISTIMPORTSREQUEST']._serialized_start=1540
-  _globals['_LISTIMPORTSREQUEST']._serialized_end=1616
-  _globals['_LISTIMPORTSRESPONSE']._serialized_start=1618
-  _globals['_LISTIMPORTSRESPONSE']._serialized_end=1704
-  _globals['_LISTIMPORTFAULTSREQUEST']._serialized_start=1706
-  _globals['_LISTIMPORTFAULTSREQUEST']._serialized_end=1813
-  _globals['_IMPORTFAULT']._serialized_start=1815
-  _globals['_IMPORTFAULT']._serialized_end=1904
-  _globals['_LISTIMPORTFAULTSRESPONSE']._serialized_start=1906
-  _globals['_LISTIMPORTFAULTSRESPONSE']._serialized_end=2001
-  _globals['_CUSTOMER']._serialized_start=2004
-  _globals['_CUSTOMER']._serialized_end=2276
-  _globals['_GETCUSTOMERREQUEST']._serialized_start=2278
-  _globals['_GETCUSTOMERREQUEST']._serialized_end=2327
-  _globals['_GETCUSTOMERRESPONSE']._serialized_start=2329
-  _globals['_GETCUSTOMERRESPONSE']._serialized_end=2393
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=2395
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=2473
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=2475
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=2587
-  _globals['_DELETECUSTOMERREQUEST']._serialized_start=2589
-  _globals['_DELETECUSTOMERREQUEST']._serialized_end=2669
-  _globals['_DELETECUSTOMERRESPONSE']._serialized_start=2671
-  _globals['_DELETECUSTOMERRESPONSE']._serialized_end=2695
-  _globals['_CUSTOMERSSERVICE']._serialized_start=2863
-  _globals['_CUSTOMERSSERVICE']._serialized_end=4309
+  _globals['_ONERROR']._serialized_start=2966
+  _globals['_ONERROR']._serialized_end=3040
+  _globals['_FILEFORMAT']._serialized_start=3042
+  _globals['_FILEFORMAT']._serialized_end=3129
+  _globals['_IMPORTCONSENT']._serialized_start=177
+  _globals['_IMPORTCONSENT']._serialized_end=359
+  _globals['_IMPORTOPTIONS']._serialized_start=362
+  _globals['_IMPORTOPTIONS']._serialized_end=785
+  _globals['_IMPORTOPTIONS_COLUMNSENTRY']._serialized_start=739
+  _globals['_IMPORTOPTIONS_COLUMNSENTRY']._serialized_end=785
+  _globals['_IMPORTTRANSACTIONSREQUEST']._serialized_start=787
+  _globals['_IMPORTTRANSACTIONSREQUEST']._serialized_end=888
+  _globals['_IMPORTROWS']._serialized_start=890
+  _globals['_IMPORTROWS']._serialized_end=971
+  _globals['_IMPORT']._serialized_start=974
+  _globals['_IMPORT']._serialized_end=1632
+  _globals['_IMPORT_COLUMNSUSEDENTRY']._serialized_start=1525
+  _globals['_IMPORT_COLUMNSUSEDENTRY']._serialized_end=1575
+  _globals['_IMPORT_REJECTEDBYREASONENTRY']._serialized_start=1577
+  _globals['_IMPORT_REJECTEDBYREASONENTRY']._serialized_end=1632
+  _globals['_IMPORTTRANSACTIONSRESPONSE']._serialized_start=1634
+  _globals['_IMPORTTRANSACTIONSRESPONSE']._serialized_end=1701
+  _globals['_GETIMPORTREQUEST']._serialized_start=1703
+  _globals['_GETIMPORTREQUEST']._serialized_end=1747
+  _globals['_GETIMPORTRESPONSE']._serialized_start=1749
+  _globals['_GETIMPORTRESPONSE']._serialized_end=1807
+  _globals['_LISTIMPORTSREQUEST']._serialized_start=1809
+  _globals['_LISTIMPORTSREQUEST']._serialized_end=1885
+  _globals['_LISTIMPORTSRESPONSE']._serialized_start=1887
+  _globals['_LISTIMPORTSRESPONSE']._serialized_end=1973
+  _globals['_LISTIMPORTFAULTSREQUEST']._serialized_start=1975
+  _globals['_LISTIMPORTFAULTSREQUEST']._serialized_end=2082
+  _globals['_IMPORTFAULT']._serialized_start=2084
+  _globals['_IMPORTFAULT']._serialized_end=2173
+  _globals['_LISTIMPORTFAULTSRESPONSE']._serialized_start=2175
+  _globals['_LISTIMPORTFAULTSRESPONSE']._serialized_end=2270
+  _globals['_CUSTOMER']._serialized_start=2273
+  _globals['_CUSTOMER']._serialized_end=2545
+  _globals['_GETCUSTOMERREQUEST']._serialized_start=2547
+  _globals['_GETCUSTOMERREQUEST']._serialized_end=2596
+  _globals['_GETCUSTOMERRESPONSE']._serialized_start=2598
+  _globals['_GETCUSTOMERRESPONSE']._serialized_end=2662
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=2664
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=2742
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=2744
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=2856
+  _globals['_DELETECUSTOMERREQUEST']._serialized_start=2858
+  _globals['_DELETECUSTOMERREQUEST']._serialized_end=2938
+  _globals['_DELETECUSTOMERRESPONSE']._serialized_start=2940
+  _globals['_DELETECUSTOMERRESPONSE']._serialized_end=2964
+  _globals['_CUSTOMERSSERVICE']._serialized_start=3132
+  _globals['_CUSTOMERSSERVICE']._serialized_end=4578
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 import datetime
 
 from cohortlens.v1 import common_pb2 as _common_pb2
+from cohortlens.v1 import consent_notices_pb2 as _consent_notices_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -30,8 +31,20 @@ FILE_FORMAT_UNSPECIFIED: FileFormat
 FILE_FORMAT_CSV: FileFormat
 FILE_FORMAT_PARQUET: FileFormat
 
+class ImportConsent(_message.Message):
+    __slots__ = ("purposes", "notice", "locale", "collect_time")
+    PURPOSES_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
+    LOCALE_FIELD_NUMBER: _ClassVar[int]
+    COLLECT_TIME_FIELD_NUMBER: _ClassVar[int]
+    purposes: _containers.RepeatedCompositeFieldContainer[_consent_notices_pb2.PurposeVersion]
+    notice: str
+    locale: str
+    collect_time: _timestamp_pb2.Timestamp
+    def __init__(self, purposes: _Optional[_Iterable[_Union[_consent_notices_pb2.PurposeVersion, _Mapping]]] = ..., notice: _Optional[str] = ..., locale: _Optional[str] = ..., collect_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class ImportOptions(_message.Message):
-    __slots__ = ("columns", "dry_run", "on_error", "format", "currency", "encoding", "delimiter", "file_name", "request_id")
+    __slots__ = ("columns", "dry_run", "on_error", "format", "currency", "encoding", "delimiter", "file_name", "request_id", "consent")
     class ColumnsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +61,7 @@ class ImportOptions(_message.Message):
     DELIMITER_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
     columns: _containers.ScalarMap[str, str]
     dry_run: bool
     on_error: OnError
@@ -57,7 +71,8 @@ class ImportOptions(_message.Message):
     delimiter: str
     file_name: str
     request_id: str
-    def __init__(self, columns: _Optional[_Mapping[str, str]] = ..., dry_run: _Optional[bool] = ..., on_error: _Optional[_Union[OnError, str]] = ..., format: _Optional[_Union[FileFormat, str]] = ..., currency: _Optional[str] = ..., encoding: _Optional[str] = ..., delimiter: _Optional[str] = ..., file_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    consent: ImportConsent
+    def __init__(self, columns: _Optional[_Mapping[str, str]] = ..., dry_run: _Optional[bool] = ..., on_error: _Optional[_Union[OnError, str]] = ..., format: _Optional[_Union[FileFormat, str]] = ..., currency: _Optional[str] = ..., encoding: _Optional[str] = ..., delimiter: _Optional[str] = ..., file_name: _Optional[str] = ..., request_id: _Optional[str] = ..., consent: _Optional[_Union[ImportConsent, _Mapping]] = ...) -> None: ...
 
 class ImportTransactionsRequest(_message.Message):
     __slots__ = ("options", "chunk")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date
 
+from cohortlens.customers.consents import ImportedConsent
 from cohortlens.customers.models import (
     Customer,
     FileFormat,
@@ -14,6 +15,7 @@ from cohortlens.customers.models import (
 )
 from cohortlens.v1 import common_pb2
 from cohortlens.v1 import customers_pb2 as pb
+from gateway.servicers.analytics_mapping import identifier_of
 
 _STATES = {
     ImportState.PENDING: common_pb2.WORK_STATE_PENDING,
@@ -39,6 +41,16 @@ def import_options(message: pb.ImportOptions) -> ImportOptions:
         encoding=message.encoding,
         delimiter=message.delimiter,
         file_name=message.file_name,
+        consent=_consent(message.consent) if message.HasField("consent") else None,
+    )
+
+
+def _consent(message: pb.ImportConsent) -> ImportedConsent:
+    return ImportedConsent(
+        tuple((one.purpose, one.version) for one in message.purposes),
+        identifier_of("options.consent.notice", message.notice),
+        message.locale,
+        message.collect_time.ToDatetime(UTC),
     )
 
 
