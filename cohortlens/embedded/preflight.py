@@ -20,6 +20,7 @@ from cohortlens.embedded.ports import is_free, port_in_use
 from cohortlens.embedded.postgres_cluster import MAJOR, RESERVED, SETTINGS, other_version
 from cohortlens.embedded.settings import StackConfig, known_settings
 from cohortlens.embedded.state import read_state
+from cohortlens.embedded.web3 import CONNECTIONS
 
 DISK_NEEDED = 2 * 2**30
 MEMORY_WANTED = 3 * 2**30
@@ -112,8 +113,10 @@ def _connections(config: StackConfig) -> list[Fault]:
     if not config.embeds_postgres or not (asked == "auto" or asked.isdecimal()):
         return []
     gateways = len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
-    # The jobs process has a pool too.
-    needed, offered = (gateways + 1) * config.database_pool_size, int(SETTINGS["max_connections"]) - RESERVED
+    # The jobs process has a pool too, and the web3 sidecar one of its own.
+    offered = int(SETTINGS["max_connections"]) - RESERVED
+    fixed = CONNECTIONS if config.embeds_web3 else 0
+    needed = (gateways + 1) * config.database_pool_size + fixed
     if needed <= offered:
         return []
     return [
@@ -123,8 +126,8 @@ def _connections(config: StackConfig) -> list[Fault]:
             found=f"{gateways} gateway processes and jobs with {config.database_pool_size} connections each "
             f"need {needed}, {offered} are there",
             cause="each process keeps COHORTLENS_DATABASE_POOL_SIZE connections",
-            next=f"COHORTLENS_DATABASE_POOL_SIZE={max(1, offered // (gateways + 1))}, fewer processes, or an "
-            "external PostgreSQL",
+            next=f"COHORTLENS_DATABASE_POOL_SIZE={max(1, (offered - fixed) // (gateways + 1))}, "
+            "fewer processes, or an external PostgreSQL",
         )
     ]
 

@@ -9,6 +9,9 @@ from cohortlens.core.config import Secret
 from cohortlens.embedded.secrets import load_or_create
 
 WEB3 = "web3"
+CONNECTIONS = 6
+"""Connections to PostgreSQL that the sidecar keeps at most: its journal's ``POOL_SIZE``."""
+
 _SECRET = (
     "DSN",
     "KEK",

@@ -33,7 +33,7 @@ from load.smoke import local_target
 
 ROOT = Path(__file__).resolve().parents[2]
 _UP_S = 420.0
-_PORTS = ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "STRIPE_PORT")
+_PORTS = ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "STRIPE_PORT", "WEB3_PORT")
 _FAILED = re.compile(r'^grpc_server_handled_total\{[^}]*grpc_code="(\w+)"[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
 
 

@@ -143,7 +143,10 @@ def faulty_images(root: Path) -> list[str]:
             "no health check": any(w[0] == "HEALTHCHECK" for w in words),
             "no entry point in exec form": any(w[0] == "ENTRYPOINT" and w[1].startswith("[") for w in words),
             "a COPY of something that is not there": all(
-                (root / source).exists() for w in words if w[0] == "COPY" for source in w[1:-1]
+                (root / source).exists()
+                for w in words
+                if w[0] == "COPY" and not w[1].startswith("--from=")
+                for source in w[1:-1]
             ),
         }
         faults += [f"deploy/docker/{path.name}: {fault}" for fault, holds in rules.items() if not holds]

@@ -22,7 +22,7 @@ from tests.fixtures.waiting import eventually_blocking
 ROOT = Path(__file__).resolve().parents[2]
 COHORTLENS = Path(sys.executable).parent / "cohortlens"
 PASSWORD = "three blind mice ran 42"
-PORTS = ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "STRIPE_PORT")
+PORTS = ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "STRIPE_PORT", "WEB3_PORT")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import asyncpg
 
 from cohortlens.core.errors import Aborted, FailedPrecondition, Unavailable
 
-POOL_SIZE = 8
+POOL_SIZE = 6
 _CONNECT_TIMEOUT_S = 5.0
 _ACQUIRE_TIMEOUT_S = 5.0
 _SESSION = {

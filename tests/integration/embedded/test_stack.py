@@ -179,7 +179,11 @@ def test_a_background_start_that_fails_says_why_and_leaves_nothing(tmp_path, mon
     folder = tmp_path / "new" / "data"
     settings = {"DATA_DIR": folder, "WORKERS_PYTHON": "/bin/false", "LOG_LEVEL": "warning"}
     settings |= dict.fromkeys(
-        ("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "STRIPE_PORT", "OPS_PORT"), 0
+        (
+            *("HTTP_PORT", "GRPC_PORT", "POSTGRES_PORT", "REDIS_PORT"),
+            *("SMTP_PORT", "STRIPE_PORT", "WEB3_PORT", "OPS_PORT"),
+        ),
+        0,
     )
     for name, value in settings.items():
         monkeypatch.setenv(f"COHORTLENS_{name}", str(value))

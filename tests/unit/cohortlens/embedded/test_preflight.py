@@ -13,7 +13,8 @@ from cohortlens.embedded.processes import own_identity
 from cohortlens.embedded.state import StackState
 
 FREE = {
-    f"COHORTLENS_{name}_PORT": "0" for name in ("HTTP", "GRPC", "POSTGRES", "REDIS", "SMTP", "STRIPE", "OPS")
+    f"COHORTLENS_{name}_PORT": "0"
+    for name in ("HTTP", "GRPC", "POSTGRES", "REDIS", "SMTP", "STRIPE", "WEB3", "OPS")
 }
 
 
@@ -59,9 +60,9 @@ def test_a_port_outside_the_range_is_a_fault(check, port):
 def test_more_processes_than_the_embedded_database_has_connections_for_are_a_fault_with_what_would_fit(check):
     (fault,) = check(GATEWAY_PROCESSES="10")
     assert fault.reason == "CONNECTIONS_EXCEEDED"
-    assert "need 88, 55 are there" in fault.found
-    assert fault.next.startswith("COHORTLENS_DATABASE_POOL_SIZE=5,")
-    assert check(GATEWAY_PROCESSES="10", DATABASE_POOL_SIZE="5") == []
+    assert "need 94, 55 are there" in fault.found
+    assert fault.next.startswith("COHORTLENS_DATABASE_POOL_SIZE=4,")
+    assert check(GATEWAY_PROCESSES="10", DATABASE_POOL_SIZE="4") == []
     assert check(GATEWAY_PROCESSES="5") == []
 
 

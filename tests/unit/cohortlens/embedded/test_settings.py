@@ -6,6 +6,7 @@ from cohortlens.core.config import setting_names
 from cohortlens.embedded import settings
 from cohortlens.embedded.preflight import check_settings
 from gateway.config import GatewayConfig
+from sidecars.web3.config import Web3Config
 from workers.config import WorkerConfig
 
 
@@ -25,6 +26,7 @@ def test_the_offset_moves_default_ports_and_leaves_given_ones():
         "redis": 0,
         "smtp": 11125,
         "stripe": 12211,
+        "web3": 50171,
         "ops": 9564,
     }
 
@@ -50,7 +52,7 @@ def test_only_gateway_and_stand_in_know_the_secret_of_webhooks():
 
 
 def test_every_setting_of_every_process_is_known():
-    read_somewhere = setting_names(GatewayConfig, WorkerConfig)
+    read_somewhere = setting_names(GatewayConfig, WorkerConfig, Web3Config)
     assert read_somewhere <= settings.known_settings()
     assert settings.PASSED_THROUGH - read_somewhere == set(), "nothing is passed on that nobody reads"
 
@@ -80,3 +82,27 @@ def test_a_relative_data_folder_is_absolute_for_the_processes(tmp_path, monkeypa
 @pytest.mark.parametrize(("given", "embeds"), [({}, True), ({"REDIS_URL": "redis://h:1/0"}, False)])
 def test_a_given_server_is_not_embedded(given, embeds):
     assert _config(**given).embeds_redis is embeds
+
+
+def test_each_process_gets_what_is_for_its_work_and_the_web3_sidecar_nothing_of_the_control_plane():
+    names = ("DATABASE_URL", "JOBS_DATABASE_URL", "KEK", "REDIS_URL", "PASSWORD_PEPPER", "STRIPE_API_KEY")
+    names += ("WEB3_DSN", "WEB3_KEK", "WEB3_EVM_MINTER_KEY", "WEB3_TOKEN", "WEB3_ADDRESS")
+    environ = {f"COHORTLENS_{name}": "x" for name in names} | {"COHORTLENS_WEB3_SOLANA_KEY_FILE": "/run/key"}
+
+    def seen(program):
+        return {name.removeprefix("COHORTLENS_") for name in settings.own_environment(program, environ)}
+
+    assert seen("web3") == {
+        *("WEB3_DSN", "WEB3_KEK", "WEB3_EVM_MINTER_KEY", "WEB3_TOKEN", "WEB3_ADDRESS", "WEB3_SOLANA_KEY_FILE")
+    }
+    for program in ("gateway", "jobs"):
+        assert {name for name in seen(program) if name.startswith("WEB3")} == {"WEB3_TOKEN", "WEB3_ADDRESS"}
+    for program in ("workers", "mail", "stripe"):
+        assert {name for name in seen(program) if name.startswith("WEB3")} == {"WEB3_ADDRESS"}
+
+
+def test_the_sidecar_runs_here_unless_another_is_named_or_it_could_reach_no_journal():
+    assert _config().embeds_web3
+    assert not _config(WEB3_ADDRESS="web3.internal:50071").embeds_web3
+    assert not _config(DATABASE_URL="postgresql://h/db").embeds_web3
+    assert _config(DATABASE_URL="postgresql://h/db", WEB3_DSN="postgresql://h/db").embeds_web3

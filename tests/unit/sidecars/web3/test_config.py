@@ -7,6 +7,7 @@ import pytest
 from cohortlens.core.config import read
 from cohortlens.embedded import web3
 from sidecars.web3.config import Web3Config
+from sidecars.web3.journal.pool import POOL_SIZE
 
 KEY = base64.b64encode(bytes(range(3, 99, 3))).decode()
 GOOD = {
@@ -78,6 +79,10 @@ def test_the_stack_hands_on_every_setting_that_the_sidecar_reads():
         if field.metadata["setting"].startswith("COHORTLENS_WEB3_")
     }
     assert of_the_sidecar - {"WEB3_TOKEN"} == set(web3.SETTINGS)
+
+
+def test_the_stack_counts_the_connections_that_the_journal_keeps():
+    assert web3.CONNECTIONS == POOL_SIZE
 
 
 def test_no_other_process_gets_a_secret_of_the_sidecar():
