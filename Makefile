@@ -269,7 +269,7 @@ bench-gas: setup-dev ## Gas of the reward token per function and per recipient, 
 
 .PHONY: bench-consent
 bench-consent: setup-dev ## Checks of 10,000 customers, and what the question costs a Predict by id; CUSTOMERS=50000
-	@$(PY) -m load.bench.consent $(CUSTOMERS)
+	@$(MAIN)/python -m load.bench.consent $(CUSTOMERS)
 
 .PHONY: bench-pinning
 bench-pinning: setup-dev ## The embedded IPFS store: hashing, adding with fsync, sealing, reading

@@ -74,7 +74,7 @@ class PredictionWriter:
         del self._waiting[tenant_id]
 
     async def _insert(self, tenant_id: TenantId, group: list[_Waiting]) -> None:
-        async with self._db.tenant_transaction(tenant_id) as tx:
+        async with self._db.tenant_transaction(tenant_id, generic_plans=True) as tx:
             if claims := [one.claim for one in group if one.claim is not None]:
                 idempotency.works_for(tx, claims)
             await PredictionsRepository(tx).insert([one.rows for one in group])

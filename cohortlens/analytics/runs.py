@@ -21,7 +21,7 @@ from cohortlens.analytics.models import (
 from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, SegmentationRunId
 from cohortlens.customers.repository import CustomersRepository
-from cohortlens.customers.usability import Activity, usable
+from cohortlens.customers.usability import Activity, usable, usable_among_all
 
 _RUN = """
 id, state, progress_ratio, model_version, customers, as_of, currency, current, cursor, error_reason,
@@ -31,7 +31,7 @@ FROM segmentation_runs WHERE tenant_id = app.tid()
 _DROP_REFUSED = """
 DELETE FROM segments s WHERE s.tenant_id = app.tid() AND s.created_at = :created_at AND s.run_id = :run
   AND NOT {allowed}
-""".format(allowed=usable("s.customer_id", "CAST(:activity AS text)"))
+""".format(allowed=usable_among_all("s.customer_id", "CAST(:activity AS text)"))
 _MEMBERS = """
 SELECT s.customer_id, s.external_id, s.segment_key, p.name, s.distance, s.model_version, s.snapshot_id
   FROM segments s JOIN segment_profiles p USING (tenant_id, run_id, segment_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,7 +11,7 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.consent.models import ACTIVITIES, field_fault
+from cohortlens.consent.models import ACTIVITIES, Mechanism, field_fault
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, driver
 from cohortlens.customers.models import EXTERNAL_PREFIX, customer_key
@@ -23,13 +24,26 @@ CUSTOMERS_MAX = 10_000
 QUESTIONS_MAX = 16
 """Purposes and activities of one question."""
 
+# What app.purpose_customers says; for consents without the table of customers, whose identity says that they
+# exist: a third of the look-ups less.
+_GIVEN = """
+SELECT array_agg(asked.place::integer)
+  FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, place)
+  JOIN purpose_heads h ON h.tenant_id = app.tid() AND h.key = $2
+  JOIN consent_identities i ON i.tenant_id = app.tid() AND i.customer_id = asked.id::uuid
+  JOIN user_consents u ON u.tenant_id = app.tid() AND u.identity_id = i.id AND u.purpose_key = $2
+ WHERE app.is_usable('OPT_IN', h.min_version, u.state, u.purpose_version, u.expires_at, i.restricted_at,
+                     i.objected_at)
+"""
 _ALLOWED = """
 SELECT array_agg(asked.place::integer)
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place)
-  JOIN app.purpose_customers($2) u ON u.customer_id = asked.id
+  FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, place)
+  JOIN app.purpose_customers($2) u ON u.customer_id = asked.id::uuid
 """
+_CANONICAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COVERED = "SELECT activity, purpose_key FROM purpose_activities WHERE tenant_id = app.tid()"
-_NOBODY = UUID(int=0)
+_MECHANISMS = "SELECT key, mechanism FROM purpose_heads WHERE tenant_id = app.tid()"
+_NOBODY = str(UUID(int=0))
 
 
 @dataclass(frozen=True)
@@ -93,15 +107,16 @@ class ConsentChecks:
         """
         _check(customers, purposes, activities)
         keys = _keys(customers)
-        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+        async with self._db.tenant_transaction(ctx.tenant_id, generic_plans=True) as tx:
             # Before the states: what they say is then never older than the version.
             version = await consent_version(tx)
             ids = await _identifiers(tx, keys)
+            mechanisms = {row.key: row.mechanism for row in await tx.execute(text(_MECHANISMS))}
             covered = {row.activity: row.purpose_key for row in await tx.execute(text(_COVERED))}
             asked = [(one, "") for one in purposes] + [(covered.get(one, ""), one) for one in activities]
             found: dict[str, bytes] = {}
             for purpose in {purpose for purpose, _ in asked}:
-                found[purpose] = await _bitmap(tx, ids, purpose)
+                found[purpose] = await _bitmap(tx, ids, purpose, mechanisms.get(purpose, ""))
         checks = (
             Check(purpose, activity, found[purpose], int.from_bytes(found[purpose], "little").bit_count())
             for purpose, activity in asked
@@ -109,20 +124,32 @@ class ConsentChecks:
         return Checks(tuple(checks), version)
 
 
-async def _bitmap(tx: AsyncConnection, ids: Sequence[UUID], purpose: str) -> bytes:
-    places = await (await driver(tx)).fetchval(_ALLOWED, ids, purpose) if purpose else None
+async def _bitmap(tx: AsyncConnection, ids: Sequence[str], purpose: str, mechanism: str) -> bytes:
+    places = None
+    if mechanism:
+        statement = _GIVEN if mechanism == Mechanism.OPT_IN else _ALLOWED
+        places = await (await driver(tx)).fetchval(statement, ids, purpose)
     allowed = np.zeros(len(ids), np.bool_)
     allowed[np.array(places or [], np.int64) - 1] = True
     return np.packbits(allowed, bitorder="little").tobytes()
 
 
-async def _identifiers(tx: AsyncConnection, keys: Sequence[UUID | str]) -> list[UUID]:
+async def _identifiers(tx: AsyncConnection, keys: Sequence[UUID | str] | list[str]) -> list[str]:
+    if keys and isinstance(keys, _Canonical):
+        return keys
     externals = [key for key in keys if isinstance(key, str) and "\0" not in key]
     by_external = await CustomersRepository(tx).by_external_ids(externals) if externals else {}
-    return [key if isinstance(key, UUID) else by_external.get(key, _NOBODY) for key in keys]
+    return [str(key if isinstance(key, UUID) else by_external.get(key, _NOBODY)) for key in keys]
 
 
-def _keys(customers: Sequence[str]) -> list[UUID | str]:
+class _Canonical(list[str]):
+    """Identifiers in their canonical form, one for each customer asked about."""
+
+
+def _keys(customers: Sequence[str]) -> list[UUID | str] | _Canonical:
+    if all(map(_CANONICAL.fullmatch, customers)):
+        # As they stand: ten thousand identifiers take 15 ms as objects.
+        return _Canonical(customers)
     keys: list[UUID | str] = []
     for place, name in enumerate(customers):
         key = customer_key(name)

@@ -1,8 +1,7 @@
 """PostgreSQL: the pool, transactions bound to a tenant, the only commit, and the translation of its failures.
 
-A transaction opens with one round trip that also sets ``app.tenant_id``, which row-level security reads. The
-setting ends with the transaction, so a pooled connection never carries a tenant to the next one. The COMMIT
-takes along what the body put off (``core.deferred``) and the mark of a keyed request (``core.idempotency``).
+A transaction opens with one round trip that sets ``app.tenant_id`` for row-level security until its end. The
+COMMIT takes along what the body put off (``core.deferred``) and the mark of a keyed request.
 """
 
 from __future__ import annotations
@@ -100,8 +99,10 @@ class Database:
         self._ending: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def tenant_transaction(self, tenant_id: UUID) -> AsyncIterator[AsyncConnection]:
-        """A transaction that sees and writes only the rows of ``tenant_id``; commits when the body ends well.
+    async def tenant_transaction(
+        self, tenant_id: UUID, *, generic_plans: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees and writes only rows of ``tenant_id``; commits when the body ends well.
 
         Raises:
             Unavailable: DATABASE_UNAVAILABLE when the connection is lost, OVERLOADED when none is free.
@@ -110,7 +111,8 @@ class Database:
         """
         if not isinstance(tenant_id, UUID):
             raise TypeError("tenant_id must be a UUID")
-        async with self._transaction(self._begin + bind_tenant(tenant_id), tenant_id) as tx:
+        bound = bind_tenant(tenant_id, generic_plans=generic_plans)
+        async with self._transaction(self._begin + bound, tenant_id) as tx:
             yield tx
 
     @asynccontextmanager

@@ -68,9 +68,16 @@ class DeferredCalls:
         self._is_closed = True
 
 
-def bind_tenant(tenant_id: UUID) -> str:
-    """The statement that binds the open transaction to a tenant."""
-    return f"SELECT set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"
+def bind_tenant(tenant_id: UUID, *, generic_plans: bool = False) -> str:
+    """The statement that binds the open transaction to a tenant.
+
+    Args:
+        tenant_id: The tenant.
+        generic_plans: Keep the plan of each prepared statement, whatever its parameters. For few rows by key,
+            where planning anew costs more than the work: 0.8 against 0.2 ms for the features of one customer.
+    """
+    plans = ", set_config('plan_cache_mode', 'force_generic_plan', true)" if generic_plans else ""
+    return f"SELECT set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true){plans}"
 
 
 def attach(connection: AsyncConnection, calls: DeferredCalls) -> None:

@@ -23,7 +23,7 @@ from cohortlens.core.ids import TenantId
 from cohortlens.customers.loading import allow_long_work
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.repository import CustomersRepository, stored_values
-from cohortlens.customers.usability import Activity, usable
+from cohortlens.customers.usability import Activity, usable_among_all
 
 # By customer: stored predictions then meet their index in order. Hex, because CSV is what Arrow reads fast.
 _ALL = """
@@ -97,7 +97,7 @@ class FeatureFreezer:
             state = await CustomersRepository(tx).data_state()
             _, excluded = await CustomersRepository(tx).count_features(Activity.PREDICTION)
             # COPY takes no parameters; an activity is one of ours.
-            allowed = usable("f.customer_id", repr(Activity.PREDICTION.value))
+            allowed = usable_among_all("f.customer_id", repr(Activity.PREDICTION.value))
             reading = _Reading(await driver(tx), _ALL.format(values=stored_values(wide), allowed=allowed))
             try:
                 yield FrozenFeatures(state[1] if state else None, reading.rows(), excluded)

@@ -23,7 +23,7 @@ from cohortlens.core.ids import CustomerId, TenantId
 from cohortlens.customers.models import DataState, FeatureRows, TrainingSnapshot, customer_key
 from cohortlens.customers.repository import CustomersRepository, feature_rows, stored_values
 from cohortlens.customers.service import CustomersService
-from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, usable
+from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, usable, usable_among_all
 
 _Name: TypeAlias = UUID | str
 _Found: TypeAlias = "dict[_Name, Any]"
@@ -31,7 +31,7 @@ _Group: TypeAlias = tuple[TenantId, Activity]
 _COUNT_DAYS = """
 SELECT count(*) FROM purchase_days d
  WHERE d.tenant_id = app.tid() AND {allowed}
-""".format(allowed=usable("d.customer_id", "CAST(:activity AS text)"))
+""".format(allowed=usable_among_all("d.customer_id", "CAST(:activity AS text)"))
 _BY_NAME = """
 SELECT c.id AS customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash,
        CASE WHEN {allowed} THEN {values} END AS vector, d.currency
@@ -203,7 +203,7 @@ class _GroupReader:
         tenant_id, activity = group
         ids = [key for key in keys if isinstance(key, UUID)]
         externals = [key for key in keys if isinstance(key, str)]
-        async with self._db.tenant_transaction(tenant_id) as tx:
+        async with self._db.tenant_transaction(tenant_id, generic_plans=True) as tx:
             rows = await (await driver(tx)).fetch(
                 self._statement, *self._before, ids, externals, activity.value, *self._behind
             )

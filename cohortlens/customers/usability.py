@@ -50,12 +50,21 @@ class ConsentRequired(FailedPrecondition):
 
 
 def usable(column: str, parameter: str) -> str:
-    """SQL that is true for customers who may be used.
+    """SQL that is true for customers who may be used, asked of each row that is read.
+
+    For single customers and pages. A scalar query stays one: an EXISTS becomes a join, which the planner, in
+    haste for the first rows of a page, nests so that it reads everybody's consents for each of them.
 
     Args:
         column: Expression of the customer's identifier; qualified, so that it cannot mean the function's own.
         parameter: Placeholder of the activity, such as ``$2`` or ``CAST(:activity AS text)``.
     """
+    asked = f"app.usable_customers({parameter}) u WHERE u.customer_id = {column}"
+    return f"coalesce((SELECT true FROM {asked}), false)"  # noqa: S608 - a column and a placeholder of ours
+
+
+def usable_among_all(column: str, parameter: str) -> str:
+    """As ``usable``, for statements that read all customers of a tenant: one join for all of them."""
     return f"EXISTS (SELECT FROM app.usable_customers({parameter}) u WHERE u.customer_id = {column})"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from sqlalchemy import text
+
 from cohortlens.analytics.training_runs import Cause, NewRun, TrainingRunsRepository
 from cohortlens.billing.entitlements.rows import EntitlementRows
 from cohortlens.billing.models import Override
@@ -17,11 +19,17 @@ from cohortlens.core.ids import PLATFORM_TENANT_ID, SessionId, TenantId, Trainin
 from cohortlens.identity.models import ROLE_SCOPES
 from cohortlens.identity.repository import Accounts
 
+_UNASKED = "UPDATE purpose_heads SET mechanism = 'OPT_OUT' WHERE tenant_id = app.tid() AND key = 'profiling'"
 _TARGETS = ("purchases", "spend")
 
 
-async def registered(db: Database) -> Principal:
-    """The owner of a new tenant of the largest plan, who cannot log in: no password matches."""
+async def registered(db: Database, *, asks_consent: bool = False) -> Principal:
+    """The owner of a new tenant of the largest plan, who cannot log in: no password matches.
+
+    Args:
+        db: Database as the runtime role.
+        asks_consent: Whether customers are used only with their consent; else unless they object.
+    """
     tenant_id, user_id = TenantId(uuid7()), UserId(uuid7())
     async with db.transaction() as tx:
         await Accounts(tx).register(
@@ -34,6 +42,9 @@ async def registered(db: Database) -> Principal:
         )
     async with db.tenant_transaction(PLATFORM_TENANT_ID) as tx:
         await EntitlementRows(tx).override(tenant_id, Override("a measurement", "enterprise"))
+    if not asks_consent:
+        async with db.tenant_transaction(tenant_id) as tx:
+            await tx.execute(text(_UNASKED))
     return Principal(tenant_id, user_id, SessionId(uuid7()), "owner", ROLE_SCOPES["owner"])
 
 

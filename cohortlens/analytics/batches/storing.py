@@ -27,7 +27,7 @@ from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.db import driver
 from cohortlens.core.errors import Aborted
 from cohortlens.core.ids import plain_uuid
-from cohortlens.customers.usability import Activity, usable
+from cohortlens.customers.usability import Activity, usable, usable_among_all
 
 _LIMITS = "SET LOCAL statement_timeout = '2min'; SET LOCAL idle_in_transaction_session_timeout = '2min'"
 _STAGE = """
@@ -52,7 +52,7 @@ SELECT s.row, c.id IS NOT NULL AS is_there
 _REFUSED = """
 DELETE FROM predictions p WHERE p.tenant_id = app.tid() AND p.created_at = :created_at
   AND p.id BETWEEN :first AND :last AND NOT {allowed} RETURNING p.id
-""".format(allowed=usable("p.customer_id", "CAST(:activity AS text)"))
+""".format(allowed=usable_among_all("p.customer_id", "CAST(:activity AS text)"))
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 # One field of the binary form of COPY is its length and its bytes; all of ours have a fixed length.

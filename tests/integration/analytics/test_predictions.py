@@ -191,10 +191,10 @@ async def test_concurrent_predictions_of_a_tenant_share_transactions_and_all_are
     opened = 0
     inner = world.db.tenant_transaction
 
-    def counting(tenant_id):
+    def counting(tenant_id, **options):
         nonlocal opened
         opened += 1
-        return inner(tenant_id)
+        return inner(tenant_id, **options)
 
     world.predictions._writer._db = SimpleNamespace(tenant_transaction=counting)
     made = await asyncio.gather(
