@@ -205,6 +205,7 @@ class Services:
             shadow = ShadowTraffic(db, client)
             opened.push_async_callback(shadow.close)
             people = People(db, keyring, tenant_keys, identity)
+            web3 = open_web3(opened, db, tenant_keys, config)
             return cls(
                 config=config,
                 db=db,
@@ -241,8 +242,10 @@ class Services:
                 audit=audit,
                 billing=billing,
                 consent=open_consent(db, tenant_keys, identity.receipt_keys),
-                rights=open_rights(db, redis, tenant_keys, LocalArtifactStore(config.artifacts).root),
-                web3=open_web3(opened, db, tenant_keys, config),
+                rights=open_rights(
+                    db, redis, tenant_keys, LocalArtifactStore(config.artifacts).root, (web3.personal_data,)
+                ),
+                web3=web3,
                 _closing=opened.pop_all(),
             )
 

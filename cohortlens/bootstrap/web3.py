@@ -10,6 +10,7 @@ from cohortlens.adapters.web3_credentials import GrpcCredentialIssuer
 from cohortlens.adapters.web3_pins import GrpcPinner
 from cohortlens.adapters.web3_rewards import GrpcRewardLedger
 from cohortlens.consent.credentials import Credentials
+from cohortlens.consent.fulfilment.personal_data import FulfilmentStore
 from cohortlens.consent.fulfilment.service import Fulfilment
 from cohortlens.consent.fulfilment.steps import Means
 from cohortlens.consent.ports import CredentialIssuer, Pinner, RewardLedger
@@ -34,6 +35,7 @@ class Web3:
         credentials: Credentials as callers see them.
         wallets: Wallets of customers.
         rewards: Rewards as callers see them.
+        personal_data: What of it is about one person.
     """
 
     issuer: CredentialIssuer
@@ -44,6 +46,7 @@ class Web3:
     credentials: Credentials
     wallets: Wallets
     rewards: Rewards
+    personal_data: FulfilmentStore
 
 
 def open_web3(opened: AsyncExitStack, db: Database, keys: TenantKeys, config: CoreConfig) -> Web3:
@@ -72,4 +75,5 @@ def open_web3(opened: AsyncExitStack, db: Database, keys: TenantKeys, config: Co
         Credentials(db, keys, issuer),
         Wallets(db, keys, ledger, config.public_url),
         Rewards(db, keys, ledger),
+        FulfilmentStore(means),
     )
