@@ -5,27 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
+from uuid import UUID
 
-
-class Transaction(Protocol):
-    """A transaction of the journal, as ``pool.py`` opens it."""
-
-    async def execute(self, query: str, *arguments: Any) -> str:
-        """Run a statement."""
-        ...
-
-    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
-        """Run a query and read all rows."""
-        ...
-
-    async def fetchrow(self, query: str, *arguments: Any) -> Any:
-        """Run a query and read its first row, None without one."""
-        ...
-
-    async def fetchval(self, query: str, *arguments: Any) -> Any:
-        """Run a query and read the first value of its first row."""
-        ...
+from sidecars.web3.journal.pool import JournalTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +21,7 @@ class RewardRow:
     delivery: str
     state: str
     reason: str | None
-    tx_id: int | None
+    tx_id: UUID | None
     tx_hash: str | None
     block_height: int | None
     block_hash: str | None
@@ -60,19 +43,20 @@ class RewardRows:
         chain: ``evm`` or ``solana``.
     """
 
-    def __init__(self, tx: Transaction, chain: str) -> None:
+    def __init__(self, tx: JournalTransaction, chain: str) -> None:
         self._tx = tx
         self._chain = chain
 
-    async def rewards_of(self, tx_id: int) -> list[RewardRow]:
+    async def rewards_of(self, tx_id: UUID) -> list[RewardRow]:
         """Rewards whose transaction is of the same nonce as this one."""
         return await self._rewards(
-            "r.tx_id IN (SELECT o.id FROM web3.chain_tx o JOIN web3.chain_tx m ON m.id = $2 AND "
-            "(o.instance_id, o.signer, o.nonce) = (m.instance_id, m.signer, m.nonce)) ORDER BY r.reward_id",
+            "r.tx_id IN (SELECT o.tx_id FROM web3.chain_tx o JOIN web3.chain_tx m ON m.tx_id = $2 AND "
+            "(o.chain, o.genesis, o.signer, o.nonce) = (m.chain, m.genesis, m.signer, m.nonce)) "
+            "ORDER BY r.reward_id",
             tx_id,
         )
 
-    async def mined_rewards(self, reward_ids: Sequence[bytes], tx_id: int) -> list[RewardRow]:
+    async def mined_rewards(self, reward_ids: Sequence[bytes], tx_id: UUID) -> list[RewardRow]:
         """The chain has minted these rewards in this transaction."""
         await self._tx.execute(
             "UPDATE web3.reward_tx SET tx_id = $2 WHERE reward_id = ANY($1)", list(reward_ids), tx_id
@@ -86,7 +70,7 @@ class RewardRows:
         return await self._reopen("reward_id = ANY($2)", reason, list(reward_ids))
 
     async def end(
-        self, reward_ids: Sequence[bytes], state: str, reason: str | None, tx_id: int | None = None
+        self, reward_ids: Sequence[bytes], state: str, reason: str | None, tx_id: UUID | None = None
     ) -> list[RewardRow]:
         """Give rewards a state in which nothing more is done: CLAIMED, CANCELLED or FAILED."""
         await self._tx.execute(
@@ -126,7 +110,7 @@ class RewardRows:
         )
         return await self.by_id([row["reward_id"] for row in locked])
 
-    async def signed_rewards(self, reward_ids: Sequence[bytes], tx_id: int) -> list[RewardRow]:
+    async def signed_rewards(self, reward_ids: Sequence[bytes], tx_id: UUID) -> list[RewardRow]:
         """The rewards' transaction is signed."""
         await self._tx.execute(
             "UPDATE web3.reward_tx SET tx_id = $2, reason = NULL WHERE reward_id = ANY($1)",
@@ -135,7 +119,15 @@ class RewardRows:
         )
         return await self._move("tx_id = $2 AND state = 'OWED'", "SIGNED", tx_id)
 
-    async def replaced_by(self, old_id: int, new_id: int) -> None:
+    async def note(self, reward_ids: Sequence[bytes], reason: str) -> None:
+        """Say why rewards that are OWED are not signed."""
+        await self._tx.execute(
+            "UPDATE web3.reward_tx SET reason = $2 WHERE reward_id = ANY($1) AND state = 'OWED'",
+            list(reward_ids),
+            reason,
+        )
+
+    async def replaced_by(self, old_id: UUID, new_id: UUID) -> None:
         """Let the rewards of an attempt point to the one that takes its place."""
         await self._tx.execute("UPDATE web3.reward_tx SET tx_id = $2 WHERE tx_id = $1", old_id, new_id)
 
@@ -163,7 +155,7 @@ class RewardRows:
 
     async def _rewards(self, where: str, *arguments: Any) -> list[RewardRow]:
         rows = await self._tx.fetch(
-            f"SELECT {_REWARD} FROM web3.reward_tx r LEFT JOIN web3.chain_tx t ON t.id = r.tx_id "  # noqa: S608
+            f"SELECT {_REWARD} FROM web3.reward_tx r LEFT JOIN web3.chain_tx t ON t.tx_id = r.tx_id "  # noqa: S608
             f"WHERE r.chain = $1 AND {where}",
             self._chain,
             *arguments,

@@ -96,12 +96,13 @@ class EvmNode:
         self.w3 = w3
         self._clock = clock
         self._failures = 0
+        self._losses = 0
         self._closed_until = 0.0
 
     @property
-    def failures(self) -> int:
-        """Calls in a row that got no answer."""
-        return self._failures
+    def losses(self) -> int:
+        """How often the node stopped answering; a new number means that it may be another node now."""
+        return self._losses
 
     async def chain_id(self) -> int:
         """The chain's number."""
@@ -119,6 +120,13 @@ class EvmNode:
             int(block["timestamp"]),
             int(block.get("baseFeePerGas", 0)),
         )
+
+    async def tagged(self, tag: str) -> Head | None:
+        """A block by its tag; None where the node does not know the tag."""
+        try:
+            return await self.head(tag)
+        except (Web3Exception, ValueError):
+            return None
 
     async def nonce(self, address: str) -> int:
         """How many transactions of an address are mined."""
@@ -183,11 +191,6 @@ class EvmNode:
             logs=tuple(found["logs"]),
         )
 
-    async def sender_and_nonce(self, tx_hash: str) -> tuple[str, int]:
-        """Who sent a transaction, and with which nonce."""
-        found = await self._ask(lambda: self.w3.eth.get_transaction(HexStr(tx_hash)))
-        return str(found["from"]), int(found["nonce"])
-
     async def logs(
         self, contract: str, topics: Sequence[str | list[str] | None], first: int, last: int
     ) -> list[Any]:
@@ -223,6 +226,7 @@ class EvmNode:
             answer = await asyncio.wait_for(ask(), _TIMEOUT_S)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             self._failures += 1
+            self._losses += 1
             if self._failures >= _FAILURES_TO_OPEN:
                 self._closed_until = self._clock() + _OPEN_S
             raise ChainUnavailable("the EVM node does not answer; try again", retry_delay_s=1.0) from fault
