@@ -14,7 +14,9 @@ from cohortlens.v1 import (
     auth_pb2,
     auth_users_pb2,
     common_pb2,
+    consent_acts_pb2,
     consent_data_requests_pb2,
+    consent_notices_pb2,
     customers_pb2,
     drift_pb2,
     models_pb2,
@@ -72,6 +74,7 @@ def of_any_tenant(client: Client, name: str) -> dict[str, str]:
         "export": eventually_blocking(lambda: _audit_export(client), PLAN_KNOWN_S),
         "input": _batch_input(client),
         "data_request": _data_request(client, name),
+        **_consents(client, name),
     }
     return owned
 
@@ -87,6 +90,38 @@ def _data_request(client: Client, name: str) -> str:
             ),
         )
     return stored.data_request.data_request
+
+
+def _consents(client: Client, name: str) -> dict[str, str]:
+    """A notice, and two people who have consented by it."""
+    published = client.call(
+        client.consent.PublishNotice,
+        consent_notices_pb2.PublishNoticeRequest(
+            name="website",
+            locale="en",
+            content=f"What {name} does.",
+            purposes=[consent_notices_pb2.PurposeVersion(purpose="profiling")],
+            controller=consent_notices_pb2.Controller(
+                name=name,
+                address="1 High Street",
+                contact="privacy@shop.example",
+                country="IE",
+                storage_countries=["IE"],
+                authority="Data Protection Commission",
+                rights_url="https://shop.example/privacy",
+            ),
+        ),
+    ).notice
+    for number in range(2):
+        given = client.call(
+            client.consent.GrantConsent,
+            consent_acts_pb2.GrantConsentRequest(
+                customer=f"external:{name}-consenting-{number}",
+                purposes=[consent_notices_pb2.PurposeVersion(purpose="profiling")],
+                notice=published.notice,
+            ),
+        )
+    return {"notice": published.notice, "receipt": given.receipt}
 
 
 def _audit_export(client: Client) -> str | None:
