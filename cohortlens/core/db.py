@@ -1,7 +1,6 @@
 """PostgreSQL: the pool, transactions bound to a tenant, the only commit, and the translation of its failures.
 
-A transaction opens with one round trip that sets ``app.tenant_id`` for row-level security until its end. The
-COMMIT takes along what the body put off (``core.deferred``) and the mark of a keyed request.
+One round trip opens a transaction and sets its tenant; COMMIT takes along what was put off (``deferred``).
 """
 
 from __future__ import annotations
