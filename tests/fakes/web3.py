@@ -190,6 +190,12 @@ class FakeWeb3:
         await self._done("pin")
         return Pin(pin_id, "bafk" + hashlib.sha256(content).hexdigest(), len(content), is_sealed=False)
 
+    async def unpin(self, tenant_id: TenantId, pin_id: UUID) -> None:
+        """Let go of a pin; without one it is a success."""
+        await self._called("unpin")
+        self.pins.pop(pin_id, None)
+        await self._done("unpin")
+
     async def content(
         self, tenant_id: TenantId, *, pin_id: UUID | None = None, cid: str | None = None
     ) -> AsyncIterator[bytes]:

@@ -20,6 +20,8 @@ from cohortlens.consent.data_requests.models import (
     ExportNotReady,
     LegalHold,
 )
+from cohortlens.consent.fulfilment.personal_data import FulfilmentStore
+from cohortlens.consent.fulfilment.steps import Means
 from cohortlens.consent.models import CustomerErased
 from cohortlens.core import outbox
 from cohortlens.core.errors import InvalidArgument, NotFound
@@ -31,6 +33,7 @@ from cohortlens.core.personal_data import Subject
 from cohortlens.core.sealing import Keyring
 from cohortlens.core.tenant_keys import TenantKeys
 from cohortlens.customers.service import CustomersService
+from tests.fakes.web3 import FakeLedger, FakeWeb3
 from tests.fixtures.people import MARK, file_traces, import_rows, marked_person, traces
 
 TYPE = DataRequestType
@@ -43,7 +46,9 @@ def keys():
 
 @pytest.fixture
 def rights(database, redis_client, keys, tmp_path):
-    return open_rights(database, redis_client, keys, tmp_path)
+    web3 = FakeWeb3()
+    means = Means(database, keys, web3, FakeLedger(web3), web3)
+    return open_rights(database, redis_client, keys, tmp_path, (FulfilmentStore(means),))
 
 
 @pytest.fixture
