@@ -125,6 +125,11 @@ def translate(error: grpc.aio.AioRpcError) -> CohortLensError:
             retry_delay_s=_RETRY_S,
         )
     _log.error("the web3 sidecar failed", code=code.name, reason=reason)
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return Internal(
+            "the web3 sidecar refuses this process: COHORTLENS_WEB3_TOKEN must be the same for both",
+            reason=reason or None,
+        )
     return Internal("the web3 sidecar failed to answer", reason=reason or None)
 
 
