@@ -25,7 +25,7 @@ help: ## List the targets
 setup: $(STATE)/main $(STATE)/workers $(STATE)/node ## Make the two environments from their lock files
 
 .PHONY: setup-dev
-setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/credentials-node $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
 
 $(STATE)/python:
 	@mkdir -p $(STATE)
@@ -92,6 +92,13 @@ $(STATE)/oauth-node: $(OAUTH_NODE)/package.json $(OAUTH_NODE)/package-lock.json
 	  npm ci --prefix $(OAUTH_NODE) --ignore-scripts --no-audit --no-fund --silent; \
 	  else echo "not checked: npm openid-client; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
 	@if command -v npm > /dev/null; then touch $@; fi
+
+CREDENTIALS_NODE := tests/integration/sidecars/credentials/node
+$(STATE)/credentials-node: $(CREDENTIALS_NODE)/package.json $(CREDENTIALS_NODE)/package-lock.json
+	@mkdir -p $(STATE)
+	@if command -v npm > /dev/null; then echo "setup: the credential libraries of npm, which the tests exchange with"; \
+	  npm ci --prefix $(CREDENTIALS_NODE) --ignore-scripts --no-audit --no-fund --silent; touch $@; \
+	  else echo "not checked: npm @digitalbazaar/vc; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
 
 # The binary of a local EVM chain and JSON-LD contexts; without npm the sidecar names what it lacks and goes on.
 NODE := deploy/node
@@ -270,6 +277,10 @@ bench-gas: setup-dev ## Gas of the reward token per function and per recipient, 
 .PHONY: bench-consent
 bench-consent: setup-dev ## Checks of 10,000 customers, and what the question costs a Predict by id; CUSTOMERS=50000
 	@$(MAIN)/python -m load.bench.consent $(CUSTOMERS)
+
+.PHONY: bench-credentials
+bench-credentials: setup-dev ## Credentials issued and verified a second, both suites, on a PostgreSQL of its own
+	@$(MAIN)/python -m load.bench.credentials
 
 .PHONY: bench-pinning
 bench-pinning: setup-dev ## The embedded IPFS store: hashing, adding with fsync, sealing, reading

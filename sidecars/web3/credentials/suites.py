@@ -79,12 +79,16 @@ def sign(
 ) -> JsonObject:
     """The proof of a document: the options and their ``proofValue``.
 
-    A jcs proof carries the document's ``@context``, where it has one.
+    A jcs proof carries the document's ``@context`` where that is a list of addresses. With an inline context
+    it carries none, which a verifier takes as well (section 3.3.4 step 4 is for proofs that have
+    one) and which leaves the document's own contexts under the signature: the library of Digital Bazaar
+    compares entries by identity and would refuse an object that is equal.
 
     Raises:
         RefusedError: What canonicalisation refuses.
     """
-    if options.get("cryptosuite") == JCS and "@context" in document:
+    contexts = _listed(document.get("@context"))
+    if options.get("cryptosuite") == JCS and all(isinstance(one, str) for one in contexts):
         options = {**options, "@context": document["@context"]}
     signature = key.sign(hashed(document, options, canonicalizer).signed)
     return {**options, "proofValue": encoded(signature)}
