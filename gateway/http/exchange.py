@@ -218,9 +218,14 @@ class Exchange:
 
     async def _reply(self, reply: Any) -> None:
         extra = [*self._headers(), *self._closing()]
-        extra.append((b"cache-control", b"no-store" if self._route.sensitive else b"private, no-cache"))
+        own = dict(extra)
+        if b"cache-control" not in own:
+            extra.append((b"cache-control", b"no-store" if self._route.sensitive else b"private, no-cache"))
         content_type = (reply.content_type or "application/octet-stream") if self._raw_reply else JSON
         answer = Response(200, content_type, self._call.encoded, extra)
+        tag = own.get(b"etag", b"").decode("latin-1")
+        if tag and tag in self._request.head.get("if-none-match"):
+            answer = Response(304, "", b"", extra)
         await answer.write(self._send, head_only=self._request.verb == "HEAD")
 
     def _headers(self) -> HeaderList:

@@ -197,7 +197,9 @@ def reply_headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]
 _REPLY_OWN: Final = frozenset(
     {
         "x-request-id",
+        "cache-control",
         "content-disposition",
+        "etag",
         "x-deadline-clamped",
         "www-authenticate",
         "retry-after",
