@@ -38,8 +38,11 @@ TENANT_SEALED = frozenset(
         "consent_identities.data_key_enc",
         "consent_identities.ident_enc",
         "consent_fulfilments.secret_enc",
+        "data_requests.notes_enc",
+        "data_requests.subject_enc",
         "idempotency_keys.answer_enc",
         "invitations.email_enc",
+        "legal_holds.reason_enc",
     }
 )
 """Columns under the key of their tenant: a change of the installation's key leaves them as they are."""
