@@ -36,11 +36,12 @@ from cohortlens.consent.personal_data import Stores
 from cohortlens.consent.suppressions import Suppressions
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.db import Database
+from cohortlens.core.errors import NotFound
 from cohortlens.core.failpoints import failpoint
 from cohortlens.core.ids import TenantId, parse_uuid
 from cohortlens.core.personal_data import StoreBusy
 from cohortlens.core.telemetry import get_logger
-from cohortlens.core.tenant_keys import TenantKeys
+from cohortlens.core.tenant_keys import TenantKeyDestroyed, TenantKeys
 
 SUPPRESS, VERIFY, PACKAGE, APPLY = "suppress", "verify", "package", "apply"
 WORKER = Actor("job", "data-requests")
@@ -114,8 +115,11 @@ class DataRequestWork:
             tenant, request_id = parse_uuid(path.parent.name), parse_uuid(path.name)
             if tenant is None or request_id is None:
                 continue
-            async with self._db.tenant_transaction(TenantId(tenant)) as tx:
-                request = await (await self._rows(tx, tenant)).get(request_id)
+            try:
+                async with self._db.tenant_transaction(TenantId(tenant)) as tx:
+                    request = await (await self._rows(tx, tenant)).get(request_id)
+            except (TenantKeyDestroyed, NotFound):
+                request = None  # the whole tenant was erased
             if request is None or _is_over(request, self._clock()):
                 await asyncio.to_thread(ExportFolder(self._root, tenant, request_id).remove)
                 removed += 1

@@ -45,7 +45,7 @@ def erase_files(root: Path, tenant_id: TenantId, uses: Sequence[ArtifactUse]) ->
         tenant_id: The tenant.
         uses: What rows of the tenant and of others name; a blob both use stays.
     """
-    for folder in (f"{BATCHES}/{tenant_id}", f"audit/{tenant_id}/exports"):
+    for folder in (f"{BATCHES}/{tenant_id}", f"audit/{tenant_id}/exports", f"data-exports/{tenant_id}"):
         if (root / folder).exists():
             shutil.rmtree(root / folder)
     store, gone = LocalArtifactStore(root), 0

@@ -394,3 +394,10 @@ async def test_a_person_of_whom_nothing_is_stored_counts_nothing_anywhere(rights
     for store in rights.stores:
         assert await store.count(tenant.tenant_id, nobody) == 0
         await store.erase(tenant.tenant_id, nobody)
+
+
+async def test_files_of_a_tenant_that_nobody_knows_are_swept(rights, customers, database, tenant, tmp_path):
+    folder = tmp_path / "data-exports" / str(UUID(int=7)) / str(UUID(int=8))
+    folder.mkdir(parents=True)
+    assert await rights.work.sweep() == 1
+    assert not folder.exists()
