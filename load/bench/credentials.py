@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from cohortlens.cli.output import table
+from cohortlens.core.clock import now
 from cohortlens.core.config import Secret, Url
 from cohortlens.embedded.postgres import EmbeddedPostgres
 from cohortlens.internal.v1 import web3_credentials_pb2 as pb
@@ -121,7 +121,7 @@ async def measure(dsn: str, folder: Path) -> None:
     await journal.open()
     area = await open_credentials(config, journal, Kek(kek))
     publishing = asyncio.create_task(area.run())
-    begun = datetime.now(UTC)
+    begun = now()
     sys.stdout.write(table(await rows_of(area), HEADER, frozenset(range(2, len(HEADER)))) + "\n")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(f"memory at most {peak:.0f} MiB; measured {begun:%Y-%m-%d %H:%M} UTC\n")

@@ -10,13 +10,13 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
+from cohortlens.core.clock import now
 from sidecars.web3.devchain.evm import ANVIL_CHAIN_ID, Anvil, embedded_keys, fund
 from sidecars.web3.rewards.chain import Mint
 from sidecars.web3.rewards.merkle import MerkleTree, leaf
@@ -111,9 +111,7 @@ class _Bench:
     async def _claim(self) -> None:
         (mint,) = self.mints(1, are_new=False)
         deadline_s = int(time.time()) + 3600
-        made = sign_voucher(
-            mint, deadline_s, self.contract, ANVIL_CHAIN_ID, self._keys.voucher, datetime.now(UTC)
-        )
+        made = sign_voucher(mint, deadline_s, self.contract, ANVIL_CHAIN_ID, self._keys.voucher, now())
         data = self.token.call(
             "claim", mint.to, mint.amount_micro, mint.reward_id, deadline_s, made.signature
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from cohortlens.core.clock import now
 from sidecars.web3.journal.chains import ChainRows
 from sidecars.web3.journal.epochs import EpochRow, EpochRows
 from sidecars.web3.rewards.chain import ChainRefused, Mint, TxRef
@@ -94,7 +95,7 @@ class EvmEpochs:
     ) -> None:
         desk = self._desk
         total_micro = sum(mint.amount_micro for mint in mints)
-        expires_at = datetime.now(UTC).replace(microsecond=0) + LIFETIME
+        expires_at = now().replace(microsecond=0) + LIFETIME
         data = desk.token.call("publishEpoch", epoch, tree.root, total_micro, int(expires_at.timestamp()))
         try:
             gas = await desk.node.gas(desk.minter, desk.instance.token, data)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 
+from cohortlens.core.clock import now
 from cohortlens.core.failpoints import failpoint
 from sidecars.web3.journal.chains import TxRow
 from sidecars.web3.rewards.chain import RewardChange
@@ -36,7 +37,7 @@ class EvmSender:
         """Send every transaction that no block holds, once in five seconds each, in the order of nonces."""
         changes: list[RewardChange] = []
         for row in await self._newest():
-            if row.state == "SENT" and row.sent_at and datetime.now(UTC) - row.sent_at < _RESEND:
+            if row.state == "SENT" and row.sent_at and now() - row.sent_at < _RESEND:
                 continue
             assert row.raw is not None
             outcome = await self._desk.node.send(row.raw)
@@ -59,7 +60,7 @@ class EvmSender:
         waiting = await self._newest()
         if not waiting or waiting[0].state != "SENT":
             return
-        age_s = (datetime.now(UTC) - waiting[0].signed_at).total_seconds()
+        age_s = (now() - waiting[0].signed_at).total_seconds()
         if age_s >= self._desk.settings.stuck_s:
             await self._raise(waiting[0], head)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from prometheus_client import Counter
 
+from cohortlens.core import clock
 from cohortlens.core.errors import InvalidArgument, Violation
 from cohortlens.internal.v1 import web3_credentials_pb2 as pb
 from cohortlens.internal.v1 import web3_credentials_pb2_grpc as rpc
@@ -79,7 +80,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
         self, request: pb.VerifyCredentialRequest, _context: Any
     ) -> pb.VerifyCredentialResponse:
         """Verify any credential."""
-        now = at_second(request.now_s) if request.now_s > 0 else datetime.now(UTC)
+        now = at_second(request.now_s) if request.now_s > 0 else clock.now()
         statuses = None if request.skip_status else self._area.statuses
         found = await self._area.verifier.verify(request.credential_json, now, statuses)
         _VERIFIED.labels(found.refusals[0].reason if found.refusals else "OK").inc()
@@ -119,7 +120,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
             issuer = document.get("issuer")
             if not isinstance(issuer, str):
                 raise RefusedError("VC_MALFORMED", "It names no issuer.")
-            did = await self._area.verifier.check_proofs(document, datetime.now(UTC), issuer)
+            did = await self._area.verifier.check_proofs(document, clock.now(), issuer)
         except RefusedError as refused:
             return pb.VerifyDocumentResponse(verified=False, refusals=_refusals((refused.refusal,)))
         return pb.VerifyDocumentResponse(verified=True, issuer_did=did)
@@ -137,7 +138,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
 
     async def GetIssuer(self, request: pb.GetIssuerRequest, _context: Any) -> pb.GetIssuerResponse:
         """Show the issuer of a tenant and its keys."""
-        issuer, keys = await self._area.issuers.keys(_id(request.tenant_id, "tenant_id"), datetime.now(UTC))
+        issuer, keys = await self._area.issuers.keys(_id(request.tenant_id, "tenant_id"), clock.now())
         shown = [
             pb.IssuerKey(
                 kid=key.kid,
@@ -156,7 +157,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
     ) -> pb.GetDidDocumentResponse:
         """Show the DID document of an issuer, or of the deployment."""
         issuer_id = _id(request.issuer_id, "issuer_id") if request.issuer_id else None
-        document, version = await self._area.issuers.document(issuer_id, datetime.now(UTC))
+        document, version = await self._area.issuers.document(issuer_id, clock.now())
         body = jcs(document)
         shown = pb.PublishedDocument(body=body, version=version, etag=etag(body))
         return pb.GetDidDocumentResponse(document=shown)

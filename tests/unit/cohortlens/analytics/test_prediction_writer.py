@@ -22,7 +22,7 @@ class Store:
         self.gate.set()
 
     @asynccontextmanager
-    async def tenant_transaction(self, tenant_id):
+    async def tenant_transaction(self, tenant_id, generic_plans=False):
         self.under_way[tenant_id] = self.under_way.get(tenant_id, 0) + 1
         self.most = max(self.most, self.under_way[tenant_id])
         staged = []
