@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -104,11 +104,13 @@ class Recorded:
         identity: The person.
         receipt_id: Its receipt; None where there is none.
         events: The events, one for each purpose.
+        standing: How the person stands after all acts of the request; empty for a batch.
     """
 
     identity: Identity
     receipt_id: UUID | None
     events: tuple[NewEvent, ...]
+    standing: tuple[StoredState, ...] = ()
 
 
 class ConsentActs:
@@ -148,6 +150,8 @@ class ConsentActs:
                 done = await self._recorded(tx, ctx, acts, key)
                 first = done[0]
                 idempotency.made(identity=str(first.identity.id), receipt=str(first.receipt_id or ""))
+                decided = sorted({event.purpose_key for one in done for event in one.events})
+                idempotency.made(decided=decided)
                 secret = await self._tenant_keys.mac_key(tx, ctx.tenant_id, CUSTOMER_REF)
                 for place, one in enumerate(done):
                     person = one.identity.customer_id or one.identity.id
@@ -161,7 +165,9 @@ class ConsentActs:
                         await AuditTrail(tx).append(ctx, action, resource=resource, details=details)
                     else:
                         noted_at_commit(tx, ctx, action, resource, details)
-            return first
+                held = await EventRows(tx).standing([first.identity.id])
+            states = sorted(held.values(), key=lambda one: one.purpose_key)
+            return replace(first, standing=tuple(one for one in states if one.purpose_key in decided))
 
         return await retried(work)
 
@@ -303,6 +309,11 @@ def _require_not_erased(acts: Sequence[Act], found: Sequence[Identity]) -> None:
             )
 
 
+def is_over(stored: StoredState, at: datetime) -> bool:
+    """Whether a consent has ended by the clock of this process."""
+    return stored.expires_at is not None and stored.expires_at <= at
+
+
 def _require_given(
     act: Act,
     identity: Identity,
@@ -312,13 +323,7 @@ def _require_given(
 ) -> None:
     for purpose in term.purposes:
         stored = standing.get((identity.id, purpose.key))
-        is_given = (
-            stored is not None
-            and stored.state == ConsentState.GIVEN
-            and stored.purpose_version >= purpose.min_version
-            and (stored.expires_at is None or stored.expires_at > at)
-        )
-        if not is_given:
+        if stored is None or stored.state != ConsentState.GIVEN or is_over(stored, at):
             raise ConsentRequired(
                 f"{act.path}purposes: there is no consent for {purpose.key} to confirm; ask for one",
                 metadata={"purpose": purpose.key},

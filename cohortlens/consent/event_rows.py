@@ -67,12 +67,25 @@ added AS (
   SELECT app.tid(), statement_timestamp(), id, place, identity_id, purpose_key, purpose_version, type,
          collected_at, expires_at, method, :actor, locale, notice_id, notice_sha256, receipt_id,
          prev_event_id, :request_id, evidence_enc FROM placed),
+told AS (
+  INSERT INTO outbox (id, topic, key, payload)
+  SELECT app.uuid7(), :topic, :prefix || identity_id, jsonb_build_object(
+         'event_id', id, 'identity_id', identity_id, 'purpose', purpose_key, 'type', type)
+    FROM placed ORDER BY place),
 {DECIDE}
 """)  # noqa: S608 - constants
+STATE_NOW = (
+    "CASE WHEN u.state = 'GIVEN' AND u.purpose_version < h.min_version THEN 'INVALIDATED'"
+    " WHEN u.state = 'GIVEN' AND u.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE u.state END"
+)
+"""The state of a row ``u`` of ``user_consents`` with its purpose ``h``, looking at time and versions."""
 _STANDING = text(
-    "SELECT u.identity_id, u.purpose_key, u.state, u.event_id, u.since, u.expires_at, u.purpose_version,"
-    " u.decided_at, u.decided_rank, u.version, e.receipt_id, coalesce(n.version, 0) AS notice_version"
-    " FROM user_consents u"
+    f"SELECT u.identity_id, u.purpose_key, {STATE_NOW} AS state, u.event_id, u.expires_at, u.purpose_version,"  # noqa: S608
+    f" CASE {STATE_NOW} WHEN 'EXPIRED' THEN u.expires_at WHEN 'INVALIDATED' THEN greatest(u.since,"
+    " (SELECT p.created_at FROM purposes p WHERE p.tenant_id = h.tenant_id AND p.key = h.key"
+    " AND p.version = h.min_version)) ELSE u.since END AS since,"
+    " u.decided_at, u.version, e.receipt_id, coalesce(n.version, 0) AS notice_version FROM user_consents u"
+    " JOIN purpose_heads h ON h.tenant_id = u.tenant_id AND h.key = u.purpose_key"
     " LEFT JOIN consent_events e ON e.tenant_id = u.tenant_id AND e.id = u.event_id"
     " LEFT JOIN notices n ON n.tenant_id = e.tenant_id AND n.id = e.notice_id"
     " WHERE u.tenant_id = app.tid() AND u.identity_id = ANY (CAST(:identities AS uuid[]))"
@@ -123,13 +136,13 @@ class StoredState:
     Attributes:
         identity_id: Who.
         purpose_key: About what.
-        state: As stored; a consent that is over may still say GIVEN.
+        state: The state, with time and versions taken into account.
         event_id: The event that decides.
         since: Since when.
         expires_at: When it ends by itself; None: it does not.
         purpose_version: Version that was decided about.
         decided_at: When the decision was made.
-        version: Version of the tenant's consents that it came with.
+        version: Version of the tenant's consents that it came with; 0 before the commit.
         receipt_id: Receipt of the act; None for none.
         notice_version: Version of the notice; 0 for none.
     """
@@ -184,9 +197,8 @@ class EventRows:
             "evidence": [one.evidence_enc for one in events],
             "previous": [one.previous_id for one in events],
         }
-        await self._tx.execute(_RECORD, {**values, "actor": actor, "request_id": request_id})
-        told = [(one.identity_id, one.id, one.purpose_key, one.type.value) for one in events]
-        await tell(self._tx, told)
+        told = {"topic": CONSENT_RECORDED, "prefix": consent_key("")}
+        await self._tx.execute(_RECORD, {**values, **told, "actor": actor, "request_id": request_id})
 
 
 async def tell(tx: AsyncConnection, events: Sequence[tuple[UUID, UUID, str, str]]) -> None:

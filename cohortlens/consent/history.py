@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.consent.event_rows import STATE_NOW
 from cohortlens.consent.identities import IDENT_COLUMN, Identities
 from cohortlens.consent.models import ActType, ConsentRowMissing, ConsentState
 from cohortlens.consent.purpose_rows import PurposeRows
@@ -20,12 +21,8 @@ from cohortlens.core.db import Database
 from cohortlens.core.ids import plain_uuid
 from cohortlens.core.tenant_keys import TenantKeys
 
-_STATE = (
-    "CASE WHEN u.state = 'GIVEN' AND u.purpose_version < h.min_version THEN 'INVALIDATED'"
-    " WHEN u.state = 'GIVEN' AND u.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE u.state END"
-)
 _PAGE = text(
-    f"SELECT * FROM (SELECT u.identity_id, u.purpose_key, {_STATE} AS state, u.since, u.expires_at,"  # noqa: S608
+    f"SELECT * FROM (SELECT u.identity_id, u.purpose_key, {STATE_NOW} AS state, u.since, u.expires_at,"  # noqa: S608
     " u.purpose_version, u.event_id, u.version, i.customer_id, i.ident_enc, e.receipt_id,"
     " coalesce(n.version, 0) AS notice_version, c.external_id,"
     " (SELECT p.created_at FROM purposes p WHERE p.tenant_id = h.tenant_id AND p.key = h.key"

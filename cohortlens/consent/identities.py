@@ -54,12 +54,14 @@ class Identity:
         customer_id: The customer; None for one who is not imported yet, or was erased.
         data_key_enc: Sealed key of the evidence; None before there is any.
         erased_at: When the person was erased; None: was not.
+        external_id: The tenant's own identifier, as the request led to it.
     """
 
     id: UUID
     customer_id: UUID | None
     data_key_enc: bytes | None
     erased_at: datetime | None
+    external_id: str = ""
 
 
 class Identities:
@@ -105,6 +107,7 @@ class Identities:
                 None if found[key].customer_id is None else plain_uuid(found[key].customer_id),
                 found[key].data_key_enc,
                 found[key].erased_at,
+                external,
             )
             for external, key in index.items()
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -16,6 +17,10 @@ _PURPOSES = (
     "(SELECT jsonb_agg(jsonb_build_object('key', p.purpose_key, 'version', p.purpose_version)"
     " ORDER BY p.purpose_key) FROM notice_purposes p WHERE p.tenant_id = n.tenant_id AND p.notice_id = n.id)"
     " AS purposes"
+)
+_END = (
+    "(SELECT min(m.created_at) FROM notices m WHERE m.tenant_id = n.tenant_id AND m.key = n.key"
+    " AND m.version = n.version + 1) AS ends_at"
 )
 
 
@@ -52,16 +57,21 @@ class NoticeRows:
 
     async def get(self, notice_id: UUID) -> Notice | None:
         """A notice of this tenant."""
+        found = await self.get_with_end(notice_id)
+        return None if found is None else found[0]
+
+    async def get_with_end(self, notice_id: UUID) -> tuple[Notice, datetime | None] | None:
+        """A notice of this tenant, and when its next version took its place; None: it holds."""
         row = (
             await self._tx.execute(
                 text(
-                    f"SELECT {_COLUMNS}, {_PURPOSES} FROM notices n"  # noqa: S608 - constants
+                    f"SELECT {_COLUMNS}, {_PURPOSES}, {_END} FROM notices n"  # noqa: S608 - constants
                     " WHERE n.tenant_id = app.tid() AND n.id = :id"
                 ),
                 {"id": notice_id},
             )
         ).one_or_none()
-        return None if row is None else notice_of(row)
+        return None if row is None else (notice_of(row), row.ends_at)
 
     async def public(self, notice_id: UUID) -> Notice | None:
         """A notice, of whichever tenant."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.consent.models import (
@@ -27,10 +26,6 @@ from cohortlens.consent.notice_rows import NoticeRows
 from cohortlens.consent.purpose_rows import PurposeRows
 
 _TOLERANCE = timedelta(minutes=5)
-_SUPERSEDED = text(
-    "SELECT min(m.created_at) FROM notices n JOIN notices m ON m.tenant_id = n.tenant_id AND m.key = n.key"
-    " AND m.version = n.version + 1 WHERE n.tenant_id = app.tid() AND n.id = :id"
-)
 
 
 @dataclass(frozen=True)
@@ -78,6 +73,8 @@ class TermsReading:
         self._tx = tx
         self._notices: dict[UUID, tuple[Notice, datetime | None] | None] = {}
         self._versions: dict[str, list[Purpose]] = {}
+        self._last: UUID | None = None
+        self._has_last = False
 
     async def of(self, wanted: Sequence[Wanted]) -> list[Terms]:
         """The terms of each decision.
@@ -88,14 +85,13 @@ class TermsReading:
             FailedPrecondition: NOTICE_OUTDATED: it was not in force when the decision was made.
         """
         self._current = {one.key: one for one in await PurposeRows(self._tx).current()}
-        last = await NoticeRows(self._tx).last()
         terms = []
         for one in wanted:
             notice = await self._notice(one)
             purposes = tuple(
                 [await self._purpose(one, notice, place) for place in range(len(self._named(one)))]
             )
-            shown = notice or (None if last is None else await self._loaded(last))
+            shown = notice or await self._newest()
             terms.append(Terms(purposes, notice, shown))
         return terms
 
@@ -158,13 +154,14 @@ class TermsReading:
             )
         return found
 
+    async def _newest(self) -> Notice | None:
+        if not self._has_last:
+            self._last, self._has_last = await NoticeRows(self._tx).last(), True
+        return None if self._last is None else await self._loaded(self._last)
+
     async def _loaded(self, notice_id: UUID) -> Notice | None:
         if notice_id not in self._notices:
-            found = await NoticeRows(self._tx).get(notice_id)
-            superseded = None
-            if found is not None:
-                superseded = await self._tx.scalar(_SUPERSEDED, {"id": notice_id})
-            self._notices[notice_id] = None if found is None else (found, superseded)
+            self._notices[notice_id] = await NoticeRows(self._tx).get_with_end(notice_id)
         kept = self._notices[notice_id]
         return None if kept is None else kept[0]
 

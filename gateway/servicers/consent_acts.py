@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from cohortlens.consent.acts import Act, ConsentActs, Evidence, Recorded
-from cohortlens.consent.history import ConsentHistory
-from cohortlens.consent.models import ActType, CollectionMethod, field_fault
+from cohortlens.consent.history import ConsentHistory, Standing
+from cohortlens.consent.models import ActType, CollectionMethod, ConsentState, field_fault
 from cohortlens.consent.signals import GOOGLE_PURPOSES, Signals
 from cohortlens.v1 import consent_acts_pb2 as pb
 from gateway.interceptors.chain import Call
@@ -98,35 +98,48 @@ class ConsentActsServicer:
         """The answer of a batch that was recorded before."""
         return pb.BatchRecordConsentsResponse(events=made["events"], receipts=made["receipt_ids"])
 
-    async def RereadGrantConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:
+    async def RereadGrantConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:  # noqa: ARG002
         """How the customer stands after a decision that was recorded before."""
-        return await self._reread(pb.GrantConsentResponse, request, made, call)
+        return await self._reread(pb.GrantConsentResponse, made, call)
 
-    async def RereadRefuseConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:
+    async def RereadRefuseConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:  # noqa: ARG002
         """As ``RereadGrantConsent``."""
-        return await self._reread(pb.RefuseConsentResponse, request, made, call)
+        return await self._reread(pb.RefuseConsentResponse, made, call)
 
-    async def RereadWithdrawConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:
+    async def RereadWithdrawConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:  # noqa: ARG002
         """As ``RereadGrantConsent``."""
-        return await self._reread(pb.WithdrawConsentResponse, request, made, call)
+        return await self._reread(pb.WithdrawConsentResponse, made, call)
 
-    async def RereadReaffirmConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:
+    async def RereadReaffirmConsent(self, request: Any, made: Mapping[str, Any], call: Call) -> Any:  # noqa: ARG002
         """As ``RereadGrantConsent``."""
-        return await self._reread(pb.ReaffirmConsentResponse, request, made, call)
+        return await self._reread(pb.ReaffirmConsentResponse, made, call)
 
     async def _recorded(self, reply: Any, request: Any, call: Call, kind: ActType) -> Any:
         signals = _signals(request, call) if kind in (ActType.GIVEN, ActType.REFUSED) else None
         done: Recorded = await self._acts.record(call.context, act_of(request, kind), signals)
-        return await self._answer(reply, request, call, done.identity.id, str(done.receipt_id or ""))
+        who = done.identity
+        shown = [
+            Standing(
+                one.purpose_key,
+                ConsentState(one.state),
+                one.since,
+                one.expires_at,
+                one.purpose_version,
+                one.event_id,
+                one.version,
+                one.receipt_id,
+                one.notice_version,
+                who.id,
+                who.customer_id,
+                "" if who.erased_at else who.external_id,
+            )
+            for one in done.standing
+        ]
+        return reply(consents=[standing_message(one) for one in shown], receipt=str(done.receipt_id or ""))
 
-    async def _reread(self, reply: Any, request: Any, made: Mapping[str, Any], call: Call) -> Any:
-        return await self._answer(reply, request, call, UUID(made["identity"]), made["receipt"])
-
-    async def _answer(self, reply: Any, request: Any, call: Call, identity: UUID, receipt: str) -> Any:
-        named = [one.purpose for one in request.purposes]
-        found = await self._history.of_identity(call.context, identity)
-        shown = [one for one in found if one.event_id is not None and (not named or one.purpose_key in named)]
-        return reply(consents=[standing_message(one) for one in shown], receipt=receipt)
+    async def _reread(self, reply: Any, made: Mapping[str, Any], call: Call) -> Any:
+        shown = await self._history.of_identity(call.context, UUID(made["identity"]), made["decided"])
+        return reply(consents=[standing_message(one) for one in shown], receipt=made["receipt"])
 
 
 def act_of(message: Any, kind: ActType, path: str = "") -> Act:
