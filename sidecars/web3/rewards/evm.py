@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils.address import is_address, is_checksum_address, to_checksum_address
 
+from cohortlens.core.clock import now
 from cohortlens.core.errors import CohortLensError, Violation
 from cohortlens.core.failpoints import failpoint
 from sidecars.web3.journal.chain_rewards import RewardRow
@@ -140,7 +140,7 @@ class EvmChain:
             raise ChainUnavailable("the EVM chain was not reached yet; try again", retry_delay_s=1.0)
         head = await desk.head()
         answer = await desk.node.call(desk.instance.token, desk.token.call("balanceOf", holder))
-        return Balance(int.from_bytes(answer, "big"), head.height, datetime.now(UTC))
+        return Balance(int.from_bytes(answer, "big"), head.height, now())
 
     async def health(self) -> ChainHealth:
         """See ``Chain``."""
@@ -182,11 +182,11 @@ class EvmChain:
 
     def create_voucher(self, mint: Mint, deadline_s: int) -> Voucher:
         """See ``ClaimableChain``."""
-        desk, now = self._desk, datetime.now(UTC)
+        desk, signed_at = self._desk, now()
         if not self._is_ready:
             raise ChainUnavailable("the EVM chain was not reached yet; try again", retry_delay_s=1.0)
         contract, chain_id = desk.instance.token, desk.settings.chain_id
-        return sign_voucher(mint, deadline_s, contract, chain_id, desk.signers.voucher, now)
+        return sign_voucher(mint, deadline_s, contract, chain_id, desk.signers.voucher, signed_at)
 
     async def publish_epoch(self, mints: Sequence[Mint]) -> PublishedEpoch:
         """See ``ClaimableChain``."""
@@ -209,10 +209,11 @@ class EvmChain:
     async def _ready(self) -> None:
         desk = self._desk
         try:
+            # Asked before: a lost chain is another instance already when its identity is known.
+            known = desk.instance if self._is_ready and desk.is_known else None
             await desk.identify()
-            known = self._is_ready and desk.instance
             await desk.reload()
-            if not known or known.genesis != desk.instance.genesis:
+            if known is None or known.genesis != desk.instance.genesis:
                 self._is_ready = False
                 await provide_contract(desk, self._sender, self._watcher)
                 self._is_ready = True

@@ -51,6 +51,7 @@ class Processes:
                 "COHORTLENS_OPS_PORT": str(self.ops),
                 "COHORTLENS_WEB3_LISTEN": f"127.0.0.1:{self.port}",
                 "COHORTLENS_WEB3_DSN": urls.web3,
+                "COHORTLENS_PUBLIC_URL": "https://consent.example",
                 "COHORTLENS_WEB3_KEK": base64.b64encode(bytes(range(50, 82))).decode(),
             },
             "cohortlens.jobs": common
@@ -76,6 +77,7 @@ class Processes:
     async def sidecar(self, point=""):
         child = self.start("sidecars.web3", point)
         await eventually(lambda: self._is_ready(child), BOUND_S, "the sidecar")
+        assert point or child.poll() is None, (self.folder / "sidecars.web3.log").read_text()[-1500:]
         return child
 
     def _is_ready(self, child):
