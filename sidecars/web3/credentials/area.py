@@ -6,8 +6,9 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from cohortlens.core.clock import now
+from cohortlens.core.config import SettingsInvalid
 from cohortlens.core.telemetry import get_logger
 from sidecars.web3.config import Web3Config
 from sidecars.web3.credentials.canonical import RdfCanonicalizer
@@ -59,8 +60,8 @@ class CredentialsArea:
         is_local = config.environment != "production"
         canonicalizer = RdfCanonicalizer(contexts)
         self.issuers = Issuers(journal, kek, config.did_web_host, time.monotonic)
-        self.lists = StatusLists(journal, self.issuers, canonicalizer, base_url(config), self._pool, _now)
-        self.issuer = CredentialIssuer(journal, self.issuers, self.lists, canonicalizer, self._pool, _now)
+        self.lists = StatusLists(journal, self.issuers, canonicalizer, base_url(config), self._pool, now)
+        self.issuer = CredentialIssuer(journal, self.issuers, self.lists, canonicalizer, self._pool, now)
         methods = MethodResolver(self.issuers, Fetcher(config.did_web_hosts, is_local), time.monotonic)
         self.verifier = Verifier(contexts, canonicalizer, methods, self._pool)
         self.statuses = StatusReader(journal, Fetcher(config.status_hosts, is_local), self.verifier)
@@ -88,6 +89,7 @@ async def open_credentials(config: Web3Config, journal: Journal, kek: Kek) -> Cr
     Raises:
         KekMismatch: A key opens under none of the configured KEKs.
         AlteredContextError: A context file is not the one its publisher published.
+        SettingsInvalid: The installation does not know its own address.
     """
     contexts = bundled(config.node_modules, (CONSENT_CONTEXT,))
     area = CredentialsArea(config, journal, kek, contexts)
@@ -98,12 +100,16 @@ async def open_credentials(config: Web3Config, journal: Journal, kek: Kek) -> Cr
 
 
 def base_url(config: Web3Config) -> str:
-    """Where status lists are served: under the host of did:web, else where people reach the installation."""
+    """Where status lists are served: under the host of did:web, else where people reach the installation.
+
+    Raises:
+        SettingsInvalid: Neither is known, so no credential could name its list.
+    """
     if config.did_web_host:
         scheme = "http" if config.did_web_host.startswith("localhost:") else "https"
         return f"{scheme}://{config.did_web_host}"
-    return (config.public_url or "http://127.0.0.1:8080").rstrip("/")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    if not config.public_url:
+        raise SettingsInvalid(
+            ["COHORTLENS_PUBLIC_URL is not set; credentials name the address of their status list"]
+        )
+    return config.public_url.rstrip("/")

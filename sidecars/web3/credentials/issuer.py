@@ -17,7 +17,7 @@ from cohortlens.core.errors import InvalidArgument, NotFound, Violation
 from cohortlens.core.failpoints import failpoint
 from sidecars.web3.credentials import claims as closed
 from sidecars.web3.credentials import suites
-from sidecars.web3.credentials.canonical import RdfCanonicalizer, jcs
+from sidecars.web3.credentials.canonical import RdfCanonicalizer, jcs, plain_jcs
 from sidecars.web3.credentials.did import ed25519_only, is_key, read_key_did, read_web_did
 from sidecars.web3.credentials.documents import Draft, credential, pairwise_subject, proof_options
 from sidecars.web3.credentials.guards import check_shape, check_terms
@@ -185,6 +185,7 @@ class CredentialIssuer:
 
         async with self._journal.transaction(operation.tenant_id) as tx:
             answer = await run_once(tx, operation.tenant_id, operation.operation_id, operation.digest, make)
+        self._issuers.forget_found()
         self._lists.wake()
         return answer
 
@@ -272,7 +273,7 @@ class CredentialIssuer:
         draft = Draft(uuid4(), _TYPES[item.kind], signer.did, subject, content, now, until, url, index)
         document = credential(draft)
         self._guard(document, item.suite, content)
-        body = self._signed(document, item.suite, signer, now)
+        body = self._signed(document, item.suite, signer, now, plain_jcs)
         if len(body) > MAX_CREDENTIAL_BYTES:
             raise closed.ClaimsInvalidError(
                 f"The credential would have {len(body)} bytes; at most {MAX_CREDENTIAL_BYTES} are issued."
@@ -296,10 +297,17 @@ class CredentialIssuer:
             ) from None
         self._guarded.add(shape)
 
-    def _signed(self, document: JsonObject, suite: str, signer: Signer, now: datetime) -> bytes:
+    def _signed(
+        self,
+        document: JsonObject,
+        suite: str,
+        signer: Signer,
+        now: datetime,
+        write: Callable[[JsonObject], bytes] = jcs,
+    ) -> bytes:
         options = proof_options(suite, signer.kid, now)
         proof = suites.sign(document, options, signer.private, self._canonicalizer)
-        return jcs({**document, "proof": proof})
+        return write({**document, "proof": proof})
 
     def _check(self, items: Sequence[Item]) -> None:
         if not 1 <= len(items) <= MAX_ITEMS:

@@ -29,6 +29,9 @@ from sidecars.web3.sealing import Kek
 
 ACTIVE, RETIRED, COMPROMISED = "ACTIVE", "RETIRED", "COMPROMISED"
 _KEPT_S = 600.0
+# How long a verifier may take a key for what it was: a compromised one is refused everywhere a second later.
+_FOUND_S = 1.0
+_MOST_FOUND = 4096
 _MOST_KEPT = 256
 _SECRET_BYTES = 32
 _PAIRWISE = b"pairwise"
@@ -80,6 +83,7 @@ class Issuers:
         self._web_host = web_host
         self._seconds = seconds
         self._opened: dict[str, _Opened] = {}
+        self._found: dict[str, tuple[float, OwnKey | None]] = {}
 
     async def ensure(self, tx: JournalTransaction, tenant_id: UUID, now: datetime) -> IssuerRow:
         """The issuer of a tenant, locked; made with its first key when there is none.
@@ -132,12 +136,26 @@ class Issuers:
             self._opened.pop(key.kid, None)
         return await self._add_key(tx, issuer, now)
 
+    def forget_found(self) -> None:
+        """Read keys anew, after a change of this process was committed."""
+        self._found.clear()
+
     def pairwise_key(self, issuer: IssuerRow) -> bytes:
         """The tenant's key for identifiers of subjects, 32 bytes."""
         return self._kek.open(issuer.sealed_pairwise, issuer.tenant_id.bytes + _PAIRWISE)
 
     async def find(self, kid: str) -> OwnKey | None:
-        """The key named by a DID URL, if it is one of ours: for verifiers."""
+        """The key named by a DID URL, if it is one of ours: for verifiers; at most a second old."""
+        now = self._seconds()
+        until, known = self._found.get(kid, (0.0, None))
+        if until <= now:
+            known = await self._read(kid)
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            self._found[kid] = (now + _FOUND_S, known)
+        return known
+
+    async def _read(self, kid: str) -> OwnKey | None:
         async with self._journal.transaction(None) as tx:
             row = await rows.key_named(tx, kid.partition("#")[0], kid)
         if row is None:

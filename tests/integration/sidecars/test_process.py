@@ -42,6 +42,7 @@ class Process:
             "COHORTLENS_WEB3_LISTEN": f"127.0.0.1:{self.port}",
             "COHORTLENS_WEB3_TOKEN": TOKEN,
             "COHORTLENS_WEB3_DSN": dsn,
+            "COHORTLENS_PUBLIC_URL": "https://consent.example",
             "COHORTLENS_WEB3_KEK": base64.b64encode(bytes(range(50, 82))).decode(),
         }
         self.child = None

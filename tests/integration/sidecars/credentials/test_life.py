@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+import rfc8785
 
 from cohortlens.core.errors import InvalidArgument, NotFound
 from cohortlens.internal.v1 import web3_credentials_pb2 as pb
@@ -75,6 +77,8 @@ def set_bits(document):
 async def test_an_issued_credential_verifies_until_it_is_revoked(desk, suite):
     (made,) = await issue(desk, item(suite=suite))
     assert await desk.verify(made.credential_json) == []
+    assert made.credential_json == rfc8785.dumps(json.loads(made.credential_json))
+    assert made.sha256 == hashlib.sha256(made.credential_json).digest()
 
     await revoke(desk, made.credential_id)
 
