@@ -16,7 +16,7 @@ from sidecars.web3.calls import Guard
 from sidecars.web3.config import Web3Config
 from sidecars.web3.pinning.area import open_pinning
 from sidecars.web3.servicers.pinning import PinningServicer
-from tests.integration.sidecars.pinning.test_pinner import receipt
+from tests.fixtures.pin_sites import receipt
 
 TOKEN = "a token of thirty-two characters"
 SIXTY = (bytes(range(251)) * 239_044)[:60_000_000]

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from cohortlens.core.config import Url
 from sidecars.web3.config import Web3Config
 from sidecars.web3.credentials import claims
 from sidecars.web3.credentials.area import open_credentials
@@ -44,7 +45,8 @@ CLAIMS = {
 
 @pytest.fixture
 async def credentials(journal, kek, tmp_path):
-    area = await open_credentials(Web3Config(data=tmp_path), journal, kek)
+    config = Web3Config(data=tmp_path, public_url=Url("https://consent.example"))
+    area = await open_credentials(config, journal, kek)
     if area._contexts.missing:
         pytest.skip(
             f"NOT CHECKED: the JSON-LD contexts of npm are missing: {', '.join(area._contexts.missing)}"
