@@ -24,23 +24,44 @@ CUSTOMERS_MAX = 10_000
 QUESTIONS_MAX = 16
 """Purposes and activities of one question."""
 
-# What app.purpose_customers says; for consents without the table of customers, whose identity says that they
-# exist: a third of the look-ups less.
-_GIVEN = """
-SELECT array_agg(asked.place::integer)
-  FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, place)
-  JOIN purpose_heads h ON h.tenant_id = app.tid() AND h.key = $2
-  JOIN consent_identities i ON i.tenant_id = app.tid() AND i.customer_id = asked.id::uuid
-  JOIN user_consents u ON u.tenant_id = app.tid() AND u.identity_id = i.id AND u.purpose_key = $2
- WHERE app.is_usable('OPT_IN', h.min_version, u.state, u.purpose_version, u.expires_at, i.restricted_at,
-                     i.objected_at)
+# What app.is_usable says, of many at once: index by index over the sorted identifiers, since a look-up of
+# each costs four times as much. A test holds the three to one another.
+_ASKED = """
+WITH asked AS MATERIALIZED (
+  SELECT a.id::uuid AS id, a.place::integer AS place
+    FROM unnest($1::text[]) WITH ORDINALITY AS a (id, place)),
 """
-_ALLOWED = """
-SELECT array_agg(asked.place::integer)
-  FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, place)
-  JOIN app.purpose_customers($2) u ON u.customer_id = asked.id::uuid
-"""
+_GIVEN = f"""{_ASKED}
+i AS MATERIALIZED (
+  SELECT i.id, i.customer_id FROM consent_identities i
+   WHERE i.tenant_id = app.tid() AND i.customer_id = ANY($1::text[]::uuid[])
+     AND i.restricted_at IS NULL AND i.objected_at IS NULL),
+u AS MATERIALIZED (
+  SELECT u.identity_id FROM user_consents u
+   WHERE u.tenant_id = app.tid() AND u.purpose_key = $2 AND u.identity_id = ANY(ARRAY(SELECT id FROM i))
+     AND u.state = 'GIVEN' AND (u.expires_at IS NULL OR u.expires_at > statement_timestamp())
+     AND u.purpose_version >= (
+       SELECT h.min_version FROM purpose_heads h WHERE h.tenant_id = app.tid() AND h.key = $2))
+SELECT array_agg(a.place) FROM asked a JOIN i ON i.customer_id = a.id JOIN u ON u.identity_id = i.id
+"""  # noqa: S608 - constants
+_NOT_REFUSED = f"""{_ASKED}
+c AS MATERIALIZED (
+  SELECT c.id FROM customers c WHERE c.tenant_id = app.tid() AND c.id = ANY($1::text[]::uuid[])),
+i AS MATERIALIZED (
+  SELECT i.id, i.customer_id, i.restricted_at IS NOT NULL OR i.objected_at IS NOT NULL AND $3 AS is_held
+    FROM consent_identities i
+   WHERE i.tenant_id = app.tid() AND i.customer_id = ANY($1::text[]::uuid[])),
+u AS MATERIALIZED (
+  SELECT u.identity_id FROM user_consents u
+   WHERE u.tenant_id = app.tid() AND u.purpose_key = $2 AND u.identity_id = ANY(ARRAY(SELECT id FROM i))
+     AND u.state IN ('WITHDRAWN', 'REFUSED') AND $3)
+SELECT array_agg(a.place) FROM asked a JOIN c ON c.id = a.id
+ WHERE a.id NOT IN (SELECT i.customer_id FROM i WHERE i.is_held
+                    UNION ALL SELECT i.customer_id FROM i JOIN u ON u.identity_id = i.id)
+"""  # noqa: S608 - constants
 _CANONICAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What is joined here was read whole just before; a planner that knows no counts would compare each with each.
+_BY_HASH = "SELECT set_config('enable_nestloop', 'off', true)"
 _COVERED = "SELECT activity, purpose_key FROM purpose_activities WHERE tenant_id = app.tid()"
 _MECHANISMS = "SELECT key, mechanism FROM purpose_heads WHERE tenant_id = app.tid()"
 _NOBODY = str(UUID(int=0))
@@ -114,6 +135,7 @@ class ConsentChecks:
             mechanisms = {row.key: row.mechanism for row in await tx.execute(text(_MECHANISMS))}
             covered = {row.activity: row.purpose_key for row in await tx.execute(text(_COVERED))}
             asked = [(one, "") for one in purposes] + [(covered.get(one, ""), one) for one in activities]
+            await tx.execute(text(_BY_HASH))
             found: dict[str, bytes] = {}
             for purpose in {purpose for purpose, _ in asked}:
                 found[purpose] = await _bitmap(tx, ids, purpose, mechanisms.get(purpose, ""))
@@ -127,8 +149,12 @@ class ConsentChecks:
 async def _bitmap(tx: AsyncConnection, ids: Sequence[str], purpose: str, mechanism: str) -> bytes:
     places = None
     if mechanism:
-        statement = _GIVEN if mechanism == Mechanism.OPT_IN else _ALLOWED
-        places = await (await driver(tx)).fetchval(statement, ids, purpose)
+        connection = await driver(tx)
+        if mechanism == Mechanism.OPT_IN:
+            places = await connection.fetchval(_GIVEN, ids, purpose)
+        else:
+            asks = mechanism == Mechanism.OPT_OUT
+            places = await connection.fetchval(_NOT_REFUSED, ids, purpose, asks)
     allowed = np.zeros(len(ids), np.bool_)
     allowed[np.array(places or [], np.int64) - 1] = True
     return np.packbits(allowed, bitorder="little").tobytes()

@@ -23,7 +23,7 @@ from cohortlens.core.ids import CustomerId, TenantId
 from cohortlens.customers.models import DataState, FeatureRows, TrainingSnapshot, customer_key
 from cohortlens.customers.repository import CustomersRepository, feature_rows, stored_values
 from cohortlens.customers.service import CustomersService
-from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, usable, usable_among_all
+from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, usable_among_all
 
 _Name: TypeAlias = UUID | str
 _Found: TypeAlias = "dict[_Name, Any]"
@@ -32,18 +32,26 @@ _COUNT_DAYS = """
 SELECT count(*) FROM purchase_days d
  WHERE d.tenant_id = app.tid() AND {allowed}
 """.format(allowed=usable_among_all("d.customer_id", "CAST(:activity AS text)"))
+# The purpose is looked up once, and each customer's consent by two keys: for a thousand customers that costs
+# a third of what app.usable_customers does for each.
 _BY_NAME = """
 SELECT c.id AS customer_id, c.external_id, f.as_of, f.data_revision, f.schema_hash,
-       CASE WHEN {allowed} THEN {values} END AS vector, d.currency
+       CASE WHEN app.is_usable(h.mechanism, h.min_version, u.state, u.purpose_version, u.expires_at,
+                               i.restricted_at, i.objected_at) AND h.key IS NOT NULL
+            THEN {values} END AS vector, d.currency
   FROM customers c
   JOIN customer_features f ON f.tenant_id = c.tenant_id AND f.customer_id = c.id
   JOIN customer_data d ON d.tenant_id = c.tenant_id
+  LEFT JOIN purpose_heads h ON h.tenant_id = app.tid() AND h.key = ({purpose})
+  LEFT JOIN consent_identities i ON i.tenant_id = app.tid() AND i.customer_id = c.id
+  LEFT JOIN user_consents u
+    ON u.tenant_id = app.tid() AND u.identity_id = i.id AND u.purpose_key = ({purpose})
  WHERE c.tenant_id = app.tid() AND f.schema_hash = $1
    AND (c.id = ANY($2::uuid[]) OR c.external_id = ANY($3::text[]))
 """
-_ALLOWED = usable("c.id", "$4")
-_NARROW = _BY_NAME.format(values=stored_values(wide=False), allowed=_ALLOWED)
-_WIDE = _BY_NAME.format(values=stored_values(wide=True), allowed=_ALLOWED) + "   AND f.sequence_hash = $5"
+_PURPOSE = "SELECT purpose_key FROM purpose_activities WHERE tenant_id = app.tid() AND activity = $4"
+_NARROW = _BY_NAME.format(values=stored_values(wide=False), purpose=_PURPOSE)
+_WIDE = _BY_NAME.format(values=stored_values(wide=True), purpose=_PURPOSE) + "   AND f.sequence_hash = $5"
 
 
 class FeatureLookup:

@@ -13,6 +13,8 @@ from cohortlens.analytics.cohorts.service import CohortsService, PopulationReade
 from cohortlens.analytics.counterfactuals import Goal
 from cohortlens.analytics.explanations import How
 from cohortlens.analytics.models import Subjects, Task, WorkState
+from cohortlens.consent.checks import ConsentChecks
+from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.usability import Activity, ConsentRequired
 from tests.fixtures.batches import look, result_of, start
 from tests.fixtures.consents import ask, decide, mark
@@ -54,6 +56,15 @@ async def may_use(world, activity="analytics.prediction", name="c4"):
         )
 
 
+async def is_read(world):
+    """Whether the short way of a prediction reads the features of c4; it never asks the service behind it."""
+    try:
+        found = await FeatureLookup(world.db, None).features_by_name(world.north.context(), ["external:c4"])
+    except ConsentRequired:
+        return False
+    return len(found.customer_ids) == 1
+
+
 @pytest.fixture
 def withdraws(world):
     """``await withdraws("c4")`` as that customer would."""
@@ -73,7 +84,13 @@ async def test_each_mechanism_answers_as_its_rule_says(world, superuser):
         await mark(world.db, tenant, ["c4"], "objected_at", lifted=not objected)
         if state:
             await decide(world.db, tenant, ["c4"], state)
-        assert await may_use(world) is allowed, (mechanism, state, restricted, objected)
+        case = mechanism, state, restricted, objected
+        assert await may_use(world) is allowed, case
+        asked = await ConsentChecks(world.db).check(
+            world.north.context(), ["external:c4", "external:nobody"], [], ["analytics.prediction"]
+        )
+        assert asked.checks[0].allowed_count == allowed, case
+        assert await is_read(world) is allowed, case
 
 
 async def test_a_consent_ends_with_its_second_and_with_a_version_that_asks_again(world):
