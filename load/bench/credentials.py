@@ -107,7 +107,7 @@ async def rows_of(area: CredentialsArea) -> list[list[str]]:
                 assert answer.verified, answer
 
             told = "status read" if with_status else "without status"
-            found.append(await measured(f"verify {suite}", told, "" if with_status else bar, 1, verify))
+            found.append(await measured(f"verify {suite}", told, bar, 1, verify))
     return found
 
 

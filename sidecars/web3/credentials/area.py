@@ -17,6 +17,7 @@ from sidecars.web3.credentials.documents import CONSENT_CONTEXT
 from sidecars.web3.credentials.fetching import Fetcher
 from sidecars.web3.credentials.issuer import CredentialIssuer
 from sidecars.web3.credentials.keys import Issuers
+from sidecars.web3.credentials.own_lists import OwnLists
 from sidecars.web3.credentials.resolution import MethodResolver
 from sidecars.web3.credentials.status_list import StatusLists
 from sidecars.web3.credentials.statuses import StatusReader
@@ -61,10 +62,13 @@ class CredentialsArea:
         canonicalizer = RdfCanonicalizer(contexts)
         self.issuers = Issuers(journal, kek, config.did_web_host, time.monotonic)
         self.lists = StatusLists(journal, self.issuers, canonicalizer, base_url(config), self._pool, now)
-        self.issuer = CredentialIssuer(journal, self.issuers, self.lists, canonicalizer, self._pool, now)
+        own_lists = OwnLists(journal, time.monotonic)
+        self.issuer = CredentialIssuer(
+            journal, self.issuers, self.lists, canonicalizer, self._pool, now, own_lists.changed
+        )
         methods = MethodResolver(self.issuers, Fetcher(config.did_web_hosts, is_local), time.monotonic)
         self.verifier = Verifier(contexts, canonicalizer, methods, self._pool)
-        self.statuses = StatusReader(journal, Fetcher(config.status_hosts, is_local), self.verifier)
+        self.statuses = StatusReader(own_lists, Fetcher(config.status_hosts, is_local), self.verifier)
 
     async def run(self) -> None:
         """Publish status lists until cancelled."""

@@ -88,6 +88,7 @@ class CredentialIssuer:
         canonicalizer: For proofs.
         pool: Threads that sign.
         clock: The time.
+        revoked: Told after a withdrawal was committed.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class CredentialIssuer:
         canonicalizer: RdfCanonicalizer,
         pool: Executor,
         clock: Callable[[], datetime],
+        revoked: Callable[[], None],
     ) -> None:
         self._journal = journal
         self._issuers = issuers
@@ -105,6 +107,7 @@ class CredentialIssuer:
         self._canonicalizer = canonicalizer
         self._pool = pool
         self._clock = clock
+        self._revoked = revoked
         # Members of claims whose document passed the guards: jcs ones of one shape differ in values only.
         self._guarded: set[tuple[str, ...]] = set()
 
@@ -160,6 +163,7 @@ class CredentialIssuer:
 
         async with self._journal.transaction(operation.tenant_id) as tx:
             answer = await run_once(tx, operation.tenant_id, operation.operation_id, operation.digest, make)
+        self._revoked()
         self._lists.wake()
         return answer
 
@@ -186,6 +190,7 @@ class CredentialIssuer:
         async with self._journal.transaction(operation.tenant_id) as tx:
             answer = await run_once(tx, operation.tenant_id, operation.operation_id, operation.digest, make)
         self._issuers.forget_found()
+        self._revoked()
         self._lists.wake()
         return answer
 

@@ -1,7 +1,8 @@
 """Reads the status of a credential; whatever cannot be read refuses it (step 9 of the verification).
 
-Lists of ours are read from the journal, bit by bit, so a withdrawal counts at once and not only when its list
-is public. Those of others are fetched anew each time from allowed hosts and verified like any credential.
+Lists of ours come from the journal by way of memory, so a withdrawal counts within a second and not only
+when its list is public. Those of others are fetched anew each time from allowed hosts and verified like any
+credential.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from sidecars.web3.credentials import bits
 from sidecars.web3.credentials.documents import ENTRY_TYPE, LIST_PATH, LIST_TYPE
 from sidecars.web3.credentials.fetching import Fetcher, FetchError
 from sidecars.web3.credentials.forms import Form
+from sidecars.web3.credentials.own_lists import OwnLists
 from sidecars.web3.credentials.reading import JsonObject
 from sidecars.web3.credentials.refusals import Refusal, RefusedError
 from sidecars.web3.credentials.verifier import Verifier
-from sidecars.web3.journal import status_lists as rows
-from sidecars.web3.journal.pool import Journal
 
 MAX_LIST_BYTES = 4 * 1024 * 1024
 _PURPOSES = {"revocation": "VC_REVOKED", "suspension": "VC_SUSPENDED"}
@@ -33,13 +33,13 @@ class StatusReader:
     """Reads status lists for the verifier.
 
     Args:
-        journal: Holds our own lists.
+        own: Our own lists.
         fetcher: For those of others.
         verifier: Verifies the lists of others.
     """
 
-    def __init__(self, journal: Journal, fetcher: Fetcher, verifier: Verifier) -> None:
-        self._journal = journal
+    def __init__(self, own: OwnLists, fetcher: Fetcher, verifier: Verifier) -> None:
+        self._own_lists = own
         self._fetcher = fetcher
         self._verifier = verifier
 
@@ -81,14 +81,11 @@ class StatusReader:
         found = _OWN.search(urlsplit(url).path) if _is_plain(url) else None
         if found is None:
             return None
-        async with self._journal.transaction(None) as tx:
-            row = await rows.find_entry(tx, UUID(found[1]), index)
-        if row is None:
+        kept = await self._own_lists.find(UUID(found[1]))
+        if kept is None:
             return None
-        _check_list(purpose, [row.purpose], issuer, row.issuer_did)
-        if index >= row.size_bits:
-            raise RefusedError("STATUS_INDEX_OUT_OF_RANGE", f"The status list has no entry {index}.")
-        return row.revoked_at is not None
+        _check_list(purpose, [kept.purpose], issuer, kept.issuer_did)
+        return bits.value_at(kept.bits, index) != 0
 
     async def _foreign(self, url: str, entry: JsonObject, index: int, issuer: str, now: datetime) -> bool:
         found = await self._verifier.verify(await self._fetched(url), now, None, max_bytes=MAX_LIST_BYTES)

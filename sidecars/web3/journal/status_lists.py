@@ -52,13 +52,13 @@ class CredentialRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryRow:
-    """An entry of a list of ours."""
+class CheckedRow:
+    """A list of ours for the verifier; ``bits`` is None where the version is the one that was named."""
 
     issuer_did: str
     purpose: str
-    size_bits: int
-    revoked_at: datetime | None
+    version: int
+    bits: bytes | None
 
 
 _LIST = "tenant_id, list_id, purpose, issuer_did, bits, version, fill"
@@ -294,13 +294,12 @@ async def published_at(tx: JournalTransaction, tenant_id: UUID, list_id: UUID) -
     return row[0], row[1]
 
 
-async def find_entry(tx: JournalTransaction, list_id: UUID, index: int) -> EntryRow | None:
-    """An entry of a list of ours, given out or not; needs a transaction of all tenants."""
+async def compared_list(tx: JournalTransaction, list_id: UUID, known_version: int) -> CheckedRow | None:
+    """A list of ours, with its bits unless they are known; needs a transaction of all tenants."""
     row = await tx.fetchrow(
-        "SELECT l.issuer_did, l.purpose, octet_length(l.bits) * 8 AS size_bits, e.revoked_at "
-        "FROM status_list l LEFT JOIN status_entry e ON e.tenant_id = l.tenant_id "
-        "AND e.list_id = l.list_id AND e.status_index = $2 WHERE l.list_id = $1",
+        "SELECT issuer_did, purpose, version, CASE WHEN version <> $2 THEN bits END AS bits "
+        "FROM status_list WHERE list_id = $1",
         list_id,
-        index,
+        known_version,
     )
-    return EntryRow(**row) if row else None
+    return CheckedRow(**row) if row else None
