@@ -16,7 +16,7 @@ from cohortlens.contracts.batch_files import EXTERNAL, FOLDER, BatchFolder, writ
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.db import Database
 from cohortlens.core.ids import TenantId, parse_uuid
-from cohortlens.core.personal_data import Rows, StoreBusy, Subject
+from cohortlens.core.personal_data import Rows, StoreBusy, Subject, as_word
 
 _OPEN = (
     "SELECT count(*) FROM batch_predictions WHERE tenant_id = app.tid() AND state IN ('PENDING', 'RUNNING')"
@@ -26,8 +26,11 @@ UPDATE batch_predictions SET result_sha256 = :sha256, result_bytes = :size
  WHERE tenant_id = app.tid() AND id = :id AND state = 'SUCCEEDED'
 """
 _REMOVED = """
-UPDATE batch_inputs SET removed_at = :at WHERE tenant_id = app.tid() AND id = :id AND removed_at IS NULL
+UPDATE batch_inputs SET removed_at = coalesce(removed_at, :at), file_name = ''
+ WHERE tenant_id = app.tid() AND id = :id
 """
+_NAMED = "FROM batch_inputs WHERE tenant_id = app.tid() AND file_name ~ :word"
+_UNNAME = "UPDATE batch_inputs SET file_name = '' WHERE tenant_id = app.tid() AND file_name ~ :word"
 
 
 class BatchStore:
@@ -49,8 +52,10 @@ class BatchStore:
         self._clock = clock
 
     async def count(self, tenant_id: TenantId, subject: Subject) -> int:
-        """Rows of results and inputs that carry the person's identifier."""
-        found = 0
+        """Rows of results and inputs that carry the person's identifier, and names of files that do."""
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            named = await tx.scalar(text(f"SELECT count(*) {_NAMED}"), _word(subject))
+        found = int(named or 0)
         for path in await asyncio.to_thread(self._files, tenant_id):
             found += await asyncio.to_thread(_rows_of, path, subject.external_id)
         return found
@@ -62,7 +67,10 @@ class BatchStore:
             if path.name == "result.parquet":
                 found = await asyncio.to_thread(_read, path, subject.external_id)
                 rows += [{"batch": path.parent.name, **row} for row in found]
-        return {"batch_results": rows}
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            query = text(f"SELECT id::text AS input, file_name {_NAMED}")
+            named = (await tx.execute(query, _word(subject))).mappings().all()
+        return {"batch_results": rows, "batch_inputs": [dict(row) for row in named]}
 
     async def erase(self, tenant_id: TenantId, subject: Subject) -> None:
         """Write results anew without the person; remove an uploaded input that holds them.
@@ -81,6 +89,8 @@ class BatchStore:
                 await self._remove(tenant_id, owner)
             else:
                 await self._rewrite(tenant_id, owner, path, subject.external_id)
+        async with self._db.tenant_transaction(tenant_id) as tx:
+            await tx.execute(text(_UNNAME), _word(subject))
 
     async def _remove(self, tenant_id: TenantId, owner: UUID) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
@@ -98,6 +108,10 @@ class BatchStore:
             for path in sorted((self._root / FOLDER / str(tenant_id)).glob("*/*.parquet"))
             if path.name in {"input.parquet", "result.parquet"} and parse_uuid(path.parent.name) is not None
         ]
+
+
+def _word(subject: Subject) -> dict[str, str | None]:
+    return {"word": as_word(subject.external_id)}
 
 
 def _rows_of(path: Path, external_id: str) -> int:
