@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cohortlens.core.config import Secret, Url, setting
 from cohortlens.core.key_settings import key_faults
@@ -100,7 +101,9 @@ class Web3Config(SharedConfig):
         "WEB3_STATUS_ALLOW", "", "hosts whose status lists are fetched, separated by commas; none"
     )
     public_url: Url = setting(
-        "PUBLIC_URL", Url(""), "where people reach this installation, for links; this machine when unset"
+        "PUBLIC_URL",
+        Url(""),
+        "where people reach this installation, for links; `cohortlens up` sets this machine when unset",
     )
 
     @property
@@ -146,7 +149,25 @@ class Web3Config(SharedConfig):
             self.kek_previous.reveal(),
             is_production=bool(self.kek) and self.environment == "production",
         )
+        found += self._address_faults()
         return found + [fault.replace("COHORTLENS_KEK", "COHORTLENS_WEB3_KEK") for fault in keys]
+
+    def _address_faults(self) -> list[str]:
+        """Credentials name the address of their status list, so a start without one is refused."""
+        if self.did_web_host:
+            return []
+        if not self.public_url:
+            return [
+                "COHORTLENS_PUBLIC_URL is not set: credentials name the address of their status list; give "
+                "the address of this installation, or COHORTLENS_WEB3_DID_WEB_HOST"
+            ]
+        parts = urlsplit(self.public_url)
+        schemes = {"https"} if self.environment == "production" else {"http", "https"}
+        if parts.scheme in schemes and parts.hostname and not parts.query and not parts.fragment:
+            return []
+        return [
+            f"COHORTLENS_PUBLIC_URL={self.public_url}: expected an address such as https://app.example.org"
+        ]
 
     def _chain_faults(self) -> list[str]:
         found = []

@@ -13,11 +13,13 @@ from cohortlens.core.telemetry import get_logger
 from sidecars.web3.config import Web3Config
 from sidecars.web3.credentials.canonical import RdfCanonicalizer
 from sidecars.web3.credentials.contexts import Contexts, bundled
+from sidecars.web3.credentials.did import read_web_did, web_did
 from sidecars.web3.credentials.documents import CONSENT_CONTEXT
 from sidecars.web3.credentials.fetching import Fetcher
 from sidecars.web3.credentials.issuer import CredentialIssuer
 from sidecars.web3.credentials.keys import Issuers
 from sidecars.web3.credentials.own_lists import OwnLists
+from sidecars.web3.credentials.refusals import RefusedError
 from sidecars.web3.credentials.resolution import MethodResolver
 from sidecars.web3.credentials.status_list import StatusLists
 from sidecars.web3.credentials.statuses import StatusReader
@@ -93,7 +95,7 @@ async def open_credentials(config: Web3Config, journal: Journal, kek: Kek) -> Cr
     Raises:
         KekMismatch: A key opens under none of the configured KEKs.
         AlteredContextError: A context file is not the one its publisher published.
-        SettingsInvalid: The installation does not know its own address.
+        SettingsInvalid: The host cannot stand in a did:web.
     """
     contexts = bundled(config.node_modules, (CONSENT_CONTEXT,))
     area = CredentialsArea(config, journal, kek, contexts)
@@ -106,14 +108,21 @@ async def open_credentials(config: Web3Config, journal: Journal, kek: Kek) -> Cr
 def base_url(config: Web3Config) -> str:
     """Where status lists are served: under the host of did:web, else where people reach the installation.
 
+    ``Web3Config.faults`` has refused a configuration that knows neither.
+
     Raises:
-        SettingsInvalid: Neither is known, so no credential could name its list.
+        SettingsInvalid: The host cannot stand in a did:web.
     """
     if config.did_web_host:
+        try:
+            read_web_did(web_did(config.did_web_host))
+        except RefusedError:
+            raise SettingsInvalid(
+                [
+                    f"COHORTLENS_WEB3_DID_WEB_HOST={config.did_web_host}: expected a name such as "
+                    "consent.example or consent.example:8443, in lower case"
+                ]
+            ) from None
         scheme = "http" if config.did_web_host.startswith("localhost:") else "https"
         return f"{scheme}://{config.did_web_host}"
-    if not config.public_url:
-        raise SettingsInvalid(
-            ["COHORTLENS_PUBLIC_URL is not set; credentials name the address of their status list"]
-        )
     return config.public_url.rstrip("/")

@@ -132,12 +132,18 @@ async def test_a_reward_accepted_before_a_kill_is_paid_once_after_it_on_both_cha
 
 
 def test_settings_that_cannot_work_are_all_named_at_once(process):
-    process.start(COHORTLENS_WEB3_TOKEN="short", COHORTLENS_WEB3_KEK="", COHORTLENS_WEB3_EVM_CHAIN_ID="137")
+    process.start(
+        COHORTLENS_WEB3_TOKEN="short",
+        COHORTLENS_WEB3_KEK="",
+        COHORTLENS_WEB3_EVM_CHAIN_ID="137",
+        COHORTLENS_PUBLIC_URL="",
+    )
     assert process.child.wait(15) == 2
     said = process.log.read_text()
     for name in (
         "COHORTLENS_WEB3_TOKEN=****",
         "COHORTLENS_WEB3_KEK is not set",
+        "COHORTLENS_PUBLIC_URL is not set",
         "CHAIN_MAINNET_NOT_CONFIRMED",
     ):
         assert name in said

@@ -4,9 +4,10 @@ import base64
 
 import pytest
 
-from cohortlens.core.config import read
+from cohortlens.core.config import SettingsInvalid, read
 from cohortlens.embedded import web3
 from sidecars.web3.config import Web3Config
+from sidecars.web3.credentials.area import base_url
 from sidecars.web3.journal.pool import POOL_SIZE
 
 KEY = base64.b64encode(bytes(range(3, 99, 3))).decode()
@@ -14,6 +15,7 @@ GOOD = {
     "COHORTLENS_WEB3_TOKEN": "a token of this test alone, long",
     "COHORTLENS_WEB3_DSN": "postgresql://cl_web3:pw@127.0.0.1:5432/cohortlens",
     "COHORTLENS_WEB3_KEK": KEY,
+    "COHORTLENS_PUBLIC_URL": "https://consent.example",
 }
 MINTER, VOUCHER = "0x" + "a1" * 32, "0x" + "b2" * 32
 REMOTE_EVM = {
@@ -28,14 +30,48 @@ def config(**changes):
     return read(Web3Config, GOOD | {f"COHORTLENS_WEB3_{name}": value for name, value in changes.items()})
 
 
-def test_embedded_chains_need_a_token_a_journal_and_a_key_and_no_more():
+def test_embedded_chains_need_a_token_a_journal_a_key_and_an_address_and_no_more():
     assert config().faults() == []
     empty = read(Web3Config, {}).faults()
     assert [fault.split()[0].split("=")[0] for fault in empty] == [
         "COHORTLENS_WEB3_TOKEN",
         "COHORTLENS_WEB3_DSN",
         "COHORTLENS_WEB3_KEK",
+        "COHORTLENS_PUBLIC_URL",
     ]
+
+
+@pytest.mark.parametrize(
+    "host", ["https://consent.example", "Consent.example", "10.0.0.1", "consent.example:70000"]
+)
+def test_a_host_that_cannot_stand_in_a_did_is_refused_by_its_setting(host):
+    with pytest.raises(SettingsInvalid, match="COHORTLENS_WEB3_DID_WEB_HOST"):
+        base_url(config(DID_WEB_HOST=host))
+
+
+@pytest.mark.parametrize(
+    ("environment", "address", "host", "named"),
+    [
+        ("production", "https://consent.example", "", None),
+        ("production", "", "consent.example", None),
+        ("development", "http://127.0.0.1:8080", "", None),
+        ("development", "", "localhost:8080", None),
+        ("production", "", "", "COHORTLENS_PUBLIC_URL is not set"),
+        ("production", "http://consent.example", "", "COHORTLENS_PUBLIC_URL=http://consent.example"),
+        ("development", "ftp://consent.example", "", "COHORTLENS_PUBLIC_URL=ftp://consent.example"),
+        ("development", "https://consent.example/?a=b", "", "COHORTLENS_PUBLIC_URL="),
+    ],
+)
+def test_credentials_need_an_address_for_their_status_lists(environment, address, host, named):
+    values = {
+        "COHORTLENS_ENV": environment,
+        "COHORTLENS_PUBLIC_URL": address,
+        "COHORTLENS_WEB3_DID_WEB_HOST": host,
+    }
+    faults = [
+        one for one in read(Web3Config, GOOD | values).faults() if "PUBLIC_URL" in one or "DID_WEB" in one
+    ]
+    assert [fault.startswith(named or "") for fault in faults] == ([True] if named else [])
 
 
 def test_a_remote_chain_is_complete_or_refused():
