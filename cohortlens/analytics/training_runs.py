@@ -25,6 +25,7 @@ class Cause(StrEnum):
     GROWTH = "GROWTH"
     DRIFT = "DRIFT"
     SCHEDULE = "SCHEDULE"
+    ERASURE = "ERASURE"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cohortlens.analytics.after_erasure import TrainingAfterErasure
 from cohortlens.analytics.backtests import Backtests
 from cohortlens.analytics.batches.ports import BatchScorer
 from cohortlens.analytics.batches.service import BatchesService
@@ -49,6 +50,7 @@ class Analytics:
     moves: SegmentMoves
     training: TrainingService
     retraining: Retraining
+    after_erasure: TrainingAfterErasure
     backtests: Backtests
     reads: AnalyticsReads
     batches: BatchesService
@@ -100,6 +102,7 @@ def open_analytics(
             billing.catalogue,
             every_s=float(config.retrain_every),
         ),
+        after_erasure=TrainingAfterErasure(db, features, registry, training),
         backtests=Backtests(registry, artifacts),
         reads=AnalyticsReads(db),
         batches=BatchesService(db, registry, artifacts.root),

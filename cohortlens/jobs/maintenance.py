@@ -88,7 +88,8 @@ async def _watch_partitions(services: Services) -> int:
 
 
 async def _retrain(services: Services) -> int:
-    return await services.analytics.retraining.run_schedule()
+    started = await services.analytics.after_erasure.run()
+    return started + await services.analytics.retraining.run_schedule()
 
 
 async def _retire_versions(services: Services) -> int:

@@ -22,6 +22,7 @@ class TrainingCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRAINING_CAUSE_GROWTH: _ClassVar[TrainingCause]
     TRAINING_CAUSE_DRIFT: _ClassVar[TrainingCause]
     TRAINING_CAUSE_SCHEDULE: _ClassVar[TrainingCause]
+    TRAINING_CAUSE_ERASURE: _ClassVar[TrainingCause]
 
 class TrainingOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +44,7 @@ TRAINING_CAUSE_FIRST_IMPORT: TrainingCause
 TRAINING_CAUSE_GROWTH: TrainingCause
 TRAINING_CAUSE_DRIFT: TrainingCause
 TRAINING_CAUSE_SCHEDULE: TrainingCause
+TRAINING_CAUSE_ERASURE: TrainingCause
 TRAINING_OUTCOME_UNSPECIFIED: TrainingOutcome
 TRAINING_OUTCOME_PROMOTED: TrainingOutcome
 TRAINING_OUTCOME_CHALLENGER: TrainingOutcome

@@ -152,6 +152,7 @@ class DataRequestWork:
     async def _suppress(self, tenant_id: TenantId, request: DataRequest) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
             await self._suppressions.add(tx, request.identity_id)
+            await tx.execute(text("SELECT app.train_without(:customer)"), {"customer": request.customer_id})
             # From here on nothing may use the data, so no new rows come while the stores are emptied.
             await tx.execute(
                 text(

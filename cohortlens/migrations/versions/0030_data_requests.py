@@ -12,9 +12,13 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables of data requests, suppressions, legal holds and links."""
-    for script in (_SUPPRESSIONS, _REQUESTS, _STEPS, _LINKS, _LINK_USE, _UPKEEP):
+    for script in (_SUPPRESSIONS, _REQUESTS, _STEPS, _LINKS, _LINK_USE, _TRAINING, _UPKEEP):
         run_script(script)
-    only_jobs("app.data_requests_overdue()", "app.consent_links_purge(integer)")
+    only_jobs(
+        "app.data_requests_overdue()",
+        "app.consent_links_purge(integer)",
+        "app.tenants_to_train_after_erasure(uuid, integer)",
+    )
 
 
 _SUPPRESSIONS = """
@@ -160,6 +164,50 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
    WHERE l.token_sha256 = p_token_sha256 AND l.token_expires_at > clock_timestamp()
 $$;
 SELECT app.define('app.consent_link_token(bytea)');
+"""
+
+# One row per model however many persons are erased before it is trained again.
+_TRAINING = """
+ALTER TABLE training_runs
+  DROP CONSTRAINT training_runs_cause_check,
+  ADD CONSTRAINT training_runs_cause_check
+    CHECK (cause IN ('REQUESTED', 'FIRST_IMPORT', 'GROWTH', 'DRIFT', 'SCHEDULE', 'ERASURE'));
+
+CREATE TABLE trainings_after_erasure (
+  tenant_id uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+  model text NOT NULL,
+  since timestamptz NOT NULL,
+  PRIMARY KEY (tenant_id, model)
+);
+COMMENT ON TABLE trainings_after_erasure IS
+  'Models that were trained with somebody who was erased at the given time or before.';
+SELECT app.protect('trainings_after_erasure');
+SELECT app.allow_definer('trainings_after_erasure', 'SELECT');
+
+CREATE FUNCTION app.train_without(p_customer uuid) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO public.trainings_after_erasure (tenant_id, model, since)
+  SELECT a.tenant_id, a.model, clock_timestamp()
+    FROM public.model_aliases a
+    JOIN public.customers c ON c.tenant_id = a.tenant_id AND c.id = p_customer
+   WHERE a.tenant_id = app.tid() AND a.alias = 'CHAMPION' AND NOT EXISTS (
+     SELECT FROM public.training_runs r
+      WHERE r.tenant_id = a.tenant_id AND r.model = a.model AND r.version = a.version
+        AND r.ended_at < c.created_at)
+  ON CONFLICT (tenant_id, model) DO UPDATE SET since = excluded.since
+$$;
+COMMENT ON FUNCTION app.train_without(uuid) IS
+  'Note the active models whose training may have known a customer: it had not ended when the customer came.';
+GRANT EXECUTE ON FUNCTION app.train_without(uuid) TO cl_app;
+
+CREATE FUNCTION app.tenants_to_train_after_erasure(p_after uuid, p_limit integer)
+RETURNS TABLE (tenant_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT DISTINCT e.tenant_id FROM public.trainings_after_erasure e
+    JOIN public.tenants t ON t.id = e.tenant_id AND t.status = 'ACTIVE'
+   WHERE e.tenant_id > p_after ORDER BY 1 LIMIT p_limit
+$$;
+COMMENT ON FUNCTION app.tenants_to_train_after_erasure(uuid, integer) IS
+  'Tenants behind p_after with a model to be trained without the persons that were erased.';
 """
 
 _UPKEEP = """

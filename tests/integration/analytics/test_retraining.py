@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import text
 
+from cohortlens.analytics.after_erasure import TrainingAfterErasure
 from cohortlens.analytics.models import AsOfInFuture, ResourceMissing, WorkState
 from cohortlens.analytics.ports import TrainingProgress
 from cohortlens.analytics.retraining import Retraining
@@ -252,3 +254,38 @@ async def test_nothing_is_started_for_a_tenant_with_too_few_customers(shop, tmp_
     await open_shop(shop.db, shop.south, tmp_path / "small", customers=29, prefix="s")
     assert await shop.retraining.after_import(shop.south.tenant_id) == []
     assert await superuser.fetchval("SELECT count(*) FROM training_runs WHERE state = 'PENDING'") == 0
+
+
+async def test_erasures_start_one_training_of_each_model_that_may_have_known_the_persons(shop, superuser):
+    tenant = shop.north.tenant_id
+    after = TrainingAfterErasure(
+        shop.db, shop.features, shop.registry, shop.training, clock=lambda: shop.clock.now
+    )
+    await superuser.execute("UPDATE training_runs SET ended_at = now() WHERE state = 'SUCCEEDED'")
+    customers = await superuser.fetch(
+        "SELECT id, tenant_id FROM customers WHERE tenant_id = $1 LIMIT 3", tenant
+    )
+
+    async def erase(*rows):
+        for row in rows:
+            async with shop.db.tenant_transaction(tenant) as tx:
+                await tx.execute(text("SELECT app.train_without(:id)"), {"id": row["id"]})
+
+    await superuser.execute(
+        "UPDATE customers SET created_at = now() + interval '1 hour' WHERE id = $1", customers[0]["id"]
+    )
+    await erase(customers[0])
+    assert await after.run() == 0, "no model can have known somebody who came later"
+
+    await erase(*customers[1:])
+    assert await after.run() == 0, "the last training is not a day old"
+    shop.clock.now += timedelta(days=1, minutes=1)
+    assert await after.run() == 2
+    assert await causes(superuser) == [("prediction", "ERASURE"), ("segmentation", "ERASURE")]
+    assert await after.run() == 0, "they are under way"
+    await superuser.execute(
+        "UPDATE training_runs SET state = 'SUCCEEDED', stage = 'register', started_at = now(), ended_at = now(),"
+        " version = 1, outcome = 'KEPT' WHERE state = 'PENDING'"
+    )
+    assert await after.run() == 0
+    assert await superuser.fetchval("SELECT count(*) FROM trainings_after_erasure") == 0
