@@ -58,8 +58,10 @@ class DemoWallet:
     def close(self) -> None:
         """End the process, and the keys with it."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(timeout=10.0)
+        self._process.stdout.close()
 
     def _read(self) -> dict[str, str]:
         assert self._process.stdout is not None
