@@ -21,6 +21,7 @@ from cohortlens.v1 import (
     billing_pb2,
     consent_pb2,
     customers_pb2,
+    marketplace_pb2,
     models_pb2,
     rewards_pb2,
 )
@@ -149,6 +150,7 @@ def public_table(*, with_reflection: bool) -> MethodTable:
         billing_pb2,
         consent_pb2,
         customers_pb2,
+        marketplace_pb2,
         models_pb2,
         rewards_pb2,
     )
@@ -228,6 +230,8 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
     from gateway.servicers.explanations import ExplanationsServicer
     from gateway.servicers.inference_v2 import InferenceServicer
     from gateway.servicers.joined import joined
+    from gateway.servicers.marketplace import MarketplaceServicer
+    from gateway.servicers.marketplace_answers import MarketplaceAnswersServicer
     from gateway.servicers.model_history import ModelHistoryServicer
     from gateway.servicers.models import ModelsServicer
     from gateway.servicers.rewards import RewardsServicer
@@ -270,6 +274,10 @@ def _servicers(services: Services, board: HealthBoard) -> dict[str, Any]:
             services.web3.wallets, services.web3.rewards, services.page_tokens
         ),
         "cohortlens.v1.CustomersService": CustomersServicer(services.customers),
+        "cohortlens.v1.MarketplaceService": joined(
+            MarketplaceServicer(services.market, services.page_tokens),
+            MarketplaceAnswersServicer(services.market, services.page_tokens),
+        ),
         "cohortlens.v1.ModelsService": joined(ModelsServicer(services), ModelHistoryServicer(services)),
         inference_v2_policy.SERVICE: InferenceServicer(
             services.analytics.predictions,

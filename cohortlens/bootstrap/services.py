@@ -30,6 +30,7 @@ from cohortlens.billing.usage.mails import add_quota_mails
 from cohortlens.bootstrap.analytics import Analytics, open_analytics
 from cohortlens.bootstrap.billing import Billing, open_billing, open_usage
 from cohortlens.bootstrap.consent import Consent, open_consent
+from cohortlens.bootstrap.marketplace import Marketplace, open_marketplace
 from cohortlens.bootstrap.rights import Rights, open_rights
 from cohortlens.bootstrap.web3 import Web3, open_web3
 from cohortlens.consent.imports import ConsentImports
@@ -54,6 +55,7 @@ from cohortlens.identity.programs.service import Programs
 from cohortlens.identity.service import IdentityService
 from cohortlens.identity.tenancy.invitation_mails import add_invitation_mails
 from cohortlens.identity.tenancy.service import Tenancy
+from cohortlens.marketplace.personal_data import MarketStore
 from cohortlens.registry.challengers import ChallengersService
 from cohortlens.registry.promotions import PromotionsService
 from cohortlens.registry.service import RegistryService
@@ -110,6 +112,7 @@ class Services:
         consent: What customers allow.
         rights: The rights of persons about their data.
         web3: Credentials, rewards and pins, and what follows a consent.
+        market: Offers, agreements, questions and settlement.
     """
 
     config: CoreConfig
@@ -133,6 +136,7 @@ class Services:
     consent: Consent
     rights: Rights
     web3: Web3
+    market: Marketplace
     _closing: AsyncExitStack
 
     @classmethod
@@ -243,9 +247,14 @@ class Services:
                 billing=billing,
                 consent=open_consent(db, tenant_keys, identity.receipt_keys),
                 rights=open_rights(
-                    db, redis, tenant_keys, LocalArtifactStore(config.artifacts).root, (web3.personal_data,)
+                    db,
+                    redis,
+                    tenant_keys,
+                    LocalArtifactStore(config.artifacts).root,
+                    (MarketStore(db), web3.personal_data),
                 ),
                 web3=web3,
+                market=open_marketplace(db, web3.means),
                 _closing=opened.pop_all(),
             )
 

@@ -27,6 +27,7 @@ class Web3:
     """What stands on the sidecar, one attribute per file.
 
     Attributes:
+        means: All of them, as steps of other slices use them.
         issuer: Issues and verifies credentials.
         ledger: Pays rewards.
         pinner: Keeps content on IPFS.
@@ -38,6 +39,7 @@ class Web3:
         personal_data: What of it is about one person.
     """
 
+    means: Means
     issuer: CredentialIssuer
     ledger: RewardLedger
     pinner: Pinner
@@ -67,6 +69,7 @@ def open_web3(opened: AsyncExitStack, db: Database, keys: TenantKeys, config: Co
     )
     means = Means(db, keys, issuer, ledger, pinner)
     return Web3(
+        means,
         issuer,
         ledger,
         pinner,

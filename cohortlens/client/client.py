@@ -27,6 +27,7 @@ from cohortlens.v1 import (
     consent_pb2_grpc,
     customers_pb2,
     customers_pb2_grpc,
+    marketplace_pb2_grpc,
     models_pb2_grpc,
     rewards_pb2_grpc,
 )
@@ -104,6 +105,7 @@ class Client:
         self.billing = billing_pb2_grpc.BillingServiceStub(self._channel)
         self.consent = consent_pb2_grpc.ConsentServiceStub(self._channel)
         self.rewards = rewards_pb2_grpc.RewardServiceStub(self._channel)
+        self.market = marketplace_pb2_grpc.MarketplaceServiceStub(self._channel)
         self.models = models_pb2_grpc.ModelsServiceStub(self._channel)
 
     def __enter__(self) -> Client:

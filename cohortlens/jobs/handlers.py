@@ -40,6 +40,7 @@ from cohortlens.customers.models import IMPORT_REQUESTED, TRANSACTIONS_IMPORTED
 from cohortlens.customers.service import CustomersService
 from cohortlens.identity.models import TENANT_DELETION
 from cohortlens.identity.sessions.keeper import SESSION_REVOKED
+from cohortlens.marketplace.models import ENDING_WANTED, SETTLEMENT_WANTED
 from cohortlens.registry.models import ALIAS_MOVED
 
 
@@ -285,6 +286,16 @@ async def release_rewards(services: Services, event: Event) -> None:
     await services.web3.fulfilment.release(event)
 
 
+async def settle_agreement(services: Services, event: Event) -> None:
+    """Do the steps of a settlement that are not done yet."""
+    await services.market.settling.run(event)
+
+
+async def end_agreement(services: Services, event: Event) -> None:
+    """Revoke the credential of an agreement that ended."""
+    await services.market.settling.end(event)
+
+
 async def fulfilment_died(services: Services, event: Event) -> None:
     """Show that a step of a fulfilment was given up."""
     await services.web3.fulfilment.give_up(event)
@@ -302,6 +313,10 @@ HANDLERS: Mapping[str, Handler] = {
     PIN_WANTED: _step(pin_receipt),
     END_WANTED: _step(end_consent),
     REWARD_RELEASED: _step(release_rewards, concurrency=2),
+    SETTLEMENT_WANTED: Handler(
+        settle_agreement, concurrency=2, max_attempts=outbox.MAX_ATTEMPTS, lease_s=6.0
+    ),
+    ENDING_WANTED: Handler(end_agreement, concurrency=2, max_attempts=outbox.MAX_ATTEMPTS, lease_s=6.0),
     SESSION_REVOKED: Handler(publish_revocation, concurrency=4),
     TENANT_DELETION: Handler(end_subscription, concurrency=2, max_attempts=12, on_dead=subscription_goes_on),
     ENTITLEMENT_CHANGED: Handler(follow_entitlement, concurrency=2),

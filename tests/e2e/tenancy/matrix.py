@@ -20,6 +20,7 @@ from cohortlens.v1 import (
     billing_pb2,
     consent_pb2,
     customers_pb2,
+    marketplace_pb2,
     models_pb2,
     rewards_pb2,
 )
@@ -34,6 +35,7 @@ FILES = tuple(
         billing_pb2,
         consent_pb2,
         customers_pb2,
+        marketplace_pb2,
         models_pb2,
         rewards_pb2,
     )
