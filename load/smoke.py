@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cohortlens.cli.local import endpoints
 from cohortlens.cli.session import open_client
-from cohortlens.v1 import analytics_pb2, customers_pb2
+from cohortlens.v1 import analytics_pb2, consent_checks_pb2, customers_pb2
 from load.settings import LoadTarget, for_environment
 
 USERS, SECONDS = 20, 10
@@ -27,7 +27,11 @@ def local_target() -> LoadTarget:
         raise SystemExit("a load run addresses loopback only")
     with open_client("", "", None, 30.0) as client:
         page = client.call(client.customers.ListCustomers, customers_pb2.ListCustomersRequest(page_size=200))
-        names = [c.customer for c in page.customers]
+        asked = consent_checks_pb2.BatchCheckConsentRequest(
+            customers=[c.customer for c in page.customers], activities=["analytics.prediction"]
+        )
+        allowed = client.call(client.consent.BatchCheckConsent, asked).checks[0].allowed
+        names = [name for at, name in enumerate(asked.customers) if allowed[at // 8] >> at % 8 & 1]
         reply = client.call(client.analytics.GetFeatures, analytics_pb2.GetFeaturesRequest(customer=names[0]))
         return LoadTarget(where.http, where.grpc, client.access_token(), names, list(reply.features.values))
 

@@ -13,9 +13,13 @@ from uuid import uuid4
 import click
 from google.api import httpbody_pb2
 
-from cohortlens.cli.output import Fault, table
+from cohortlens.cli import local
+from cohortlens.cli.firstrun import seed_and_probe
+from cohortlens.cli.output import Fault, Output, table
+from cohortlens.cli.seed_consents import demo_controller
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.client.client import Client
+from cohortlens.embedded import stack
 from cohortlens.v1 import (
     consent_acts_pb2,
     consent_notices_pb2,
@@ -72,10 +76,31 @@ class DemoWallet:
         return found
 
 
+def running_stack(out: Output) -> None:
+    """Start the stack of this machine with the demo tenant, where none runs.
+
+    Raises:
+        Fault: This is an installation for production, which has no demo tenant; or a step failed.
+        StackFailed: Something does not start.
+    """
+    config = local.config()
+    if stack.status(config).services:
+        return
+    if config.environment == "production":
+        told = "nothing runs here, and an installation for production has no demo tenant"
+        raise Fault("DEMO_UNAVAILABLE", told, "cohortlens up, then name an account: --email, --password-file")
+    out.note("nothing runs here: starting the stack")
+    stack.detach(config, lambda event: out.note(f"{event.state:<9} {event.service}"))
+    seed_and_probe(out)
+
+
 @click.command("consent")
-@calls_api("demo consent")
+@calls_api("demo consent", before=running_stack)
 def demo_consent(session: Session) -> None:
-    """Give a consent and see what follows: credential, tokens on two chains, CID; then withdraw it."""
+    """Give a consent and see what follows: credential, tokens on two chains, CID; then withdraw it.
+
+    Starts the stack where none runs; it runs on afterwards.
+    """
     tour = ConsentTour(session)
     wallet = DemoWallet()
     try:
@@ -127,7 +152,7 @@ class ConsentTour:
             "refusals": [one.reason for one in after.refusals],
             "refused_after_s": seconds,
         }
-        return data, _text(data)
+        return data, story(data)
 
     def _switch_tokens_on(self) -> None:
         now = self._client.call(self._client.rewards.GetRewardTariff, rewards_pb2.GetRewardTariffRequest())
@@ -154,15 +179,7 @@ class ConsentTour:
             name="demo",
             locale="en",
             content="We group customers by how they buy, share figures about groups, and pay tokens for it.",
-            controller=consent_notices_pb2.Controller(
-                name="Demo Retail",
-                address="1 Demo Street, 00000 Demo",
-                contact="privacy@demo-retail.example",
-                country="DE",
-                storage_countries=["DE"],
-                authority="The data protection authority of the demo",
-                rights_url="https://demo-retail.example/privacy",
-            ),
+            controller=demo_controller(),
         )
         for purpose in _PURPOSES:
             request.purposes.add(purpose=purpose, version=versions[purpose])
@@ -263,7 +280,8 @@ def _steps(one: credentials_pb2.GetFulfilmentResponse) -> dict[str, str]:
     }
 
 
-def _text(data: dict[str, Any]) -> str:
+def story(data: dict[str, Any]) -> str:
+    """What the demonstration shows a person, of its result as data."""
     credential = data["credential"]
     rows = [
         [chain, data["wallets"][chain], f"{balance} CLR"]
@@ -284,5 +302,7 @@ def _text(data: dict[str, Any]) -> str:
             "consent withdrawn",
             f"  verified   {'yes' if data['verified_after'] else 'no'}: {', '.join(data['refusals'])}"
             f" (after {data['refused_after_s']} s)",
+            "",
+            "the stack runs on; to stop it: cohortlens down",
         ]
     )

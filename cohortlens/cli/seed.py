@@ -19,6 +19,7 @@ from cohortlens.cli.data import run_import
 from cohortlens.cli.output import Fault, Output
 from cohortlens.cli.plans import grant_demo_plan
 from cohortlens.cli.registering import register_locally
+from cohortlens.cli.seed_consents import record_decisions, refusing_customers
 from cohortlens.cli.session import Account, CredentialsFile, FileTokenStore
 from cohortlens.client.client import Client, Credentials
 from cohortlens.client.errors import ApiError
@@ -26,7 +27,6 @@ from cohortlens.v1 import (
     analytics_pb2,
     auth_pb2,
     common_pb2,
-    consent_purposes_pb2,
     customers_pb2,
     models_pb2,
 )
@@ -62,7 +62,6 @@ def seed_demo(target: str, data_dir: Path, out: Output, report: Report) -> Clien
     client = _owner(target, data_dir, report)
     _grant(client, report)
     if not _has_customers(client):
-        _allow(client)
         _load(client, out, report)
     _train(client, out, report)
     _wait_for_segments(client)
@@ -99,16 +98,6 @@ def _grant(client: Client, report: Report) -> None:
         report(f"plan {DEMO_PLAN} granted")
 
 
-def _allow(client: Client) -> None:
-    """Rest the analysis of the sample, whose customers nobody can ask any more, on a legitimate interest."""
-    request = consent_purposes_pb2.UpdatePurposeRequest(
-        purpose="profiling",
-        lawful_basis=consent_purposes_pb2.LAWFUL_BASIS_LEGITIMATE_INTEREST,
-        mechanism=consent_purposes_pb2.CONSENT_MECHANISM_OPT_OUT,
-    )
-    client.call(client.consent.UpdatePurpose, request)
-
-
 def _has_customers(client: Client) -> bool:
     request = customers_pb2.ListCustomersRequest(page_size=1)
     found: int = client.call(client.customers.ListCustomers, request).total_size
@@ -116,10 +105,18 @@ def _has_customers(client: Client) -> bool:
 
 
 def _load(client: Client, out: Output, report: Report) -> None:
-    options = customers_pb2.ImportOptions(currency="USD", file_name=DEMO_FILE)
-    with files("cohortlens").joinpath("data", DEMO_FILE).open("rb") as source:
+    sample = files("cohortlens").joinpath("data", DEMO_FILE)
+    with sample.open("rb") as source:
+        refusing = refusing_customers(source)
+    options = customers_pb2.ImportOptions(
+        currency="USD", file_name=DEMO_FILE, consent=record_decisions(client, refusing)
+    )
+    with sample.open("rb") as source:
         done = run_import(client, out, options, source)
-    report(f"{done.rows.accepted:,} purchases of {done.new_customers:,} customers imported (CDNOW sample)")
+    report(
+        f"{done.rows.accepted:,} purchases of {done.new_customers:,} customers imported (CDNOW sample); "
+        f"{len(refusing):,} customers refused analysis"
+    )
 
 
 def _train(client: Client, out: Output, report: Report) -> None:
