@@ -32,7 +32,7 @@ from cohortlens.consent.models import (
 from cohortlens.consent.receipts import ReceiptDraft, ReceiptKey, Receipts
 from cohortlens.consent.signals import Signals, given_by, refused_by
 from cohortlens.consent.states import expiry
-from cohortlens.consent.terms import Terms, TermsReading, Wanted
+from cohortlens.consent.terms import STAMP, Terms, TermsMemory, TermsReading, Wanted
 from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
@@ -104,12 +104,14 @@ class Recorded:
         identity: The person.
         receipt_id: Its receipt; None where there is none.
         events: The events, one for each purpose.
+        notice_version: Version of the notice that was shown; 0 for none.
         standing: How the person stands after all acts of the request; empty for a batch.
     """
 
     identity: Identity
     receipt_id: UUID | None
     events: tuple[NewEvent, ...]
+    notice_version: int = 0
     standing: tuple[StoredState, ...] = ()
 
 
@@ -127,6 +129,7 @@ class ConsentActs:
         self._db = db
         self._tenant_keys = tenant_keys
         self._receipts = receipts
+        self._terms = TermsMemory()
         self._clock = clock
 
     async def record(self, ctx: RequestContext, act: Act, signals: Signals | None = None) -> Recorded:
@@ -146,8 +149,8 @@ class ConsentActs:
         key = await self._receipts.signer()
 
         async def work() -> Recorded:
-            async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-                done = await self._recorded(tx, ctx, acts, key)
+            async with self._db.tenant_transaction(ctx.tenant_id, generic_plans=True) as tx:
+                done, deciding = await self._recorded(tx, ctx, acts, key)
                 first = done[0]
                 idempotency.made(identity=str(first.identity.id), receipt=str(first.receipt_id or ""))
                 decided = sorted({event.purpose_key for one in done for event in one.events})
@@ -165,9 +168,8 @@ class ConsentActs:
                         await AuditTrail(tx).append(ctx, action, resource=resource, details=details)
                     else:
                         noted_at_commit(tx, ctx, action, resource, details)
-                held = await EventRows(tx).standing([first.identity.id])
-            states = sorted(held.values(), key=lambda one: one.purpose_key)
-            return replace(first, standing=tuple(one for one in states if one.purpose_key in decided))
+                standing = await _standing(tx, done, deciding)
+            return replace(first, standing=standing)
 
         return await retried(work)
 
@@ -181,7 +183,7 @@ class ConsentActs:
 
         async def work() -> list[Recorded]:
             async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-                done = await self._recorded(tx, ctx, acts, key)
+                done, _ = await self._recorded(tx, ctx, acts, key)
                 events = [str(event.id) for one in done for event in one.events]
                 digest = hashlib.sha256("\n".join(events).encode()).hexdigest()
                 idempotency.made(events=len(events), receipt_ids=[str(one.receipt_id or "") for one in done])
@@ -193,30 +195,39 @@ class ConsentActs:
 
     async def _recorded(
         self, tx: AsyncConnection, ctx: RequestContext, acts: Sequence[Act], key: ReceiptKey
-    ) -> list[Recorded]:
+    ) -> tuple[list[Recorded], frozenset[UUID]]:
+        """What became of each act, and the events that decide now; two statements where terms are known."""
         at = self._clock()
         _require_times(acts, at)
         people = Identities(tx, ctx.tenant_id, self._tenant_keys)
-        found = await people.locked([one.customer for one in acts], [f"{one.path}customer" for one in acts])
+        names, fields = [one.customer for one in acts], [f"{one.path}customer" for one in acts]
+        found, stamp = await people.locked_asking(names, fields, STAMP)
         _require_not_erased(acts, found)
-        terms = await TermsReading(tx).of(
+        terms = await TermsReading(tx, self._terms.of(ctx.tenant_id, stamp)).of(
             [Wanted(one.type, one.purposes, one.notice_id, one.collected_at or at, one.path) for one in acts]
         )
         rows = EventRows(tx)
-        standing = await rows.standing(one.id for one in found)
+        if any(one.type is ActType.REAFFIRMED for one in acts):
+            standing = await rows.standing(one.id for one in found)
+            for act, identity, term in zip(acts, found, terms, strict=True):
+                if act.type is ActType.REAFFIRMED:
+                    _require_given(act, identity, term, standing, at)
         drafts: list[ReceiptDraft] = []
         done: list[Recorded] = []
         for act, identity, term in zip(acts, found, terms, strict=True):
-            if act.type is ActType.REAFFIRMED:
-                _require_given(act, identity, term, standing, at)
             receipt_id = None if term.receipt_notice is None else uuid7()
-            recorded = await self._events(people, act, identity, term, standing, at, receipt_id)
+            recorded = await self._events(people, act, identity, term, at, receipt_id)
             done.append(recorded)
             if receipt_id is not None:
                 drafts.append(ReceiptDraft(receipt_id, identity.id, recorded.events, term))
-        await rows.record([event for one in done for event in one.events], ctx.caller.actor, ctx.request_id)
-        await self._receipts.store(tx, key, drafts, at)
-        return done
+        deciding = await rows.record(
+            [event for one in done for event in one.events],
+            self._receipts.signed(key, drafts, at),
+            people.made_keys,
+            ctx.caller.actor,
+            ctx.request_id,
+        )
+        return done, deciding
 
     async def _events(
         self,
@@ -224,7 +235,6 @@ class ConsentActs:
         act: Act,
         identity: Identity,
         term: Terms,
-        standing: Mapping[tuple[UUID, str], StoredState],
         at: datetime,
         receipt_id: UUID | None,
     ) -> Recorded:
@@ -232,10 +242,10 @@ class ConsentActs:
         kept = act.evidence.kept()
         sealer = None
         if kept and identity.erased_at is None:
-            identity, sealer = await people.evidence_sealer(identity)
+            sealer = await people.evidence_sealer(identity)
         events = []
         for purpose in term.purposes:
-            event_id, before = uuid7(), standing.get((identity.id, purpose.key))
+            event_id = uuid7()
             events.append(
                 NewEvent(
                     id=event_id,
@@ -251,10 +261,10 @@ class ConsentActs:
                     notice_sha256=term.notice.sha256 if term.notice else None,
                     receipt_id=receipt_id,
                     evidence_enc=sealer.seal(json.dumps(kept).encode(), event_id.bytes) if sealer else None,
-                    previous_id=before.event_id if before else None,
                 )
             )
-        return Recorded(identity, receipt_id, tuple(events))
+        version = term.notice.version if term.notice else 0
+        return Recorded(identity, receipt_id, tuple(events), version)
 
 
 def with_signals(act: Act, signals: Signals) -> list[Act]:
@@ -283,6 +293,40 @@ def _with(act: Act, kind: ActType, purposes: Sequence[tuple[str, int]], method: 
     notice = act.notice_id if method is not CollectionMethod.SIGNAL else None
     return Act(
         act.customer, kind, purposes, notice, act.locale, method, act.collected_at, act.evidence, act.path
+    )
+
+
+async def _standing(
+    tx: AsyncConnection, done: Sequence[Recorded], deciding: frozenset[UUID]
+) -> tuple[StoredState, ...]:
+    """How a person stands about what was decided, by purpose; read only where an act did not decide."""
+    decided = {event.purpose_key for one in done for event in one.events}
+    known = {
+        event.purpose_key: _state(event, one.notice_version)
+        for one in done
+        for event in one.events
+        if event.id in deciding
+    }
+    if len(known) < len(decided):
+        held = await EventRows(tx).standing([done[0].identity.id])
+        known = {one.purpose_key: one for one in held.values() if one.purpose_key in decided}
+    return tuple(known[key] for key in sorted(known))
+
+
+def _state(event: NewEvent, notice_version: int) -> StoredState:
+    """The state that an event leads to which decides."""
+    return StoredState(
+        identity_id=event.identity_id,
+        purpose_key=event.purpose_key,
+        state=ActType.GIVEN if event.type in _GIVING else event.type,
+        event_id=event.id,
+        since=event.collected_at,
+        expires_at=event.expires_at,
+        purpose_version=event.purpose_version,
+        decided_at=event.collected_at,
+        version=0,
+        receipt_id=event.receipt_id,
+        notice_version=notice_version,
     )
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.consent.events import CONSENT_RECORDED, consent_key
-from cohortlens.consent.models import ActType
+from cohortlens.consent.models import ActType, StoredReceipt
+from cohortlens.core.db import driver
 from cohortlens.core.ids import plain_uuid, uuid7
 
 _COLUMNS = {
@@ -29,9 +30,8 @@ _COLUMNS = {
     "hashes": "bytea",
     "receipts": "uuid",
     "evidence": "bytea",
-    "previous": "uuid",
 }
-_ARRAYS = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _COLUMNS.items())
+_ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 1))
 DECIDE = """
 best AS (
   SELECT DISTINCT ON (identity_id, purpose_key) *,
@@ -53,27 +53,40 @@ ON CONFLICT (tenant_id, identity_id, purpose_key) DO UPDATE SET
      > (u.decided_at, u.decided_rank, u.decided_place)
 """
 """The end of a statement that has ``placed`` events: the greatest of each person and purpose decides."""
-_RECORD = text(f"""
+# What decided before is read by this statement itself: the people are locked, so it is what decides.
+_RECORD = f"""
 WITH given AS (
   SELECT * FROM unnest({_ARRAYS}) WITH ORDINALITY AS g (
     id, identity_id, purpose_key, purpose_version, type, collected_at, expires_at, method, locale, notice_id,
-    notice_sha256, receipt_id, evidence_enc, prev_event_id, n)),
+    notice_sha256, receipt_id, evidence_enc, n)),
 placed AS MATERIALIZED (
-  SELECT g.*, nextval('consent_places') AS place FROM (SELECT * FROM given ORDER BY n) AS g),
+  SELECT g.*, nextval('consent_places') AS place FROM (
+    SELECT given.*, u.event_id AS prev_event_id FROM given
+      LEFT JOIN user_consents u ON u.tenant_id = app.tid() AND u.identity_id = given.identity_id
+       AND u.purpose_key = given.purpose_key ORDER BY n) AS g),
 added AS (
   INSERT INTO consent_events (tenant_id, created_at, id, place, identity_id, purpose_key, purpose_version,
     type, collected_at, expires_at, method, actor, locale, notice_id, notice_sha256, receipt_id,
     prev_event_id, request_id, evidence_enc)
   SELECT app.tid(), statement_timestamp(), id, place, identity_id, purpose_key, purpose_version, type,
-         collected_at, expires_at, method, :actor, locale, notice_id, notice_sha256, receipt_id,
-         prev_event_id, :request_id, evidence_enc FROM placed),
+         collected_at, expires_at, method, $14, locale, notice_id, notice_sha256, receipt_id,
+         prev_event_id, $15, evidence_enc FROM placed),
 told AS (
   INSERT INTO outbox (id, topic, key, payload)
-  SELECT app.uuid7(), :topic, :prefix || identity_id, jsonb_build_object(
+  SELECT app.uuid7(), $16, $17 || identity_id, jsonb_build_object(
          'event_id', id, 'identity_id', identity_id, 'purpose', purpose_key, 'type', type)
     FROM placed ORDER BY place),
+receipts AS (
+  INSERT INTO consent_receipts (tenant_id, id, identity_id, record, signature, kid)
+  SELECT app.tid(), r.* FROM unnest($18::uuid[], $19::uuid[], $20::bytea[], $21::text[], $22::text[]) AS r),
+keys AS (
+  UPDATE consent_identities i SET data_key_enc = k.key FROM unnest($23::uuid[], $24::bytea[]) AS k (id, key)
+   WHERE i.tenant_id = app.tid() AND i.id = k.id),
 {DECIDE}
-""")  # noqa: S608 - constants
+RETURNING u.event_id, u.state = 'GIVEN' AND (u.expires_at <= statement_timestamp() OR u.purpose_version < (
+  SELECT h.min_version FROM purpose_heads h WHERE h.tenant_id = u.tenant_id AND h.key = u.purpose_key)
+  ) IS TRUE AS is_over
+"""  # noqa: S608 - constants
 STATE_NOW = (
     "CASE WHEN u.state = 'GIVEN' AND u.purpose_version < h.min_version THEN 'INVALIDATED'"
     " WHEN u.state = 'GIVEN' AND u.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE u.state END"
@@ -110,7 +123,6 @@ class NewEvent:
         notice_sha256: Of its text.
         receipt_id: Receipt of the act; None for none.
         evidence_enc: Sealed evidence; None for none.
-        previous_id: The event that decided before; None for the first.
     """
 
     id: UUID
@@ -126,7 +138,6 @@ class NewEvent:
     notice_sha256: bytes | None
     receipt_id: UUID | None
     evidence_enc: bytes | None
-    previous_id: UUID | None
 
 
 @dataclass(frozen=True)
@@ -176,29 +187,56 @@ class EventRows:
         found = [stored_state(row) for row in rows]
         return {(one.identity_id, one.purpose_key): one for one in found}
 
-    async def record(self, events: Sequence[NewEvent], actor: str, request_id: str) -> None:
-        """Store events in their order, and the states they lead to; tell of each through the outbox.
+    async def record(
+        self,
+        events: Sequence[NewEvent],
+        receipts: Sequence[StoredReceipt],
+        keys: Mapping[UUID, bytes],
+        actor: str,
+        request_id: str,
+    ) -> frozenset[UUID]:
+        """Store events in their order, the states they lead to and the receipts; tell of each by the outbox.
 
         The people have to be locked (``Identities.locked``).
+
+        Args:
+            events: What was decided.
+            receipts: The receipts of it.
+            keys: Sealed keys of evidence to store, by person (``Identities.made_keys``).
+            actor: Who recorded it.
+            request_id: In which request.
+
+        Returns:
+            The events that decide now, and say how the person stands: those that are over already, by time or
+            by a newer version, are not among them.
         """
-        values: Mapping[str, list[object]] = {
-            "ids": [one.id for one in events],
-            "identities": [one.identity_id for one in events],
-            "purposes": [one.purpose_key for one in events],
-            "versions": [one.purpose_version for one in events],
-            "types": [one.type.value for one in events],
-            "collected": [one.collected_at for one in events],
-            "expires": [one.expires_at for one in events],
-            "methods": [one.method for one in events],
-            "locales": [one.locale for one in events],
-            "notices": [one.notice_id for one in events],
-            "hashes": [one.notice_sha256 for one in events],
-            "receipts": [one.receipt_id for one in events],
-            "evidence": [one.evidence_enc for one in events],
-            "previous": [one.previous_id for one in events],
-        }
-        told = {"topic": CONSENT_RECORDED, "prefix": consent_key("")}
-        await self._tx.execute(_RECORD, {**values, **told, "actor": actor, "request_id": request_id})
+        columns: Sequence[list[object]] = [
+            [one.id for one in events],
+            [one.identity_id for one in events],
+            [one.purpose_key for one in events],
+            [one.purpose_version for one in events],
+            [one.type.value for one in events],
+            [one.collected_at for one in events],
+            [one.expires_at for one in events],
+            [one.method for one in events],
+            [one.locale for one in events],
+            [one.notice_id for one in events],
+            [one.notice_sha256 for one in events],
+            [one.receipt_id for one in events],
+            [one.evidence_enc for one in events],
+        ]
+        made: Sequence[list[object]] = [
+            [one.id for one in receipts],
+            [one.identity_id for one in receipts],
+            [one.record for one in receipts],
+            [one.signature for one in receipts],
+            [one.kid for one in receipts],
+            list(keys),
+            list(keys.values()),
+        ]
+        told = (actor, request_id, CONSENT_RECORDED, consent_key(""))
+        rows = await (await driver(self._tx)).fetch(_RECORD, *columns, *told, *made)
+        return frozenset(plain_uuid(row["event_id"]) for row in rows if not row["is_over"])
 
 
 async def tell(tx: AsyncConnection, events: Sequence[tuple[UUID, UUID, str, str]]) -> None:

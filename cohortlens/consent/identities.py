@@ -6,17 +6,20 @@ erased still finds its place, and nobody else finds the person.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.consent.models import ConsentRowMissing, field_fault
+from cohortlens.core.db import driver
 from cohortlens.core.ids import parse_uuid, plain_uuid, uuid7
 from cohortlens.core.tenant_keys import TenantKeys, TenantSealer
 
@@ -29,20 +32,20 @@ _EXTERNAL = "external:"
 _EXTERNAL_CHARACTERS = 200
 _KEY_BYTES = 32
 
-_CUSTOMERS = text(
-    "SELECT id, external_id FROM customers WHERE tenant_id = app.tid()"
-    " AND (id = ANY (CAST(:ids AS uuid[])) OR external_id = ANY (CAST(:externals AS text[])))"
-)
+_CUSTOMERS = "SELECT id, external_id FROM customers WHERE tenant_id = app.tid() AND id = ANY ($1::uuid[])"
 # In the order of the hashes: two calls with the same people do not wait for each other crosswise.
-_LOCKED = text(
-    "INSERT INTO consent_identities AS i (tenant_id, id, customer_id, ident_bidx, ident_enc)"
-    " SELECT app.tid(), n.id, n.customer, n.bidx, n.enc FROM unnest(CAST(:ids AS uuid[]),"
-    " CAST(:customers AS uuid[]), CAST(:bidx AS bytea[]), CAST(:enc AS bytea[]))"
-    " AS n (id, customer, bidx, enc) ORDER BY n.bidx"
-    " ON CONFLICT (tenant_id, ident_bidx) DO UPDATE SET customer_id ="
-    " CASE WHEN i.erased_at IS NULL THEN coalesce(i.customer_id, excluded.customer_id) END"
-    " RETURNING id, customer_id, ident_bidx, data_key_enc, erased_at"
-)
+_LOCKED = """
+WITH locked AS (
+  INSERT INTO consent_identities AS i (tenant_id, id, customer_id, ident_bidx, ident_enc)
+  SELECT app.tid(), n.id, c.id, n.bidx, n.enc
+    FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[]) AS n (id, external, bidx, enc)
+    LEFT JOIN customers c ON c.tenant_id = app.tid() AND c.external_id = n.external
+   ORDER BY n.bidx
+  ON CONFLICT (tenant_id, ident_bidx) DO UPDATE SET customer_id =
+    CASE WHEN i.erased_at IS NULL THEN coalesce(i.customer_id, excluded.customer_id) END
+  RETURNING id, customer_id, ident_bidx, data_key_enc, erased_at)
+SELECT l.*, {question} AS answer FROM locked l
+"""
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,13 @@ class Identities:
         tx: A connection inside ``Database.tenant_transaction``.
         tenant_id: Its tenant.
         keys: The tenants' keys.
+
+    Attributes:
+        made_keys: Sealed keys of evidence that were made and are not stored yet, by person.
     """
 
     def __init__(self, tx: AsyncConnection, tenant_id: UUID, keys: TenantKeys) -> None:
+        self.made_keys: dict[UUID, bytes] = {}
         self._tx = tx
         self._tenant_id = tenant_id
         self._keys = keys
@@ -82,58 +89,54 @@ class Identities:
         """The people of these names, made where they are new; nobody else records about them meanwhile.
 
         Args:
-            names: A customer's identifier, or ``external:`` and the tenant's own one.
+            names: A customer's identifier, or ``external:`` and the tenant's own one; at least one.
             fields: Path of each in the request.
 
         Raises:
             InvalidArgument: FIELD_INVALID: a name is neither form.
             NotFound: RESOURCE_NOT_FOUND: no such customer, or another tenant's.
         """
-        externals, customers = await self._named(names, fields)
-        index = {one: await self.index(one) for one in set(externals)}
+        return (await self.locked_asking(names, fields, "''"))[0]
+
+    async def locked_asking(
+        self, names: Sequence[str], fields: Sequence[str], question: str
+    ) -> tuple[list[Identity], str]:
+        """As ``locked``, with the answer to a question that is sent along.
+
+        Args:
+            names: As ``locked``.
+            fields: As ``locked``.
+            question: A constant SQL expression of type text. It sees what was committed before the call, not
+                what the lock waited for.
+        """
+        externals = await self._named(names, fields)
+        secret = await self._keys.mac_key(self._tx, self._tenant_id, IDENTITY_INDEX)
         sealer = await self._keys.sealer(self._tx, self._tenant_id, IDENT_COLUMN)
-        rows = []
-        for external, hashed in index.items():
-            made = uuid7()
-            sealed = sealer.seal(external.encode("utf-8", "surrogatepass"), made.bytes)
-            rows.append((made, customers.get(external), hashed, sealed))
-        values = dict(
-            zip(("ids", "customers", "bidx", "enc"), map(list, zip(*rows, strict=True)), strict=True)
-        )
-        found = {bytes(row.ident_bidx): row for row in await self._tx.execute(_LOCKED, values)}
-        by_name = {
-            external: Identity(
-                plain_uuid(found[key].id),
-                None if found[key].customer_id is None else plain_uuid(found[key].customer_id),
-                found[key].data_key_enc,
-                found[key].erased_at,
-                external,
-            )
-            for external, key in index.items()
-        }
-        return [by_name[one] for one in externals]
+        index, rows = {}, []
+        for external in dict.fromkeys(externals):
+            made, raw = uuid7(), external.encode("utf-8", "surrogatepass")
+            index[external] = hmac.digest(secret, raw, hashlib.sha256)
+            rows.append((made, external, index[external], sealer.seal(raw, made.bytes)))
+        statement = _LOCKED.format(question=question)
+        locked = await (await driver(self._tx)).fetch(statement, *map(list, zip(*rows, strict=True)))
+        found = {row["ident_bidx"]: row for row in locked}
+        by_name = {external: _identity(found[key], external) for external, key in index.items()}
+        return [by_name[one] for one in externals], str(locked[0]["answer"])
 
     async def index(self, external_id: str) -> bytes:
         """The keyed hash by which a person is found; 32 bytes."""
         return await self._keys.blind_index(self._tx, self._tenant_id, IDENTITY_INDEX, external_id)
 
-    async def evidence_sealer(self, identity: Identity) -> tuple[Identity, TenantSealer]:
-        """What seals the evidence of a person; their key is made with the first of it."""
+    async def evidence_sealer(self, identity: Identity) -> TenantSealer:
+        """What seals the evidence of a person; their key is made with the first of it (``made_keys``)."""
         wrapping = await self._keys.sealer(self._tx, self._tenant_id, DATA_KEY_COLUMN)
-        if identity.data_key_enc is None:
+        wrapped = self.made_keys.get(identity.id, identity.data_key_enc)
+        if wrapped is None:
             key = os.urandom(_KEY_BYTES)
-            sealed = wrapping.seal(key, identity.id.bytes)
-            await self._tx.execute(
-                text(
-                    "UPDATE consent_identities SET data_key_enc = :key"
-                    " WHERE tenant_id = app.tid() AND id = :id"
-                ),
-                {"id": identity.id, "key": sealed},
-            )
-            identity = replace(identity, data_key_enc=sealed)
+            self.made_keys[identity.id] = wrapping.seal(key, identity.id.bytes)
         else:
-            key = wrapping.open(identity.data_key_enc, identity.id.bytes)
-        return identity, TenantSealer(key, self._tenant_id, EVIDENCE_COLUMN)
+            key = wrapping.open(wrapped, identity.id.bytes)
+        return TenantSealer(key, self._tenant_id, EVIDENCE_COLUMN)
 
     async def opened(
         self, identity_id: UUID, data_key_enc: bytes | None, event_id: UUID, sealed: bytes | None
@@ -147,25 +150,31 @@ class Identities:
         opened: dict[str, str] = json.loads(raw)
         return opened
 
-    async def _named(
-        self, names: Sequence[str], fields: Sequence[str]
-    ) -> tuple[list[str], Mapping[str, UUID]]:
-        ids, externals = [], []
-        for name, field in zip(names, fields, strict=True):
-            external, identifier = parse_customer(name, field)
-            ids.append(identifier)
-            externals.append(external)
-        rows = await self._tx.execute(
-            _CUSTOMERS,
-            {"ids": [one for one in ids if one], "externals": [one for one in externals if one]},
-        )
-        by_id = {plain_uuid(row.id): row.external_id for row in rows}
+    async def _named(self, names: Sequence[str], fields: Sequence[str]) -> list[str]:
+        """The tenant's own identifiers; those of customers that are named by ours are looked up."""
+        parsed = [parse_customer(name, field) for name, field in zip(names, fields, strict=True)]
+        ids = [identifier for _, identifier in parsed if identifier is not None]
+        by_id: dict[UUID, str] = {}
+        if ids:
+            rows = await (await driver(self._tx)).fetch(_CUSTOMERS, ids)
+            by_id = {plain_uuid(row["id"]): row["external_id"] for row in rows}
         resolved = []
-        for identifier, external, field in zip(ids, externals, fields, strict=True):
+        for (external, identifier), field in zip(parsed, fields, strict=True):
             if identifier is not None and identifier not in by_id:
                 raise ConsentRowMissing(field)
             resolved.append(external if identifier is None else by_id[identifier])
-        return resolved, {external: customer for customer, external in by_id.items()}
+        return resolved
+
+
+def _identity(row: Mapping[str, Any], external: str) -> Identity:
+    customer = row["customer_id"]
+    return Identity(
+        plain_uuid(row["id"]),
+        None if customer is None else plain_uuid(customer),
+        row["data_key_enc"],
+        row["erased_at"],
+        external,
+    )
 
 
 def parse_customer(name: str, field: str) -> tuple[str, UUID | None]:

@@ -163,6 +163,25 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class StoredReceipt:
+    """A receipt as stored.
+
+    Attributes:
+        id: Its identifier.
+        identity_id: The person.
+        record: RFC 8785 bytes.
+        signature: Detached JWS over them.
+        kid: The key that signed.
+    """
+
+    id: UUID
+    identity_id: UUID
+    record: bytes
+    signature: str
+    kid: str
+
+
+@dataclass(frozen=True)
 class CustomerName:
     """A customer as a request names it: by one of the two.
 

@@ -11,35 +11,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.consent.event_rows import NewEvent
-from cohortlens.consent.models import ActType, Notice, Purpose
+from cohortlens.consent.models import ActType, Notice, Purpose, StoredReceipt
 from cohortlens.consent.notice_rows import NoticeRows
 from cohortlens.consent.purpose_rows import PurposeRows
 from cohortlens.core.ids import plain_uuid
 
 _TOLD = text(
     "SELECT id, identity_id, purpose_key, purpose_version, type, collected_at, expires_at, method, locale,"
-    " notice_id, notice_sha256, prev_event_id, created_at FROM consent_events"
+    " notice_id, notice_sha256, created_at FROM consent_events"
     " WHERE tenant_id = app.tid() AND receipt_id = :id ORDER BY purpose_key"
 )
-
-
-@dataclass(frozen=True)
-class StoredReceipt:
-    """A receipt as stored.
-
-    Attributes:
-        id: Its identifier.
-        identity_id: The person.
-        record: RFC 8785 bytes.
-        signature: Detached JWS over them.
-        kid: The key that signed.
-    """
-
-    id: UUID
-    identity_id: UUID
-    record: bytes
-    signature: str
-    kid: str
 
 
 @dataclass(frozen=True)
@@ -135,7 +116,6 @@ class ReceiptRows:
                 row.notice_sha256,
                 receipt_id,
                 None,
-                row.prev_event_id,
             )
             for row in rows
         )

@@ -14,12 +14,11 @@ from uuid import UUID
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.consent.event_rows import NewEvent
-from cohortlens.consent.models import ConsentRowMissing
+from cohortlens.consent.models import ConsentRowMissing, StoredReceipt
 from cohortlens.consent.receipt_record import record_of
-from cohortlens.consent.receipt_rows import ReceiptRows, StoredReceipt
+from cohortlens.consent.receipt_rows import ReceiptRows
 from cohortlens.consent.terms import Terms
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
@@ -120,24 +119,21 @@ class Receipts:
         """The key that signs now; read before a transaction begins, since reading it may take another one."""
         return await self._keys.active()
 
-    async def store(
-        self, tx: AsyncConnection, key: ReceiptKey, drafts: Sequence[ReceiptDraft], at: datetime
-    ) -> None:
-        """Sign and store receipts in the transaction of their events."""
+    def signed(self, key: ReceiptKey, drafts: Sequence[ReceiptDraft], at: datetime) -> list[StoredReceipt]:
+        """Receipts, signed, to be stored with their events (``EventRows.record``).
+
+        Args:
+            key: As ``signer`` gave it.
+            drafts: What they tell.
+            at: When the acts were recorded.
+        """
         made = []
-        for draft in drafts:
-            assert draft.terms.receipt_notice is not None
-            record = record_of(
-                draft.id,
-                draft.identity_id,
-                draft.events,
-                draft.terms.purposes,
-                draft.terms.receipt_notice,
-                at,
-            )
-            made.append(_signed(draft.id, draft.identity_id, record, key))
-        if made:
-            await ReceiptRows(tx).add(made)
+        for one in drafts:
+            notice = one.terms.receipt_notice
+            assert notice is not None
+            record = record_of(one.id, one.identity_id, one.events, one.terms.purposes, notice, at)
+            made.append(_signed(one.id, one.identity_id, record, key))
+        return made
 
     async def get(self, ctx: RequestContext, receipt_id: UUID) -> StoredReceipt:
         """A receipt of the tenant; that of an imported decision is made when it is first asked for.

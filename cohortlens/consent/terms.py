@@ -6,8 +6,9 @@ notice stays good, a page that still shows the old notice does not.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -26,6 +27,13 @@ from cohortlens.consent.notice_rows import NoticeRows
 from cohortlens.consent.purpose_rows import PurposeRows
 
 _TOLERANCE = timedelta(minutes=5)
+_KEPT_TENANTS = 512
+STAMP = (
+    "(SELECT coalesce(string_agg(h.key || ' ' || h.version, ',' ORDER BY h.key), '') FROM purpose_heads h"
+    " WHERE h.tenant_id = app.tid())"
+    " || '/' || (SELECT count(*) FROM notices n WHERE n.tenant_id = app.tid())"
+)
+"""SQL: changes with each new version of a purpose and each notice; what they say never changes."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +70,66 @@ class Terms:
     receipt_notice: Notice | None
 
 
+class KnownTerms:
+    """What was read of a tenant's purposes and notices under one stamp; filled as it is asked for.
+
+    Attributes:
+        stamp: As the database answered ``STAMP``.
+        current: Every purpose as it holds, by name; None before it was read.
+        versions: All versions of purposes whose older ones were asked for.
+        notices: Notices without their text, each with its end.
+        last: The notice that was published last, in a list; an empty one before it was read.
+    """
+
+    def __init__(self, stamp: str = "") -> None:
+        self.stamp = stamp
+        self.current: dict[str, Purpose] | None = None
+        self.versions: dict[str, list[Purpose]] = {}
+        self.notices: dict[UUID, tuple[Notice, datetime | None]] = {}
+        self.last: list[UUID | None] = []
+
+
+class TermsMemory:
+    """What this process knows of the terms of tenants.
+
+    It is asked with a stamp that was read in the transaction, so nothing in it is ever out of date: versions
+    and notices never change, and one more of either is another stamp.
+
+    Args:
+        tenants: How many it keeps; the one that was asked for longest ago goes first.
+    """
+
+    def __init__(self, tenants: int = _KEPT_TENANTS) -> None:
+        self._tenants = tenants
+        self._known: OrderedDict[UUID, KnownTerms] = OrderedDict()
+
+    def of(self, tenant_id: UUID, stamp: str) -> KnownTerms:
+        """What is known of a tenant's terms under a stamp.
+
+        Args:
+            tenant_id: The tenant.
+            stamp: What the database answered to ``STAMP``.
+        """
+        known = self._known.get(tenant_id)
+        if known is None or known.stamp != stamp:
+            known = self._known[tenant_id] = KnownTerms(stamp)
+        self._known.move_to_end(tenant_id)
+        if len(self._known) > self._tenants:
+            self._known.popitem(last=False)
+        return known
+
+
 class TermsReading:
-    """Reads what decisions of one tenant are about; what it has read it keeps for the transaction.
+    """Reads what decisions of one tenant are about.
 
     Args:
         tx: A connection inside ``Database.tenant_transaction``.
+        known: What needs no reading; None: nothing.
     """
 
-    def __init__(self, tx: AsyncConnection) -> None:
+    def __init__(self, tx: AsyncConnection, known: KnownTerms | None = None) -> None:
         self._tx = tx
-        self._notices: dict[UUID, tuple[Notice, datetime | None] | None] = {}
-        self._versions: dict[str, list[Purpose]] = {}
-        self._last: UUID | None = None
-        self._has_last = False
+        self._known = known or KnownTerms()
 
     async def of(self, wanted: Sequence[Wanted]) -> list[Terms]:
         """The terms of each decision.
@@ -84,7 +139,9 @@ class TermsReading:
             NotFound: RESOURCE_NOT_FOUND: a purpose or a notice.
             FailedPrecondition: NOTICE_OUTDATED: it was not in force when the decision was made.
         """
-        self._current = {one.key: one for one in await PurposeRows(self._tx).current()}
+        if self._known.current is None:
+            self._known.current = {one.key: one for one in await PurposeRows(self._tx).current()}
+        self._current = self._known.current
         terms = []
         for one in wanted:
             notice = await self._notice(one)
@@ -128,9 +185,10 @@ class TermsReading:
             if one.at + _TOLERANCE < held.created_at:
                 raise _outdated(field, held.key, f"version {version} was made after the decision")
             return held
-        if held.key not in self._versions:
-            self._versions[held.key] = await PurposeRows(self._tx).versions(held.key, 1000)
-        by_version = {known.version: known for known in self._versions[held.key]}
+        versions = self._known.versions
+        if held.key not in versions:
+            versions[held.key] = await PurposeRows(self._tx).versions(held.key, 1000)
+        by_version = {known.version: known for known in versions[held.key]}
         chosen, following = by_version.get(version), by_version.get(version + 1)
         if chosen is None:
             raise ConsentRowMissing(field)
@@ -146,24 +204,27 @@ class TermsReading:
         found = await self._loaded(one.notice_id)
         if found is None:
             raise ConsentRowMissing(f"{one.path}notice")
-        superseded = (self._notices[one.notice_id] or (None, None))[1]
+        notice, superseded = found
         if superseded is not None and one.at >= superseded:
             raise NoticeOutdated(
                 f"{one.path}notice: a newer version was published before the decision; show that one",
                 metadata={"field": f"{one.path}notice"},
             )
-        return found
+        return notice
 
     async def _newest(self) -> Notice | None:
-        if not self._has_last:
-            self._last, self._has_last = await NoticeRows(self._tx).last(), True
-        return None if self._last is None else await self._loaded(self._last)
+        if not self._known.last:
+            self._known.last.append(await NoticeRows(self._tx).last())
+        last = self._known.last[0]
+        found = None if last is None else await self._loaded(last)
+        return None if found is None else found[0]
 
-    async def _loaded(self, notice_id: UUID) -> Notice | None:
-        if notice_id not in self._notices:
-            self._notices[notice_id] = await NoticeRows(self._tx).get_with_end(notice_id)
-        kept = self._notices[notice_id]
-        return None if kept is None else kept[0]
+    async def _loaded(self, notice_id: UUID) -> tuple[Notice, datetime | None] | None:
+        known = self._known.notices.get(notice_id)
+        if known is None and (found := await NoticeRows(self._tx).get_with_end(notice_id)) is not None:
+            # Its hash is all that a decision keeps of the text, which may be long.
+            known = self._known.notices[notice_id] = (replace(found[0], content=""), found[1])
+        return known
 
 
 def _outdated(field: str, key: str, fault: str) -> NoticeOutdated:
