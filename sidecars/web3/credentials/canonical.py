@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from typing import Any
 
@@ -21,6 +22,8 @@ from sidecars.web3.credentials.reading import JsonObject
 from sidecars.web3.credentials.refusals import RefusedError
 
 MAX_BLANK_NODES = 256
+MAX_PERMUTATIONS = 1_000
+"""Orders of nodes without identifier that are tried for one document before it is refused."""
 _RESOLVED = 64
 
 
@@ -79,12 +82,12 @@ class RdfCanonicalizer:
 
         Raises:
             RefusedError: VC_CONTEXT_UNKNOWN, VC_MALFORMED, or VC_CANONICALIZATION_LIMIT for more than
-                256 blank nodes.
+                256 blank nodes, or more than 1,000 orders of them to try.
         """
         with _Refusing():
             dataset = jsonld.to_rdf(document, self._options(""))
             _limit(dataset)
-            text: str = URDNA2015().main(dataset, {"format": "application/n-quads"})
+            text: str = _Bounded().main(dataset, {"format": "application/n-quads"})
         return text.encode("utf-8")
 
     def _options(self, base: str) -> dict[str, Any]:
@@ -94,6 +97,27 @@ class RdfCanonicalizer:
             cache.clear()
         resolver = ContextResolver(cache, self._contexts.load)
         return {"base": base, "documentLoader": self._contexts.load, "contextResolver": resolver}
+
+
+class _Bounded(URDNA2015):  # type: ignore[misc]
+    """The algorithm with an end: nodes that look alike are tried in every order, and n! has none.
+
+    RDFC-1.0 section 7.1 asks for such a bound; a few hundred bytes of alike trees would take hours.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = MAX_PERMUTATIONS
+
+    def create_hash_to_related(self, id_: str, issuer: Any) -> dict[str, list[str]]:
+        """Related nodes by their hash; called once before their orders are tried (section 4.8.3, step 3)."""
+        related: dict[str, list[str]] = super().create_hash_to_related(id_, issuer)
+        self._left -= 1 + sum(math.factorial(len(alike)) for alike in related.values())
+        if self._left < 0:
+            raise RefusedError(
+                "VC_CANONICALIZATION_LIMIT", "Too many of its nodes without identifier look alike."
+            )
+        return related
 
 
 def _limit(dataset: dict[str, list[Any]]) -> None:

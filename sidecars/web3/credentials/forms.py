@@ -24,6 +24,8 @@ from sidecars.web3.credentials.suites import (
 from sidecars.web3.credentials.times import parse_stamp
 
 MAX_PROOFS = 8
+MAX_CONTEXTS = 16
+"""Entries of an ``@context``; JSON-LD reads each of them anew, a thousand for seconds."""
 _CREDENTIAL_TYPE = "VerifiableCredential"
 _CLOCKS_APART = timedelta(seconds=300)
 _PURPOSE = "assertionMethod"
@@ -96,13 +98,15 @@ def check_contexts(document: JsonObject, contexts: Contexts) -> None:
     """Require the context of credentials first, and only known ones behind it.
 
     Raises:
-        RefusedError: VC_CONTEXT_MISSING or VC_CONTEXT_UNKNOWN.
+        RefusedError: VC_CONTEXT_MISSING, VC_CONTEXT_UNKNOWN, or VC_MALFORMED for too many.
     """
     listed = document.get("@context")
     if not isinstance(listed, list) or not listed or listed[0] != CREDENTIALS_V2:
         raise RefusedError(
             "VC_CONTEXT_MISSING", f"Its @context is no list that begins with {CREDENTIALS_V2}."
         )
+    if len(listed) > MAX_CONTEXTS:
+        raise RefusedError("VC_MALFORMED", f"Its @context has more than {MAX_CONTEXTS} entries.")
     for at, context in enumerate(listed):
         if not contexts.knows(context):
             raise RefusedError(

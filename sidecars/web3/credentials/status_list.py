@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 from prometheus_client import Histogram
 
 from cohortlens.core.errors import CohortLensError, FailedPrecondition, NotFound, ResourceExhausted
-from cohortlens.core.telemetry import get_logger
+from cohortlens.core.telemetry import REGISTRY, get_logger
 from sidecars.web3.credentials import bits, suites
 from sidecars.web3.credentials.canonical import RdfCanonicalizer, jcs
 from sidecars.web3.credentials.documents import LIST_PATH, list_credential, proof_options
@@ -36,7 +36,9 @@ _PASS_OVER_S = 60.0
 _TRIES = 64
 _LOG = get_logger(__name__)
 _PUBLISHED = Histogram(
-    "cohortlens_web3_status_publish_seconds", "time to sign and store a version of a status list"
+    "web3_status_publish_seconds",
+    "Seconds to sign and store a version of a status list",
+    registry=REGISTRY,
 )
 
 

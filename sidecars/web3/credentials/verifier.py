@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sidecars.web3.credentials.canonical import RdfCanonicalizer
 from sidecars.web3.credentials.contexts import Contexts
 from sidecars.web3.credentials.did import split_method
-from sidecars.web3.credentials.forms import Form, check_form, check_proofs
+from sidecars.web3.credentials.forms import Form, check_contexts, check_form, check_proofs
 from sidecars.web3.credentials.guards import check_shape, check_terms
 from sidecars.web3.credentials.multikeys import PublicKey
 from sidecars.web3.credentials.reading import (
@@ -150,6 +150,8 @@ class Verifier:
                 raise RefusedError("VC_ISSUER_MISMATCH", "The key of the proof is not its issuer's.", at)
         work = _Work(document, proofs, keys, self.canonicalizer)
         if any(proof["cryptosuite"] == RDFC for proof in proofs):
+            # A document that is no credential comes here unread: no context of a stranger is worked on.
+            check_contexts(document, self.contexts)
             await asyncio.get_running_loop().run_in_executor(self.pool, work.run)
         else:
             work.run()
