@@ -275,8 +275,16 @@ bench-gas: setup-dev ## Gas of the reward token per function and per recipient, 
 	@$(MAIN)/python -m load.bench.gas
 
 .PHONY: bench-consent
-bench-consent: setup-dev ## Checks of 10,000 customers, and what the question costs a Predict by id; CUSTOMERS=50000
+bench-consent: setup-dev ## Checks of 10,000 customers, and what the question costs a Predict by id; CUSTOMERS=100000
 	@$(MAIN)/python -m load.bench.consent $(CUSTOMERS)
+
+.PHONY: soak-fulfilment
+soak-fulfilment: setup-dev ## Consents under 50 random kills, 60 s without a chain, and 20 a second; SOAK_KILLS=5 SOAK_SECONDS=10
+	@$(MAIN)/python -m pytest tests/integration/consent/soak_fulfilment.py -q -s -p no:cacheprovider
+
+.PHONY: bench-grants
+bench-grants: setup-dev ## GrantConsent 100 times a second over gRPC at a gateway of its own beside the running stack
+	@$(MAIN)/python -m load.bench.grants
 
 .PHONY: bench-credentials
 bench-credentials: setup-dev ## Credentials issued and verified a second, both suites, on a PostgreSQL of its own

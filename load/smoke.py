@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from cohortlens.cli.local import endpoints
 from cohortlens.cli.session import open_client
+from cohortlens.client.client import Client
 from cohortlens.v1 import analytics_pb2, consent_checks_pb2, customers_pb2
 from load.settings import LoadTarget, for_environment
 
@@ -26,14 +27,19 @@ def local_target() -> LoadTarget:
     if urlsplit(where.http).hostname not in _LOOPBACK:
         raise SystemExit("a load run addresses loopback only")
     with open_client("", "", None, 30.0) as client:
-        page = client.call(client.customers.ListCustomers, customers_pb2.ListCustomersRequest(page_size=200))
-        asked = consent_checks_pb2.BatchCheckConsentRequest(
-            customers=[c.customer for c in page.customers], activities=["analytics.prediction"]
-        )
-        allowed = client.call(client.consent.BatchCheckConsent, asked).checks[0].allowed
-        names = [name for at, name in enumerate(asked.customers) if allowed[at // 8] >> at % 8 & 1]
+        names = predictable(client, 200)
         reply = client.call(client.analytics.GetFeatures, analytics_pb2.GetFeaturesRequest(customer=names[0]))
         return LoadTarget(where.http, where.grpc, client.access_token(), names, list(reply.features.values))
+
+
+def predictable(client: Client, first: int) -> list[str]:
+    """Those of the first customers whose consent allows predictions, by identifier."""
+    page = client.call(client.customers.ListCustomers, customers_pb2.ListCustomersRequest(page_size=first))
+    asked = consent_checks_pb2.BatchCheckConsentRequest(
+        customers=[c.customer for c in page.customers], activities=["analytics.prediction"]
+    )
+    allowed = client.call(client.consent.BatchCheckConsent, asked).checks[0].allowed
+    return [name for at, name in enumerate(asked.customers) if allowed[at // 8] >> at % 8 & 1]
 
 
 def main() -> None:

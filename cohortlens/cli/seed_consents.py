@@ -58,9 +58,7 @@ def record_decisions(client: Client, refusing: list[str]) -> customers_pb2.Impor
     Raises:
         ApiError: A call failed.
     """
-    listed = client.call(client.consent.ListPurposes, consent_purposes_pb2.ListPurposesRequest())
-    purpose = next(one for one in listed.purposes if one.purpose == PURPOSE)
-    notice = _published(client, purpose.version)
+    notice = publish_notice(client)
     if not _has_refusals(client):
         request = consent_acts_pb2.BatchRecordConsentsRequest()
         for external in refusing:
@@ -74,19 +72,33 @@ def record_decisions(client: Client, refusing: list[str]) -> customers_pb2.Impor
     return customers_pb2.ImportConsent(
         purposes=[consent_notices_pb2.PurposeVersion(purpose=PURPOSE)],
         notice=notice,
-        collect_time=purpose.create_time,
+        collect_time=_purpose(client).create_time,
     )
 
 
-def _published(client: Client, version: int) -> str:
+def publish_notice(client: Client) -> str:
+    """Publish what the shop tells its customers, once more if need be; its identifier.
+
+    Args:
+        client: Acts as the tenant's owner.
+
+    Raises:
+        ApiError: A call failed.
+    """
     request = consent_notices_pb2.PublishNoticeRequest(
         name=_NOTICE,
         locale="en",
         content=_TEXT,
-        purposes=[consent_notices_pb2.PurposeVersion(purpose=PURPOSE, version=version)],
+        purposes=[consent_notices_pb2.PurposeVersion(purpose=PURPOSE, version=_purpose(client).version)],
         controller=demo_controller(),
     )
     return cast("str", client.call(client.consent.PublishNotice, request).notice.notice)
+
+
+def _purpose(client: Client) -> consent_purposes_pb2.Purpose:
+    listed = client.call(client.consent.ListPurposes, consent_purposes_pb2.ListPurposesRequest())
+    found: consent_purposes_pb2.Purpose = next(one for one in listed.purposes if one.purpose == PURPOSE)
+    return found
 
 
 def _has_refusals(client: Client) -> bool:

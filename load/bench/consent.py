@@ -1,6 +1,6 @@
 """What a check of consents costs: ``make bench-consent`` (``python -m load.bench.consent [CUSTOMERS]``).
 
-Starts a PostgreSQL of its own with one tenant of 50,000 customers, of whom 19 of 20 gave their consent.
+Starts a PostgreSQL of its own with one tenant of 100,000 customers, of whom 19 of 20 gave their consent.
 ``read by id`` is the statement that Predict reads features with, ``without`` the same without its question
 about consent, ``as before`` the latter with plans as the server chooses them; in turns, so that all see the
 same machine. CPU is that of this process; PostgreSQL is in the wall time alone.
@@ -59,6 +59,7 @@ SELECT app.tid(), i.id, p.key, CASE WHEN get_byte(i.ident_bidx, 0) % 20 = 0 THEN
   FROM consent_identities i CROSS JOIN purpose_heads p
  WHERE i.tenant_id = app.tid() AND p.tenant_id = app.tid()""",
 )
+_NO_OPT_IN = "UPDATE purpose_heads SET mechanism = 'OPT_OUT' WHERE tenant_id = app.tid()"
 _ASKS = re.compile(r"CASE WHEN app\.is_usable.*?THEN|  LEFT JOIN purpose_heads.*?(?= WHERE c\.)", re.DOTALL)
 _PLAIN = _ASKS.sub(
     lambda found: "CASE WHEN $4::text <> '' THEN" if "CASE" in found[0] else "", lookup._NARROW
@@ -101,6 +102,14 @@ async def measure(url: Url, admin: Url, customers: int) -> list[list[str]]:
         for count in (1, 100, 1_000):
             rows += await _reads(db, owner, list(ids[:count]))
         rows.append(_row("all features that may be used", await _timed(lambda: _all(db, owner), 5)))
+        async with db.tenant_transaction(owner.tenant_id) as tx:
+            await tx.execute(text(_NO_OPT_IN))
+        rows.append(
+            _row(
+                "check, 10,000 customers, opt-out",
+                await _timed(lambda: checks.check(ctx, names, ["profiling"], [])),
+            )
+        )
         return rows
     finally:
         await db.close()
@@ -167,7 +176,7 @@ async def _analyze(admin: Url) -> None:
 
 def main() -> int:
     """Run the benchmark; the exit code says whether the check of 10,000 reached its goal."""
-    customers = int(sys.argv[1]) if len(sys.argv) == 2 and sys.argv[1].isdigit() else 50_000
+    customers = int(sys.argv[1]) if len(sys.argv) == 2 and sys.argv[1].isdigit() else 100_000
     with tempfile.TemporaryDirectory(prefix="cl-bench-") as folder:
         server = EmbeddedPostgres(Path(folder) / "data", 0, ephemeral=True)
         urls = server.start()

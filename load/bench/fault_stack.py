@@ -12,9 +12,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -81,13 +82,20 @@ class FaultStack:
         return psutil.Process(pid).environ()
 
     @contextlib.contextmanager
-    def second_gateway(self) -> Iterator[tuple[psutil.Process, str]]:
-        """Another gateway of the same stack; its process and ``host:port`` of its gRPC door."""
+    def second_gateway(
+        self, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[tuple[psutil.Process, str]]:
+        """Another gateway of the same stack; its process and ``host:port`` of its gRPC door.
+
+        Args:
+            settings: Variables that differ from those of the first.
+        """
         http, door = free_port(), free_port()
         environ = self.gateway_environment() | {
             "COHORTLENS_HTTP_PORT": str(http),
             "COHORTLENS_GRPC_PORT": str(door),
             "COHORTLENS_OPS_PORT": "0",
+            **settings,
         }
         with running([sys.executable, "-m", "gateway"], door, environ, ROOT) as process:
             until(lambda: _is_ready(f"http://127.0.0.1:{http}"), 60)

@@ -21,12 +21,13 @@ from cohortlens.cli.session import open_client
 from cohortlens.client.client import Client
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
-from cohortlens.v1 import analytics_pb2, auth_tenants_pb2, customers_pb2, models_pb2
+from cohortlens.v1 import analytics_pb2, auth_tenants_pb2, models_pb2
 from load.bench import contestants, goals
 from load.bench.contestants import Contestant, Place, Workload
 from load.bench.goals import Row
 from load.bench.h2load import drive, require_h2load
 from load.bench.processes import cpu_seconds, pss_mib
+from load.smoke import predictable
 
 CLIENTS = (1, 16, 64, 256)
 MANY_CLIENTS = 4
@@ -143,14 +144,13 @@ def _shown(rows: list[Row]) -> str:
 
 def _rows(client: Client) -> tuple[str, np.ndarray]:
     """The first of 50 demo customers, and the feature vectors of all at the longest horizon, float32."""
-    page = client.call(client.customers.ListCustomers, customers_pb2.ListCustomersRequest(page_size=50))
-    found = []
-    for customer in page.customers:
-        request = analytics_pb2.GetFeaturesRequest(customer=customer.customer)
+    names, found = predictable(client, 53)[:50], []
+    for name in names:
+        request = analytics_pb2.GetFeaturesRequest(customer=name)
         found.append(list(client.call(client.analytics.GetFeatures, request).features.values))
     rows = np.array(found, dtype=np.float32)
     rows[:, -1] = max(_active(client).horizons_days)
-    return page.customers[0].customer, rows
+    return names[0], rows
 
 
 def _model_file(client: Client) -> Path:

@@ -22,7 +22,7 @@ from cohortlens.analytics.drift.models import (
 )
 from cohortlens.analytics.drift.populations import customers_at
 from cohortlens.analytics.drift.service import DriftService
-from cohortlens.analytics.drift.work import DriftWork
+from cohortlens.analytics.drift.work import MOST_RESTARTS, DriftWork
 from cohortlens.analytics.models import ResourceMissing, WorkState
 from cohortlens.contracts.baseline import BASELINE_FILE, Baseline
 from cohortlens.contracts.purchase_days import purchase_days
@@ -33,6 +33,7 @@ from cohortlens.customers.models import TrainingSnapshot
 from cohortlens.customers.usability import losses
 from tests.fakes.inference import scores_of, workers_away
 from tests.fakes.models import install, prediction_manifest, segmentation_manifest
+from tests.fixtures.consents import decide
 from tests.fixtures.shops import FIRST_DAY, orders_of
 
 TRAINED_ON = FIRST_DAY + 300
@@ -143,6 +144,38 @@ async def test_the_end_of_a_report_is_told_once_however_often_its_work_runs(watc
         "cause": "REQUESTED",
         "as_of": found.as_of.isoformat(),
     }
+
+
+async def withdraw_during(watched, times):
+    """Let c1, c2 ... withdraw, one during each of the first comparisons; how often the shop was read."""
+    taken = watched.source.training_snapshot
+    reads = []
+
+    async def read(tenant_id):
+        snapshot = await taken(tenant_id)
+        reads.append(snapshot.losses)
+        if len(reads) <= times:
+            await decide(watched.world.db, tenant_id, [f"c{len(reads)}"], "WITHDRAWN")
+        return snapshot
+
+    watched.source.training_snapshot = read
+    return reads
+
+
+async def test_a_report_begins_anew_when_somebody_withdraws_while_it_compares(watched):
+    reads = await withdraw_during(watched, 2)
+    report = await made(watched)
+    assert report.state is WorkState.SUCCEEDED
+    assert len(reads) == len(set(reads)) == 3
+    assert len(await events(watched, DRIFT_REPORTED)) == 1
+
+
+async def test_a_report_gives_up_where_withdrawals_always_overtake_it(watched):
+    reads = await withdraw_during(watched, 99)
+    report = await made(watched)
+    assert (report.state, report.error_reason) == (WorkState.FAILED, "DATA_CHANGING")
+    assert len(reads) == MOST_RESTARTS
+    assert await events(watched, DRIFT_REPORTED) == []
 
 
 async def test_a_version_without_a_baseline_is_refused_unless_a_day_is_given(watched):

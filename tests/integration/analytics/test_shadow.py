@@ -23,6 +23,7 @@ from cohortlens.registry.models import (
 )
 from tests.fakes.inference import scores_of
 from tests.fakes.models import install, prediction_manifest
+from tests.fixtures.consents import decide
 from tests.fixtures.waiting import eventually
 
 SECOND = prediction_manifest(loss=0.9, seed=1)
@@ -80,6 +81,20 @@ async def test_customers_are_stored_apart_and_vectors_are_only_summed(shop, supe
     assert {row["customer_id"] for row in rows} == {one.customer_id for one in told}
     stored = await superuser.fetch("SELECT DISTINCT model_version FROM predictions")
     assert [row["model_version"] for row in stored] == [1]
+
+
+async def test_who_withdraws_before_the_challenger_answers_is_summed_but_not_stored(shop, superuser):
+    await shop.challengers.set(shop.ctx, "prediction", 2, 1.0, "")
+    shop.shadow_client.gate = asyncio.Event()
+    by_name = Subjects(customers=("external:c6", "external:c7"))
+    await shop.predictions.predict(shop.ctx, Task.SPEND, by_name, 30)
+    await decide(shop.db, shop.north.tenant_id, ["c6"], "WITHDRAWN")
+    shop.shadow_client.gate.set()
+    await compared(shop, 1)
+    rows = await superuser.fetch(
+        "SELECT c.external_id FROM shadow_predictions s JOIN customers c ON c.id = s.customer_id"
+    )
+    assert [row["external_id"] for row in rows] == ["c7"]
 
 
 async def test_the_caller_is_answered_by_the_active_version_while_the_challenger_hangs_or_fails(shop):
