@@ -6,6 +6,7 @@ import hashlib
 from uuid import UUID
 
 from sidecars.web3.rewards.chain import Mint
+from tests.fixtures.waiting import eventually
 
 TENANT = UUID("01890000-0000-7000-8000-000000000001")
 _TO = "0x" + "{:040x}"
@@ -46,6 +47,11 @@ async def states(journal):
     async with journal.transaction(None) as tx:
         rows = await tx.fetch("SELECT state, count(*) AS n FROM web3.reward_tx GROUP BY state")
     return {row["state"]: row["n"] for row in rows}
+
+
+async def mined(node, tx_hash):
+    """The receipt of a transaction; anvil mines what it is sent, a moment after it has answered."""
+    return await eventually(lambda: node.receipt(tx_hash), 30.0, "a block with the transaction")
 
 
 async def until(chain, journal, wanted, polls=40):

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.sidecars.rewards.owed import mints, owe, states, until
+from tests.integration.sidecars.rewards.owed import mined, mints, owe, states, until
 
 
 @pytest.fixture
 async def holder(anvil):
     """Sends transactions of a holder who pays for the gas; answers whether they did something."""
     from eth_account import Account
-    from web3.types import RPCEndpoint
 
     from sidecars.web3.devchain.evm import fund
 
@@ -29,8 +28,7 @@ async def holder(anvil):
         }  # fmt: skip
         signed = account.sign_transaction(fields)
         await node.send(bytes(signed.raw_transaction))
-        await node.w3.provider.make_request(RPCEndpoint("anvil_mine"), ["0x1"])
-        receipt = await node.receipt("0x" + bytes(signed.hash).hex())
+        receipt = await mined(node, "0x" + bytes(signed.hash).hex())
         return not receipt.is_reverted
 
     return send

@@ -92,8 +92,9 @@ async def test_after_a_jump_of_the_base_fee_one_dearer_attempt_is_mined(evm, jou
     rewards = mints(1)
     await owe(journal, rewards)
     await chain.submit(rewards)
-    head = await anvil.node.head()
-    await provider.make_request(RPCEndpoint("anvil_setNextBlockBaseFeePerGas"), [hex(head.base_fee * 20)])
+    async with journal.transaction(None) as tx:
+        offered = await tx.fetchval("SELECT max_fee FROM web3.chain_tx WHERE kind = 'MINT'")
+    await provider.make_request(RPCEndpoint("anvil_setNextBlockBaseFeePerGas"), [hex(int(offered) * 10)])
     await chain.mine()
     assert await states(journal) == {"SENT": 1}
     await provider.make_request(RPCEndpoint("evm_setAutomine"), [True])

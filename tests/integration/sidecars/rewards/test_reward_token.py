@@ -12,7 +12,7 @@ from web3.types import RPCEndpoint
 
 from load.bench.gas import measure
 from tests.integration.sidecars.rewards.conftest import ANVIL, HAS_ANVIL
-from tests.integration.sidecars.rewards.owed import mints
+from tests.integration.sidecars.rewards.owed import mined, mints
 
 ACTS = 120
 
@@ -43,8 +43,7 @@ async def token(anvil, keys):
             }  # fmt: skip
             signed = account.sign_transaction(fields)
             await node.send(bytes(signed.raw_transaction))
-            await node.w3.provider.make_request(RPCEndpoint("anvil_mine"), ["0x1"])
-            receipt = await node.receipt("0x" + bytes(signed.hash).hex())
+            receipt = await mined(node, "0x" + bytes(signed.hash).hex())
             assert not receipt.is_reverted
             return receipt.contract if not self.contract else None
 
