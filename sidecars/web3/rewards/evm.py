@@ -14,6 +14,7 @@ from cohortlens.core.clock import now
 from cohortlens.core.errors import CohortLensError, Violation
 from cohortlens.core.failpoints import failpoint
 from sidecars.web3.journal.chain_rewards import RewardRow
+from sidecars.web3.rewards import metrics
 from sidecars.web3.rewards.chain import (
     Balance,
     ChainHealth,
@@ -316,6 +317,7 @@ class EvmChain:
             reopened = await rows.drop([row.tx_id for row in unmined if row.nonce not in live])
             next_nonce = count + len(live)
             await rows.set_signer(genesis, desk.minter, next_nonce, None)
+        metrics.count(NAME, "expired", sum(row.nonce not in live for row in unmined))
         return next_nonce, [change(row) for row in reopened], signer.halted_reason is not None
 
     async def _nudged(self) -> None:

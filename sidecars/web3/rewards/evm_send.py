@@ -10,8 +10,9 @@ from cohortlens.core.clock import now
 from cohortlens.core.failpoints import failpoint
 from sidecars.web3.journal.chains import TxRow
 from sidecars.web3.rewards.chain import RewardChange
-from sidecars.web3.rewards.evm_desk import EvmDesk, change
+from sidecars.web3.rewards.evm_desk import NAME, EvmDesk, change
 from sidecars.web3.rewards.evm_node import Head, Reverted, SendOutcome
+from sidecars.web3.rewards.metrics import count
 from sidecars.web3.rewards.nonces import Fees, call_of, current_fees, sign_again
 
 MAX_RAISES = 5
@@ -48,8 +49,10 @@ class EvmSender:
                 break
             if outcome in (SendOutcome.NO_FUNDS, SendOutcome.REFUSED):
                 _LOG.warning("the EVM node refused a transaction", extra={"outcome": outcome.value})
+                count(NAME, "refused")
                 break
             # Known bytes and used nonces are no failures: the look-up by hash tells what became of them.
+            count(NAME, "sent", int(outcome is SendOutcome.ACCEPTED))
             failpoint("web3.reward.sent")
             async with self._desk.rows() as rows:
                 changes += [change(reward) for reward in await rows.mark_sent(row.tx_id)]
@@ -91,6 +94,7 @@ class EvmSender:
             ]
             if newest and newest[-1].tx_id == row.tx_id:
                 await sign_again(desk, rows, row, fees, is_filled=is_filled)
+                count(NAME, "replaced")
 
     async def _would_revert(self, row: TxRow) -> bool:
         to, data = call_of(row)

@@ -15,8 +15,9 @@ from cohortlens.core.failpoints import failpoint
 from sidecars.web3.journal.chain_rewards import RewardRow
 from sidecars.web3.journal.chains import ChainRows, NewTx, TxRow
 from sidecars.web3.rewards.chain import RewardChange
-from sidecars.web3.rewards.evm_desk import EvmDesk, change
+from sidecars.web3.rewards.evm_desk import NAME, EvmDesk, change
 from sidecars.web3.rewards.evm_node import Head, Receipt
+from sidecars.web3.rewards.metrics import count, dropped
 from sidecars.web3.rewards.token import REVERTED, Minted
 
 _MISSES_TO_HALT = 3
@@ -59,17 +60,17 @@ class EvmWatcher:
     async def receipts(self) -> list[RewardChange]:
         """Look for the blocks of transactions whose nonce the chain has used."""
         desk = self._desk
-        count = await desk.node.nonce(desk.minter)
+        mined = await desk.node.nonce(desk.minter)
         async with desk.rows() as rows:
             signer = await rows.signer(desk.instance.genesis, desk.minter)
             open_txs = await rows.open_txs(desk.instance.genesis, desk.minter)
         if signer is None:
             return []
         changes: list[RewardChange] = []
-        is_foreign = count > signer.next_nonce
+        is_foreign = mined > signer.next_nonce
         for nonce, attempts in groupby(open_txs, key=lambda row: row.nonce):
             slot = list(attempts)
-            if nonce >= count or any(row.state == "MINED" for row in slot):
+            if nonce >= mined or any(row.state == "MINED" for row in slot):
                 continue
             found = await self._first_mined(slot)
             if found is None:
@@ -88,6 +89,7 @@ class EvmWatcher:
             mined = await rows.mined_txs(desk.instance.genesis, head.height + 1)
             due = [row.tx_id for row in mined if (row.block_height or 0) <= final_height]
             changes = [change(row) for row in await rows.mark_final(due)]
+        count(NAME, "final", len(due))
         scanned = desk.instance.scanned_height
         if desk.instance.token and final_height > scanned:
             changes += await self._claims(scanned + 1, final_height)
@@ -124,6 +126,7 @@ class EvmWatcher:
         async with self._desk.rows() as rows:
             changes = [change(reward) for reward in await rows.mark_unmined(row)]
         self.reorgs += 1
+        dropped(NAME)
         _LOG.warning("a block of the EVM chain was dropped", extra={"height": row.block_height})
         return changes + (await self._mined(row, receipt) if receipt and row.raw is not None else [])
 
@@ -169,6 +172,7 @@ class EvmWatcher:
                     changes += await self._adopt(rows, reward, event)
                 else:
                     changes += await self._not_minted(rows, reward, is_settled[reward.reward_id])
+        count(NAME, "reverted" if receipt.is_reverted else "mined")
         failpoint("web3.reward.mined")
         return changes
 

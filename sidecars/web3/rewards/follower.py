@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
-from prometheus_client import Gauge
-
 from cohortlens.core.errors import CohortLensError
-from cohortlens.core.telemetry import REGISTRY, get_logger
+from cohortlens.core.telemetry import get_logger
 from sidecars.web3.journal.pool import Journal
 from sidecars.web3.journal.rewards import counts, owed
 from sidecars.web3.rewards.chain import Chain, Mint
+from sidecars.web3.rewards.metrics import REWARDS, show
 
 BATCH = 50
 """Rewards that go into one transaction at most."""
@@ -23,10 +23,9 @@ _BUSY_S = 0.5
 _IDLE_S = 5.0
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 10.0
+_SHOW_EVERY_S = 15.0
 _UNDER_WAY = frozenset({"OWED", "SIGNED", "SENT", "MINED"})
 _log = get_logger(__name__)
-
-REWARDS = Gauge("web3_rewards", "Rewards that are not at their end", ["chain", "state"], registry=REGISTRY)
 
 
 class Follower:
@@ -43,6 +42,7 @@ class Follower:
         self._something_new = asyncio.Event()
         self._failures = 0
         self._said = ""
+        self._shown_at = float("-inf")
 
     def wake(self) -> None:
         """There is something new to sign."""
@@ -64,6 +64,7 @@ class Follower:
                 await self._back_off("INTERNAL")
             else:
                 self._recovered()
+                await self._show()
                 await self._rest(_BUSY_S if is_busy else _IDLE_S)
 
     async def turn(self) -> bool:
@@ -101,11 +102,18 @@ class Follower:
             await asyncio.sleep(GATHER_S)
         self._something_new.clear()
 
+    async def _show(self) -> None:
+        """Ask the chain how it is for the metrics: seldom, since a node may count what it is asked."""
+        if time.monotonic() - self._shown_at >= _SHOW_EVERY_S:
+            self._shown_at = time.monotonic()
+            show(await self._chain.health())
+
     async def _back_off(self, reason: str) -> None:
         self._failures += 1
         if reason != self._said:
             _log.warning("chain_not_usable", chain=self._chain.name, reason=reason)
             self._said = reason
+        await self._show()
         await asyncio.sleep(min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(self._failures - 1, 8)))
 
     def _recovered(self) -> None:

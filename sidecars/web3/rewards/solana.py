@@ -35,6 +35,7 @@ from sidecars.web3.rewards.chain import (
     RewardState,
     TxRef,
 )
+from sidecars.web3.rewards.metrics import count, dropped
 from sidecars.web3.rewards.solana_rpc import Recent, SeenTransaction, SolanaRpc
 
 NAME = "solana"
@@ -280,6 +281,7 @@ class SolanaChain:
             return await self._lost(instance, mint, "BLOCKHASH_EXPIRED")
         taken = await self._rpc.send(mint.raw)
         failpoint("web3.reward.sent")
+        count(NAME, "sent" if taken else "refused")
         if not taken or mint.state == RewardState.SENT:
             return []
         async with self._journal.transaction(None) as tx:
@@ -293,19 +295,23 @@ class SolanaChain:
             changed = []
             if mint.state != RewardState.MINED:
                 await rows.landed(mint.tx_id, status.slot)
+                count(NAME, "mined")
                 changed = await rows.mined_rewards([mint.reward_id], mint.tx_id)
             if status.commitment == "finalized":
                 changed = await rows.mark_final([mint.tx_id])
+                count(NAME, "final")
         failpoint("web3.reward.mined")
         return _changes(changed)
 
     async def _rolled_back(self, mint: OpenMint) -> list[RewardChange]:
         _log.warning("a confirmed transaction is gone from the chain", signature=mint.tx_hash)
+        dropped(NAME)
         async with self._journal.transaction(None) as tx:
             return _changes(await SolanaRows(tx, NAME).unland(mint))
 
     async def _lost(self, instance: Instance, mint: OpenMint, reason: str) -> list[RewardChange]:
         """A transaction that did nothing: its reward is found under its marker, or owed again."""
+        count(NAME, "reverted" if reason == "TRANSACTION_FAILED" else "expired")
         async with self._journal.transaction(None) as tx:
             changed = await SolanaRows(tx, NAME).give_up(mint, reason)
         marker = made.marker_of(self._authority, mint.reward_id)

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from cohortlens.core import clock
 from cohortlens.core.errors import InvalidArgument, Violation
+from cohortlens.core.telemetry import REGISTRY
 from cohortlens.internal.v1 import web3_credentials_pb2 as pb
 from cohortlens.internal.v1 import web3_credentials_pb2_grpc as rpc
 from sidecars.web3.credentials import claims, suites
@@ -24,7 +25,9 @@ from sidecars.web3.credentials.reading import JsonObject, read_object
 from sidecars.web3.credentials.refusals import Refusal, RefusedError
 from sidecars.web3.journal.operations import request_digest
 
-_VERIFIED = Counter("cohortlens_web3_verify_total", "verifications by first reason", ("reason",))
+_VERIFIED = Counter(
+    "web3_verify_total", "Verifications by their first reason, OK without one", ("reason",), registry=REGISTRY
+)
 _KINDS = {pb.CREDENTIAL_KIND_CONSENT: CONSENT, pb.CREDENTIAL_KIND_AGREEMENT: AGREEMENT}
 _SUITES = {
     pb.CRYPTOSUITE_UNSPECIFIED: suites.RDFC,

@@ -18,6 +18,7 @@ from eth_account import Account
 from solders.keypair import Keypair
 
 from cohortlens.adapters.web3_channel import Web3Channel
+from cohortlens.adapters.web3_credentials import GrpcCredentialIssuer
 from cohortlens.adapters.web3_rewards import GrpcRewardLedger
 from cohortlens.consent.web3_models import Delivery, RewardOrder
 from cohortlens.core.errors import CohortLensError
@@ -60,6 +61,10 @@ class Process:
                 return reply.status == 200
         except OSError:
             return False
+
+    def metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ops + 3}/metrics", timeout=5) as reply:
+            return reply.read().decode()
 
     def kill(self, number=signal.SIGKILL):
         self.child.send_signal(number)
@@ -104,6 +109,25 @@ async def _final(ledger, orders):
     await eventually(are_final, 30.0)
 
 
+async def _shown(process):
+    """The ops page shows what the sidecar did."""
+    channel = Web3Channel(f"127.0.0.1:{process.port}", TOKEN)
+    refused = await GrpcCredentialIssuer(channel).verify(b'{"no": "credential"}')
+    await channel.close()
+    page = await asyncio.to_thread(process.metrics)
+    seen = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    for chain in ("evm", "solana"):
+        assert float(seen[f'web3_tx_total{{chain="{chain}",outcome="final"}}']) >= 1
+        assert float(seen[f'web3_signer_balance{{chain="{chain}"}}']) > 0
+        assert float(seen[f'web3_finality_lag_seconds{{chain="{chain}"}}']) >= 0
+        assert seen[f'web3_rewards{{chain="{chain}",state="OWED"}}'] == "0.0"
+    assert seen['web3_chain_up{chain="solana"}'] == "1.0"
+    assert seen[f'web3_verify_total{{reason="{refused.refusals[0].reason}"}}'] == "1.0"
+    assert seen["web3_reorgs_total"] == "0.0"
+    for name, kind in (("web3_pin_total", "counter"), ("web3_status_publish_seconds", "histogram")):
+        assert f"# TYPE {name} {kind}" in page
+
+
 async def test_a_reward_accepted_before_a_kill_is_paid_once_after_it_on_both_chains(process, ledger):
     process.start()
     await _ready(process)
@@ -121,6 +145,7 @@ async def test_a_reward_accepted_before_a_kill_is_paid_once_after_it_on_both_cha
         "evm": 2_000_000,
         "solana": 3_000_000,
     }
+    await _shown(process)
     stranger = Web3Channel(f"127.0.0.1:{process.port}", "x" * 30)
     with pytest.raises(CohortLensError) as refusal:
         await GrpcRewardLedger(stranger).chains()

@@ -9,7 +9,8 @@ import pytest
 from eth_account import Account
 from web3.types import RPCEndpoint
 
-from tests.integration.sidecars.rewards.owed import mints, owe, states, until
+from cohortlens.core.telemetry import REGISTRY
+from tests.integration.sidecars.rewards.owed import mined, mints, owe, states, until
 
 
 async def test_rewards_are_minted_in_one_transaction_and_become_final(evm, journal):
@@ -56,11 +57,12 @@ async def test_what_was_signed_and_never_sent_is_sent_as_the_same_bytes(evm, jou
 async def test_a_reorganisation_takes_rewards_back_and_they_are_minted_once_in_the_end(
     evm, journal, anvil, depth
 ):
-    chain = await evm()
+    chain, dropped = await evm(), REGISTRY.get_sample_value("web3_reorgs_total")
     await chain.mine(6)
     rewards = mints(2)
     await owe(journal, rewards)
-    await chain.submit(rewards)
+    signed = await chain.submit(rewards)
+    await mined(anvil.node, signed[0].tx.tx_hash)
     await chain.poll()
     assert await states(journal) == {"MINED": 2}
 
@@ -68,6 +70,7 @@ async def test_a_reorganisation_takes_rewards_back_and_they_are_minted_once_in_t
     back = await chain.poll()
     assert {change.state for change in back} & {"SIGNED", "SENT"}
     assert chain.reorgs == 1
+    assert REGISTRY.get_sample_value("web3_reorgs_total") == dropped + 1
     await _sent_long_ago(journal)
     await until(chain, journal, {"FINAL": 2})
 
@@ -216,7 +219,9 @@ async def _foreign(anvil, keys, to=None, data="0x"):
         "maxFeePerGas": 3 * head.base_fee + 10**9,
         "maxPriorityFeePerGas": 10**9,
     }
-    await node.send(bytes(Account.sign_transaction(fields, keys.minter.key).raw_transaction))
+    signed = Account.sign_transaction(fields, keys.minter.key)
+    await node.send(bytes(signed.raw_transaction))
+    await mined(node, "0x" + bytes(signed.hash).hex())
 
 
 async def _sent_long_ago(journal):
