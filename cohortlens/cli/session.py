@@ -137,8 +137,15 @@ def guarded(command: str) -> Callable[[FunctionT], FunctionT]:
     return decorate
 
 
-def calls_api(command: str) -> Callable[[FunctionT], FunctionT]:
-    """Like ``guarded``, with a ``Session`` on the local stack or on ``--target``."""
+def calls_api(
+    command: str, *, before: Callable[[Output], None] | None = None
+) -> Callable[[FunctionT], FunctionT]:
+    """Like ``guarded``, with a ``Session`` on the local stack or on ``--target``.
+
+    Args:
+        command: Its name.
+        before: Called first where no ``--target`` is named, such as to start what is to be called.
+    """
 
     def decorate(function: FunctionT) -> FunctionT:
         @functools.wraps(function)
@@ -151,6 +158,8 @@ def calls_api(command: str) -> Callable[[FunctionT], FunctionT]:
             timeout: float,
             **options: Any,
         ) -> None:
+            if before is not None and not target:
+                before(out)
             with open_client(target, email, password_file, timeout, totp) as client:
                 function(Session(out, client), **options)
 
