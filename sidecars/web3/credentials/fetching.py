@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -19,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 TIMEOUT_S = 3.0
 _LOCAL = "localhost"
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 
@@ -38,11 +40,15 @@ class Fetcher:
         allowed: Hosts, ``name`` or ``name:port``, lower case.
         is_local_allowed: Whether ``localhost:<port>`` of the list may be asked, over plain http.
         lookup: Finds the addresses of a host.
+        is_askable: Whether an address may be asked; tests with a server of their own pass another one.
+        tls: Whom to trust; None for the authorities of this machine.
     """
 
     allowed: frozenset[str]
     is_local_allowed: bool = False
     lookup: Lookup | None = None
+    is_askable: Callable[[Address], bool] = field(default_factory=lambda: is_public)
+    tls: ssl.SSLContext | None = None
 
     async def get(self, host: str, port: int | None, path: str, max_bytes: int) -> bytes:
         """The body of one document.
@@ -67,7 +73,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 addresses = await self._addresses(host, port or 443, is_local=is_local)
-                return await _read(f"{scheme}://{authority}{path}", addresses, max_bytes)
+                return await _read(f"{scheme}://{authority}{path}", addresses, max_bytes, self.tls)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
             raise FetchError(type(fault).__name__) from fault
 
@@ -77,13 +83,13 @@ class Fetcher:
             raise FetchError("the host has no address")
         for address in found:
             at = ipaddress.ip_address(address)
-            if is_local != at.is_loopback or not (is_local or is_public(at)):
+            if not (at.is_loopback if is_local else self.is_askable(at)):
                 # One private address among public ones is how a name is turned against its asker.
                 raise NotAllowedError("the host has an address that is not public")
         return found
 
 
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(address: Address) -> bool:
     """Whether an address is one of the open network, also inside IPv6 forms that carry an IPv4 address."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
@@ -100,8 +106,10 @@ async def _look_up(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
 
-async def _read(url: str, addresses: list[str], max_bytes: int) -> bytes:
-    connector = aiohttp.TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False, force_close=True)
+async def _read(url: str, addresses: list[str], max_bytes: int, tls: ssl.SSLContext | None) -> bytes:
+    connector = aiohttp.TCPConnector(
+        resolver=_Pinned(addresses), use_dns_cache=False, force_close=True, ssl=tls or True
+    )
     headers = {
         "accept": "application/did+json, application/vc, application/json",
         "accept-encoding": "identity",
