@@ -161,6 +161,7 @@ class DataRequestWork:
                 ),
                 {"id": request.identity_id, "at": self._clock()},
             )
+            await self._told(tx, request, "suppressed")
             await self._done(tx, tenant_id, request, SUPPRESS, rows_found=1)
 
     async def _export(self, tenant_id: TenantId, request: DataRequest, step: Step) -> None:
@@ -229,6 +230,7 @@ class DataRequestWork:
     async def _apply(self, tenant_id: TenantId, request: DataRequest) -> None:
         async with self._db.tenant_transaction(tenant_id) as tx:
             changed = await apply(tx, request, self._clock())
+            await self._told(tx, request, "applied")
             await self._done(tx, tenant_id, request, APPLY, rows_found=changed)
 
     async def _complete(self, tenant_id: TenantId, request: DataRequest) -> None:
@@ -261,6 +263,15 @@ class DataRequestWork:
             secret = await self._keys.mac_key(tx, tenant_id, CUSTOMER_REF)
             ref = customer_ref(secret, str(request.customer_id))
             await AuditTrail(tx).append(WORKER, "customers.customer.erased", resource=f"customers/{ref}")
+
+    async def _told(self, tx: AsyncConnection, request: DataRequest, verb: str) -> None:
+        """Audit a change of an identity with it: its place in the chain is the version that watchers see."""
+        await AuditTrail(tx).append(
+            WORKER,
+            f"consent.data_request.{verb}",
+            resource=f"dataRequests/{request.request_id}",
+            details={"type": request.type.value, "identity": str(request.identity_id)},
+        )
 
     async def _steps(self, tenant_id: TenantId, request: DataRequest) -> tuple[Step, ...]:
         async with self._db.tenant_transaction(tenant_id) as tx:
