@@ -18,6 +18,7 @@ from cohortlens.consent.web3_models import (
     RewardStatus,
     Voucher,
 )
+from cohortlens.core.errors import NotFound
 from cohortlens.core.ids import TenantId
 from cohortlens.internal.v1 import web3_rewards_pb2 as pb
 from cohortlens.internal.v1 import web3_rewards_pb2_grpc as rpc
@@ -57,8 +58,13 @@ class GrpcRewardLedger:
     async def states(self, tenant_id: TenantId, reward_ids: Sequence[bytes]) -> list[RewardStatus]:
         """See the port."""
         request = pb.GetRewardsRequest(tenant_id=tenant_id.bytes, reward_ids=reward_ids)
-        reply = await self._channel.ask(self._stub.GetRewards, request)
-        return [_state(reward) for reward in reply.rewards]
+        try:
+            reply = await self._channel.ask(self._stub.GetRewards, request)
+        except NotFound:
+            # It knows none of them, as after a restore of its journal.
+            return [RewardStatus(one, "") for one in reward_ids]
+        known = {reward.reward_id: _state(reward) for reward in reply.rewards}
+        return [known.get(one) or RewardStatus(one, "") for one in reward_ids]
 
     async def cancel(self, tenant_id: TenantId, operation_id: UUID, reward_id: bytes) -> RewardStatus:
         """See the port."""

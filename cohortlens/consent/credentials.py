@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.audit.trail import AuditTrail
+from cohortlens.consent.fulfilment.consents import ConsentReading
 from cohortlens.consent.fulfilment.following import want
 from cohortlens.consent.fulfilment.models import CREDENTIAL_WANTED, operation_id
 from cohortlens.consent.fulfilment.rows import FulfilmentRows
@@ -24,7 +25,7 @@ from cohortlens.consent.web3_models import Issuer, PublishedDocument, RotatedKey
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
 from cohortlens.core.errors import FailedPrecondition, InvalidArgument, Violation
-from cohortlens.core.idempotency import made
+from cohortlens.core.idempotency import held, made
 from cohortlens.core.ids import plain_uuid, uuid7
 from cohortlens.core.tenant_keys import TenantKeys
 
@@ -193,10 +194,14 @@ class Credentials:
     async def rotate_key(self, ctx: RequestContext, *, compromised: bool) -> tuple[RotatedKey, int]:
         """Replace the issuer's key; what a compromised one signed is revoked and issued again.
 
+        The same request with its key, sent again, replaces the key once, also where the first attempt died
+        between the sidecar and here; each request without a key replaces it once more.
+
         Returns:
             The new key, and how many credentials are issued again.
         """
-        operation = uuid7()
+        claim = held()
+        operation = uuid7() if claim is None else claim.id
         rotated = await self._issuer.rotate_key(ctx.tenant_id, operation, compromised=compromised)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             reissued = await _issue_again(tx, rotated.revoked)
@@ -245,7 +250,8 @@ async def _get(tx: AsyncConnection, credential_id: UUID) -> Credential:
     if row is not None:
         return _credential(row, row.credential_json)
     of = await FulfilmentRows(tx).find(credential_id)
-    if of is not None and of.credential_state in {"PENDING", "ISSUING"}:
+    is_coming = of is not None and of.credential_state in {"PENDING", "ISSUING"}
+    if is_coming or (of is None and await ConsentReading(tx).followed(credential_id) is not None):
         raise CredentialPending("the credential is being issued; ask again in 2 s", retry_delay_s=2.0)
     raise ConsentRowMissing("credential")
 

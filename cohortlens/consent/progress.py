@@ -11,9 +11,11 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.consent.fulfilment.consents import ConsentReading
 from cohortlens.consent.fulfilment.documents import pin_salt
-from cohortlens.consent.fulfilment.models import Fulfilment, Reward, commitment
+from cohortlens.consent.fulfilment.models import Fulfilment, Reward, commitment, waiting
 from cohortlens.consent.fulfilment.pin_rows import PinRows, ReceiptPin
 from cohortlens.consent.fulfilment.reward_rows import RewardRows
 from cohortlens.consent.fulfilment.rows import FulfilmentRows
@@ -77,7 +79,7 @@ class ConsentProgress:
         async with self._means.db.tenant_transaction(ctx.tenant_id) as tx:
             of = await FulfilmentRows(tx).find(event_id)
             if of is None:
-                raise ConsentRowMissing("event")
+                return await self._not_begun(tx, ctx, event_id)
             reward = None if of.reward_id is None else await RewardRows(tx).find(of.reward_id)
             pin = await PinRows(tx).current(event_id)
             secret = await self._means.secret(tx, of)
@@ -92,6 +94,14 @@ class ConsentProgress:
             if updated is None:
                 raise ConsentRowMissing("event")
         return Progress(of, reward, pin, salts, updated)
+
+    async def _not_begun(self, tx: AsyncConnection, ctx: RequestContext, event_id: UUID) -> Progress:
+        """A consent whose act was stored a moment ago, before jobs heard of it."""
+        event = await ConsentReading(tx).followed(event_id)
+        if event is None:
+            raise ConsentRowMissing("event")
+        pending = waiting(ctx.tenant_id, event_id, event.identity_id, event.purpose_key)
+        return Progress(pending, None, None, {}, event.collected_at)
 
     async def verify_pin(self, cid: str, signed_json: bytes, openings: Sequence[Opening]) -> PinVerdict:
         """Verify a pinned receipt for anybody who has its CID.

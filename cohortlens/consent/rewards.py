@@ -145,6 +145,7 @@ class Rewards:
         checked(tariff)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             stored = await TariffRows(tx).write(tariff, expected_version, self._now())
+            await RewardRows(tx).look_again()
             await AuditTrail(tx).append(
                 ctx,
                 "consent.tariff.changed",

@@ -81,11 +81,14 @@ class Wallets:
 
         Raises:
             NotFound: No such customer.
+            InvalidArgument: WALLET_ADDRESS_INVALID: no address of the chain, or nobody's who could claim.
             FailedPrecondition: CUSTOMER_ERASED.
+            Unavailable: WEB3_UNAVAILABLE.
         """
         made, at = uuid7(), self._now()
         numbers = {one.chain: one.chain_id for one in (await self._ledger.chains()).chains}
         message = challenge_text(self._url, chain, address, numbers.get(chain, 0), at)
+        await self._check_address(chain, address, message)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             [person] = await Identities(tx, ctx.tenant_id, self._keys).locked([customer], ["customer"])
             if person.erased_at is not None:
@@ -160,6 +163,8 @@ class Wallets:
     async def release(self, ctx: RequestContext, wallet_id: UUID) -> None:
         """Release a wallet; once more is a success.
 
+        What was owed before is still paid to it: the recipient of a reward that is owed never changes.
+
         Raises:
             NotFound: No such wallet.
         """
@@ -176,6 +181,17 @@ class Wallets:
             if changed:
                 resource = f"wallets/{wallet_id}"
                 await AuditTrail(tx).append(ctx, "consent.wallet.released", resource=resource)
+
+    async def _check_address(self, chain: str, address: str, message: str) -> None:
+        """Refuse an address before its holder is asked to sign: the sidecar looks at it before the proof."""
+        try:
+            await self._ledger.verify_wallet(chain, address, message, b"")
+        except InvalidArgument as error:
+            if error.reason != "WALLET_PROOF_INVALID":
+                fault = "is no address of the chain that somebody could hold"
+                raise InvalidArgument(
+                    f"address: {fault}", reason=error.reason, violations=(Violation("address", fault),)
+                ) from None
 
     async def _bound(
         self, tx: AsyncConnection, ctx: RequestContext, challenge_id: UUID, address: str

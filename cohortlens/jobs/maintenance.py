@@ -233,6 +233,14 @@ async def _sweep_fulfilments(services: Services) -> int:
     return await services.web3.fulfilment.sweep()
 
 
+async def _publish_epochs(services: Services) -> int:
+    return await services.web3.fulfilment.publish_epochs()
+
+
+async def _watch_market(services: Services) -> int:
+    return await services.market.upkeep.run()
+
+
 async def _end_consents(services: Services) -> int:
     return await services.consent.endings.run()
 
@@ -240,7 +248,9 @@ async def _end_consents(services: Services) -> int:
 TASKS = (
     Task("end_consents", 30.0, _end_consents),
     Task("poll_rewards", 1.0, _poll_rewards, is_quiet=True),
+    Task("watch_market", 30.0, _watch_market),
     Task("sweep_fulfilments", 60.0, _sweep_fulfilments),
+    Task("publish_epochs", 600.0, _publish_epochs),
     Task("sync_catalogue", 600.0, _sync_catalogue),
     Task("tidy_checkouts", 3_600.0, _tidy_checkouts),
     Task("export_usage", 900.0, _export_usage),

@@ -29,6 +29,8 @@ from gateway.interceptors.chain import Chain, MethodTable
 
 _ENDPOINTS: Final = "/oauth2/"
 _DOCUMENTS: Final = "/.well-known/"
+_DID_DOCUMENT: Final = "/.well-known/did.json"
+"""Stands beside the documents of OAuth 2 and is none: it has a type, a tag and caching of its own."""
 _NEVER_STORED: Final[HeaderList] = [(b"cache-control", b"no-store"), (b"pragma", b"no-cache")]
 _SHARED: Final = (b"cache-control", b"public, max-age=600")
 _BASIC: Final = (b"www-authenticate", b'Basic realm="cohortlens", charset="UTF-8"')
@@ -125,7 +127,7 @@ class OAuthDoor(HttpDoor):
 
 def is_oauth(path: str) -> bool:
     """Whether a path is an endpoint or a document of OAuth 2."""
-    return path.startswith((_ENDPOINTS, _DOCUMENTS))
+    return path.startswith((_ENDPOINTS, _DOCUMENTS)) and path != _DID_DOCUMENT
 
 
 def oauth_failure(error: CohortLensError, extra: HeaderList) -> Response:

@@ -143,6 +143,14 @@ class ConsentReading:
             is_of_file=row.method == IMPORTED,
         )
 
+    async def followed(self, event_id: UUID) -> GivenConsent | None:
+        """An event that something follows: it gives the consent that counts, and came with no file."""
+        event = await self.event(event_id)
+        if event is None:
+            return None
+        standing = await self.standing(event.identity_id, event.purpose_key)
+        return event if standing.holds(event_id) and not standing.is_of_file else None
+
     async def may_reward(self, identity_id: UUID) -> bool:
         """Whether the person allows rewards on a public chain."""
         values = {"identity": identity_id, "activity": ON_CHAIN}

@@ -149,6 +149,28 @@ class Reward:
     created_at: datetime
 
 
+def waiting(tenant_id: TenantId, event_id: UUID, identity_id: UUID, purpose_key: str) -> Fulfilment:
+    """The fulfilment of a consent of which nothing was done yet, not even its row."""
+    return Fulfilment(
+        tenant_id,
+        event_id,
+        identity_id,
+        purpose_key,
+        secret_enc=None,
+        credential_state="PENDING",
+        credential_id=None,
+        issues=0,
+        reward_state="PENDING",
+        reward_id=None,
+        pin_state="PENDING",
+        pin_wanted=0,
+        attempts=0,
+        last_reason="",
+        ended_at=None,
+        end_reason=None,
+    )
+
+
 def reward_id_of(tenant_id: UUID, kind: int, source_id: UUID) -> bytes:
     """The identifier by which a reward is paid once, on whatever chain.
 

@@ -87,6 +87,15 @@ class RewardRows:
             {"id": reward_id, "reason": reason},
         )
 
+    async def look_again(self) -> None:
+        """Have the next sweep look at what waits for a budget, as after a change of the budget."""
+        await self._tx.execute(
+            text(
+                "UPDATE rewards SET updated_at = updated_at - interval '1 hour' "
+                "WHERE state = 'HELD' AND reason = 'REWARD_BUDGET_EXCEEDED'"
+            )
+        )
+
     async def owe(
         self, reward_id: bytes, wallet_id: UUID, chain: str, recipient: str, delivery: str, month: date
     ) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from cohortlens.consent.fulfilment.consents import ConsentReading
 from cohortlens.consent.fulfilment.crediting import Crediting
 from cohortlens.consent.fulfilment.ending import Ending
+from cohortlens.consent.fulfilment.epochs import Epochs
 from cohortlens.consent.fulfilment.following import reconcile
 from cohortlens.consent.fulfilment.models import CREDENTIAL_WANTED, PIN_WANTED, REWARD_WANTED
 from cohortlens.consent.fulfilment.owing import want_release
@@ -41,6 +42,7 @@ class Fulfilment:
         self._means = means
         self._crediting, self._rewarding = Crediting(means), Rewarding(means)
         self._pinning, self._ending = Pinning(means), Ending(means)
+        self._epochs = Epochs(means)
 
     async def follow(self, event: Event) -> None:
         """Begin and end fulfilments after an act."""
@@ -82,6 +84,10 @@ class Fulfilment:
     async def poll(self) -> int:
         """Ask for the states of rewards that are on their way."""
         return await self._rewarding.poll()
+
+    async def publish_epochs(self) -> int:
+        """Publish the claimable rewards that wait for an epoch; answers how many there were."""
+        return await self._epochs.publish()
 
     async def sweep(self) -> int:
         """Find consents that ended and whose fulfilment goes on, and end it; answers how many there were.

@@ -18,6 +18,7 @@ def upgrade() -> None:
         "app.rewards_due(integer, double precision)",
         "app.fulfilments_astray(integer)",
         "app.rewards_held(integer)",
+        "app.epochs_due(integer)",
     )
     run_script("SELECT app.allow_reading()")
 
@@ -180,6 +181,8 @@ CREATE TABLE rewards (
   block_height bigint NOT NULL DEFAULT 0,
   finalized_at timestamptz,
   handed_at timestamptz,
+  epoch_set uuid,
+  epoch bigint,
   polls integer NOT NULL DEFAULT 0,
   next_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -197,6 +200,11 @@ CREATE INDEX rewards_newest ON rewards (tenant_id, created_at DESC, reward_id);
 CREATE INDEX rewards_held ON rewards (updated_at) WHERE state = 'HELD';
 CREATE INDEX rewards_moving ON rewards (next_at)
   WHERE handed_at IS NOT NULL AND state IN ('OWED', 'SIGNED', 'SENT', 'MINED', 'CLAIMABLE');
+CREATE INDEX rewards_of_epoch_set ON rewards (tenant_id, epoch_set) WHERE epoch_set IS NOT NULL;
+CREATE INDEX rewards_without_epoch ON rewards (tenant_id, chain)
+  WHERE state = 'CLAIMABLE' AND delivery = 'EPOCH' AND epoch IS NULL;
+COMMENT ON COLUMN rewards.epoch_set IS
+  'What is published together; stored before it is, since a set has one epoch.';
 SELECT app.protect('rewards');
 REVOKE DELETE ON rewards FROM cl_app;
 SELECT app.allow_definer('rewards', 'SELECT, UPDATE');
@@ -280,6 +288,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
      AND r.updated_at < clock_timestamp() - interval '1 hour'
    LIMIT p_limit
 $$;
+CREATE FUNCTION app.epochs_due(p_limit integer) RETURNS TABLE (tenant_id uuid, chain text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT DISTINCT r.tenant_id, r.chain FROM public.rewards r
+   WHERE r.state = 'CLAIMABLE' AND r.delivery = 'EPOCH' AND r.epoch IS NULL LIMIT p_limit
+$$;
+COMMENT ON FUNCTION app.epochs_due(integer) IS 'Tenants with rewards that wait for an epoch.';
 COMMENT ON FUNCTION app.rewards_held(integer) IS 'People whose rewards wait for a month with budget left.';
 
 CREATE FUNCTION app.receipt_pin_standing(p_cid text)
