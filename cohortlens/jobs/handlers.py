@@ -20,6 +20,7 @@ from cohortlens.billing.models import ENTITLEMENT_CHANGED, ENTITLEMENT_USAGE
 from cohortlens.bootstrap.analytics import Analytics
 from cohortlens.bootstrap.billing import Billing
 from cohortlens.bootstrap.consent import Consent
+from cohortlens.bootstrap.marketplace import Marketplace
 from cohortlens.bootstrap.rights import Rights
 from cohortlens.bootstrap.services import Audit, Identity
 from cohortlens.bootstrap.web3 import Web3
@@ -70,6 +71,10 @@ class Services(Protocol):
     @property
     def analytics(self) -> Analytics:
         """The use cases of analytics."""
+
+    @property
+    def market(self) -> Marketplace:
+        """The use cases of the marketplace."""
 
     @property
     def billing(self) -> Billing:

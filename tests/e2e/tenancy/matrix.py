@@ -44,6 +44,8 @@ KINDS = {
     "api_key": "api_key",
     "base_run": "segmentation",
     "batch": "batch",
+    "challenge": "challenge",
+    "credential": "credential",
     "customer": "customer",
     "customers": "customer",
     "data_request": "data_request",
@@ -59,23 +61,25 @@ KINDS = {
     "page_token": "page_token",
     "prediction": "prediction",
     "receipt": "receipt",
+    "reward": "reward",
     "run": "run",
     "service_account": "service_account",
     "session": "session",
     "tenant": "tenant",
     "transfer_to": "user",
     "user": "user",
+    "wallet": "wallet",
 }
 """What a field of a name holds; a field of a list holds one of them."""
 # fmt: off
 OTHER_TEXTS = frozenset({
-    "challenge", "cid", "content_type", "credential", "data", "delivery", "issuer", "of", "reward",
-    "salt", "signed_json", "status_list", "wallet",
+    "cid", "content_type", "data", "delivery", "issuer", "of", "salt", "signed_json", "status_list",
     "activities", "purposes", "data_categories", "description", "dpv_purpose", "purpose", "recipients", "title", "versions_of",
     "identity_verification", "page_url", "secret",
     "authority", "contact", "content", "country", "locale", "name", "record_json", "rights_url", "signature",
     "storage_countries", "url", "user_agent", "address", "external_id",
     "cancel_url", "event", "plan", "return_url", "success_url",
+    "agreement", "dimension", "dimensions", "measures", "offer",  # the market: tests/integration/marketplace
     "attribute", "attribute_values", "countries", "first_from", "first_to", "segments", "skus", "time_zone",
     "accept_terms_version", "actor", "alg", "as_of", "audiences", "certificate_name", "chunk", "client_assertion",
     "client_assertion_type", "client_id", "code", "code_challenge", "code_challenge_method",
@@ -149,6 +153,8 @@ def identifiers(method: MethodDescriptor) -> Iterator[tuple[tuple[str, ...], str
         kind = KINDS.get(path[-1])
         if kind == "run":
             kind = "training" if method.name in _TRAINING_RUNS else "segmentation"
+        if path[-1] == "event" and method.name == "GetFulfilment":
+            kind = "consent_event"
         # The caller's own log: it holds what the caller itself asked for, whoever that belongs to.
         if kind == "customer" and method.name == "ListAccessEntries":
             continue
