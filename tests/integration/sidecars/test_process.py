@@ -20,9 +20,10 @@ from solders.keypair import Keypair
 from cohortlens.adapters.web3_channel import Web3Channel
 from cohortlens.adapters.web3_credentials import GrpcCredentialIssuer
 from cohortlens.adapters.web3_rewards import GrpcRewardLedger
-from cohortlens.consent.web3_models import Delivery, RewardOrder
+from cohortlens.consent.web3_models import CredentialKind, CredentialOrder, Delivery, RewardOrder
 from cohortlens.core.errors import CohortLensError
 from cohortlens.embedded.ports import free_ports
+from sidecars.web3.journal.pool import Journal
 from tests.fixtures.waiting import eventually
 
 TOKEN = "a token of this test alone, long"
@@ -154,6 +155,44 @@ async def test_a_reward_accepted_before_a_kill_is_paid_once_after_it_on_both_cha
     endpoints = json.loads((process.log.parent / "web3" / "endpoints.json").read_text())
     assert set(endpoints) == {"evm", "grpc", "ipfs", "solana"}
     assert process.kill(signal.SIGTERM) == 0
+
+
+async def test_a_credential_issued_right_before_a_kill_is_answered_with_the_same_bytes_after_it(process):
+    channel = Web3Channel(f"127.0.0.1:{process.port}", TOKEN)
+    issuer = GrpcCredentialIssuer(channel)
+    claims = {
+        "purpose": "profiling",
+        "purposeVersion": 1,
+        "activities": ["profiling.predict"],
+        "grantedAt": "2026-01-31T12:00:00Z",
+        "noticeDigest": "ab" * 32,
+        "recordCommitment": "cd" * 32,
+    }
+    order, operation = CredentialOrder(uuid4(), CredentialKind.CONSENT, claims, uuid4()), uuid4()
+    process.start(COHORTLENS_FAILPOINT="web3.issue.committed")
+    await _ready(process)
+    with pytest.raises(CohortLensError):
+        await issuer.issue(TENANT, operation, [order])
+    assert await asyncio.to_thread(process.child.wait, 15) == -signal.SIGKILL
+    committed = await _documents(process)
+    process.start()
+    await _ready(process)
+    (answered,) = await issuer.issue(TENANT, operation, [order])
+    (again,) = await issuer.issue(TENANT, uuid4(), [order])
+    assert [answered.credential_json, again.credential_json] == committed * 2
+    assert (await issuer.verify(answered.credential_json)).refusals == ()
+    assert await _documents(process) == committed
+    await channel.close()
+
+
+async def _documents(process):
+    """Every credential of the journal, as its role sees them."""
+    journal = Journal(process.environ["COHORTLENS_WEB3_DSN"])
+    await journal.open()
+    async with journal.transaction(TENANT) as tx:
+        found = [bytes(row[0]) for row in await tx.fetch("SELECT document FROM credential")]
+    await journal.close()
+    return found
 
 
 def test_settings_that_cannot_work_are_all_named_at_once(process):
