@@ -12,7 +12,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import text
@@ -69,8 +69,12 @@ class TenantSealer:
 
 @dataclass(frozen=True)
 class _Kept:
+    """A key, and what was derived from it: it goes with the key."""
+
     key: bytes
     until: float
+    sealers: dict[str, TenantSealer] = field(default_factory=dict)
+    secrets: dict[str, bytes] = field(default_factory=dict)
 
 
 class TenantKeys:
@@ -100,7 +104,12 @@ class TenantKeys:
             FailedPrecondition: KEK_MISMATCH: the key was wrapped under a key this process was not given.
             NotFound: There is no such tenant.
         """
-        return TenantSealer(await self._key(tx, tenant_id), tenant_id, column)
+        key = await self._key(tx, tenant_id)
+        made = self._made(tenant_id, key)
+        sealer = made.sealers.get(column)
+        if sealer is None:
+            sealer = made.sealers[column] = TenantSealer(key, tenant_id, column)
+        return sealer
 
     async def blind_index(self, tx: AsyncConnection, tenant_id: UUID, purpose: str, value: str) -> bytes:
         """A keyed hash by which equal values of one tenant are found without opening any; 32 bytes.
@@ -123,7 +132,12 @@ class TenantKeys:
         Raises:
             As ``sealer``.
         """
-        return derived_key(await self._key(tx, tenant_id), f"blind-index:{purpose}")
+        key = await self._key(tx, tenant_id)
+        made = self._made(tenant_id, key)
+        secret = made.secrets.get(purpose)
+        if secret is None:
+            secret = made.secrets[purpose] = derived_key(key, f"blind-index:{purpose}")
+        return secret
 
     async def make(self, tx: AsyncConnection, tenant_id: UUID) -> None:
         """Give a tenant its key, in the transaction that stores the tenant; it keeps one that it has.
@@ -178,6 +192,11 @@ class TenantKeys:
         if not row.own:
             self._keep(tenant_id, _Kept(key, read_at + KEPT_S))
         return key
+
+    def _made(self, tenant_id: UUID, key: bytes) -> _Kept:
+        kept = self._kept.get(tenant_id)
+        # A key that is not kept, such as one of a transaction that made it, has nothing to be found by.
+        return kept if kept is not None and kept.key is key else _Kept(key, 0.0)
 
     def _keep(self, tenant_id: UUID, kept: _Kept) -> None:
         self._kept[tenant_id] = kept

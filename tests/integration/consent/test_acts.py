@@ -7,6 +7,7 @@ import itertools
 import json
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
@@ -134,6 +135,48 @@ async def test_what_is_told_names_events_and_no_person(crew, superuser):
         "user_agent": "Browser/1",
         "url": "https://shop.example/x",
     }
+
+
+async def test_the_evidence_of_two_decisions_of_one_batch_can_both_be_read(crew):
+    acts = [
+        Act("external:ann", kind, [("profiling", 0)], notice, evidence=Evidence(user_agent=agent))
+        for kind, notice, agent in ((G, crew.notice, "Browser/1"), (W, None, "Browser/2"))
+    ]
+    await crew.acts.record_batch(crew.ctx, acts)
+    read = await crew.history.events(crew.ctx, None, "", None, 50)
+    assert [one.evidence["user_agent"] for one in read] == ["Browser/2", "Browser/1"]
+
+
+async def test_a_decision_that_does_not_count_answers_with_the_one_that_does(crew):
+    counts = await crew.act(W)
+    late = await crew.act(R, collected_at=earlier(crew, minutes=1))
+    (shown,) = late.standing
+    assert (shown.state, shown.event_id) == ("WITHDRAWN", counts.events[0].id)
+    assert shown.receipt_id == counts.receipt_id
+
+
+async def test_what_a_process_knows_of_terms_ends_with_the_next_version_of_a_purpose(crew):
+    first = await crew.act(W)
+    crew.moment[0] += timedelta(seconds=1)
+    await crew.purposes.update(crew.ctx, "profiling", {}, [], requires_reconsent=True)
+    second = await crew.act(W)
+    assert [one.events[0].purpose_version for one in (first, second)] == [1, 2]
+
+
+async def test_a_consent_takes_four_round_trips_once_the_terms_are_known(crew, monkeypatch):
+    await crew.act(G)
+    sent = []
+    for name in ("execute", "fetch", "fetchrow", "fetchval", "prepare"):
+        real = getattr(asyncpg.Connection, name)
+
+        def counted(self, query, *values, _real=real, **options):
+            sent.append(query.split()[0])
+            return _real(self, query, *values, **options)
+
+        monkeypatch.setattr(asyncpg.Connection, name, counted)
+    crew.moment[0] += timedelta(seconds=1)
+    await crew.act(G, "external:bea", evidence=Evidence(user_agent="Browser/1"))
+    assert sent == ["BEGIN;", "WITH", "WITH", "SELECT"]
 
 
 async def test_an_old_notice_is_refused_for_a_new_decision_and_good_for_one_made_under_it(crew):

@@ -108,3 +108,21 @@ async def test_a_fault_names_its_field(door, change, field):
     answer = await door.post("/api/v1/consents", json=asked)
     assert answer.status_code == 400
     assert f'"{field}' in answer.text
+
+
+async def test_an_erased_person_can_take_back_and_nothing_else(door, superuser):
+    notice = (await post(door, "notices", NOTICE))["notice"]["notice"]
+    asked = {"customer": "external:ann", "purposes": [{"purpose": "profiling"}], "notice": notice}
+    await post(door, "consents", asked)
+    await superuser.execute(
+        "UPDATE consent_identities SET erased_at = now(), ident_enc = NULL, data_key_enc = NULL,"
+        " customer_id = NULL"
+    )
+    refused = await door.post("/api/v1/consents", json=asked)
+    assert refused.status_code == 400
+    assert "CUSTOMER_ERASED" in refused.text
+    taken_back = await post(door, "consents:withdraw", {"customer": "external:ann"})
+    assert {one["state"] for one in taken_back["consents"]} == {"CONSENT_STATE_WITHDRAWN"}
+    assert "ann" not in str(taken_back)
+    kinds = await superuser.fetch("SELECT DISTINCT type FROM consent_events ORDER BY type")
+    assert [one["type"] for one in kinds] == ["GIVEN", "WITHDRAWN"]
