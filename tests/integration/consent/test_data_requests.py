@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from cohortlens.bootstrap.rights import open_rights
 from cohortlens.consent.data_requests.models import (
     CustomerNotVerified,
     DataRequestMissing,
@@ -20,47 +19,16 @@ from cohortlens.consent.data_requests.models import (
     ExportNotReady,
     LegalHold,
 )
-from cohortlens.consent.fulfilment.personal_data import FulfilmentStore
-from cohortlens.consent.fulfilment.steps import Means
 from cohortlens.consent.models import CustomerErased
 from cohortlens.core import outbox
 from cohortlens.core.errors import InvalidArgument, NotFound
 from cohortlens.core.idempotency import KeyScope
 from cohortlens.core.idempotency_keys import Held, IdempotencyKeys
 from cohortlens.core.outbox import Wanted
-from cohortlens.core.paging import PageTokens
 from cohortlens.core.personal_data import Subject
-from cohortlens.core.sealing import Keyring
-from cohortlens.core.tenant_keys import TenantKeys
-from cohortlens.customers.service import CustomersService
-from tests.fakes.web3 import FakeLedger, FakeWeb3
 from tests.fixtures.people import MARK, file_traces, import_rows, marked_person, traces
 
 TYPE = DataRequestType
-
-
-@pytest.fixture
-def keys():
-    return TenantKeys(Keyring(b"k" * 32))
-
-
-@pytest.fixture
-def rights(database, redis_client, keys, tmp_path):
-    web3 = FakeWeb3()
-    means = Means(database, keys, web3, FakeLedger(web3), web3)
-    return open_rights(database, redis_client, keys, tmp_path, (FulfilmentStore(means),))
-
-
-@pytest.fixture
-def customers(database, keys, rights, tmp_path):
-    return CustomersService(
-        database, tmp_path / "spool", PageTokens(b"k" * 32), keys, erased=rights.suppressions.erased
-    )
-
-
-@pytest.fixture
-def tenant(tenants):
-    return tenants[0]
 
 
 async def asked(rights, tenant, type_=TYPE.ACCESS, customer=f"external:{MARK}", **given):
