@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
+from cohortlens.cli.consent import DemoWallet
 from cohortlens.client.client import Client
 from cohortlens.client.errors import ApiError
 from cohortlens.v1 import (
@@ -17,12 +19,15 @@ from cohortlens.v1 import (
     consent_acts_pb2,
     consent_data_requests_pb2,
     consent_notices_pb2,
+    credentials_pb2,
     customers_pb2,
     drift_pb2,
     models_pb2,
+    rewards_pb2,
 )
 from tests.fixtures.waiting import eventually_blocking
 
+PAYING = ("rewards", "data_sharing")
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND
 _CSV = b"customer,date,amount\nann,2026-01-03,10.00\nbob,2026-02-03,20.00\nann,someday,1\nbob,some day,1\n"
 _JWK = {"kty": "OKP", "alg": "EdDSA", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
@@ -75,6 +80,7 @@ def of_any_tenant(client: Client, name: str) -> dict[str, str]:
         "input": _batch_input(client),
         "data_request": _data_request(client, name),
         **_consents(client, name),
+        **_rewards(client, name),
     }
     return owned
 
@@ -94,34 +100,95 @@ def _data_request(client: Client, name: str) -> str:
 
 def _consents(client: Client, name: str) -> dict[str, str]:
     """A notice, and two people who have consented by it."""
-    published = client.call(
-        client.consent.PublishNotice,
-        consent_notices_pb2.PublishNoticeRequest(
-            name="website",
-            locale="en",
-            content=f"What {name} does.",
-            purposes=[consent_notices_pb2.PurposeVersion(purpose="profiling")],
-            controller=consent_notices_pb2.Controller(
-                name=name,
-                address="1 High Street",
-                contact="privacy@shop.example",
-                country="IE",
-                storage_countries=["IE"],
-                authority="Data Protection Commission",
-                rights_url="https://shop.example/privacy",
-            ),
-        ),
-    ).notice
+    notice = _notice(client, name, ("profiling",))
     for number in range(2):
         given = client.call(
             client.consent.GrantConsent,
             consent_acts_pb2.GrantConsentRequest(
                 customer=f"external:{name}-consenting-{number}",
                 purposes=[consent_notices_pb2.PurposeVersion(purpose="profiling")],
-                notice=published.notice,
+                notice=notice,
             ),
         )
-    return {"notice": published.notice, "receipt": given.receipt}
+    return {"notice": notice, "receipt": given.receipt}
+
+
+def _notice(client: Client, name: str, purposes: Sequence[str]) -> str:
+    request = consent_notices_pb2.PublishNoticeRequest(
+        name="website",
+        locale="en",
+        content=f"What {name} does.",
+        purposes=[consent_notices_pb2.PurposeVersion(purpose=one) for one in purposes],
+        controller=consent_notices_pb2.Controller(
+            name=name,
+            address="1 High Street",
+            contact="privacy@shop.example",
+            country="IE",
+            storage_countries=["IE"],
+            authority="Data Protection Commission",
+            rights_url="https://shop.example/privacy",
+        ),
+    )
+    return str(client.call(client.consent.PublishNotice, request).notice.notice)
+
+
+def _rewards(client: Client, name: str) -> dict[str, str]:
+    """What follows two consents that pay: credentials, rewards, a wallet; and a challenge that nobody used."""
+    _pay(client)
+    notice, customers = _notice(client, name, PAYING), [f"external:{name}-rewarded-{n}" for n in range(2)]
+    for customer in customers:
+        request = consent_acts_pb2.GrantConsentRequest(customer=customer, notice=notice)
+        for purpose in PAYING:
+            request.purposes.add(purpose=purpose)
+        given = client.call(client.consent.GrantConsent, request).consents
+    event = next(one.consent_event for one in given if one.purpose == "data_sharing")
+    asked = credentials_pb2.GetFulfilmentRequest(event=event)
+
+    def recorded() -> credentials_pb2.GetFulfilmentResponse | None:
+        found = client.call(client.consent.GetFulfilment, asked)
+        return found if found.reward.id and found.credential.state == "ISSUED" else None
+
+    found = eventually_blocking(recorded, 90.0)
+    listed = rewards_pb2.ListRewardsRequest()
+    eventually_blocking(lambda: len(client.call(client.rewards.ListRewards, listed).rewards) > 1, 90.0)
+    return {
+        "consent_event": event,
+        "credential": found.credential.id,
+        "reward": found.reward.id,
+        **_wallet(client, *customers),
+    }
+
+
+def _pay(client: Client) -> None:
+    now = client.call(client.rewards.GetRewardTariff, rewards_pb2.GetRewardTariffRequest())
+    tariff = rewards_pb2.RewardTariff(
+        enabled=True,
+        terms_version=now.terms_to_confirm,
+        monthly_budget_micro=now.tariff.monthly_budget_micro,
+        etag=now.tariff.etag,
+    )
+    client.call(client.rewards.SetRewardTariff, rewards_pb2.SetRewardTariffRequest(tariff=tariff))
+
+
+def _wallet(client: Client, holder: str, asker: str) -> dict[str, str]:
+    """The wallet of one customer, and the challenge of another one."""
+    evm, wallet = rewards_pb2.REWARD_CHAIN_EVM, DemoWallet()
+    try:
+        challenges = [
+            client.call(
+                client.rewards.CreateWalletChallenge,
+                rewards_pb2.CreateWalletChallengeRequest(
+                    customer=customer, chain=evm, address=wallet.addresses["evm"]
+                ),
+            )
+            for customer in (holder, asker)
+        ]
+        signature = wallet.sign("evm", challenges[0].message)
+    finally:
+        wallet.close()
+    request = rewards_pb2.BindWalletRequest(challenge=challenges[0].challenge, signature=signature)
+    bound = client.call(client.rewards.BindWallet, request).wallet
+    return {"wallet": bound.wallet, "challenge": challenges[1].challenge}
 
 
 def _audit_export(client: Client) -> str | None:

@@ -76,14 +76,19 @@ def channel(stack):
         yield channel
 
 
+def rpc_of(client, method):
+    """A method of a client; the attribute of a service is its name, that of rewards its plural."""
+    service = method.containing_service.name.removesuffix("Service").lower()
+    return getattr(getattr(client, {"reward": "rewards"}.get(service, service)), method.name)
+
+
 def page_token(case, owner):
     """The token of the second page of the owner's own list; empty when it has one page."""
     request = case.request("", owner.owned, owner.email, owner.password)
     request.page_size = 1
     if "filter" in request.DESCRIPTOR.fields_by_name:
         request.filter = ""
-    service = case.method.containing_service.name.removesuffix("Service").lower()
-    rpc = getattr(getattr(owner.client, service), case.method.name)
+    rpc = rpc_of(owner.client, case.method)
     return owner.client.call(rpc, request).next_page_token
 
 
@@ -102,6 +107,8 @@ def foreign_and_missing(case, owner):
     if case.kind == "filter":
         return (f'resource = "users/{one}"' for one in (owner.owned["user"], uuid7()))
     foreign = owner.owned[case.kind]
+    if case.kind == "reward":
+        return foreign, "0" * len(foreign)
     try:
         UUID(foreign)
     except ValueError:
@@ -159,8 +166,7 @@ def test_nothing_of_the_owner_was_changed_by_all_that(demo_tenant, corner_shop):
         assert again == tenant.owned["customer"]
         for case in CASES:
             if case.method.name.startswith("Get") and case.kind in tenant.owned and case.kind != "filter":
-                service = case.method.containing_service.name.removesuffix("Service").lower()
-                rpc = getattr(getattr(tenant.client, service), case.method.name)
+                rpc = rpc_of(tenant.client, case.method)
                 tenant.client.call(
                     rpc, case.request(tenant.owned[case.kind], tenant.owned, tenant.email, tenant.password)
                 )
@@ -184,9 +190,8 @@ def test_lists_of_a_new_tenant_hold_nothing_of_others(stack):
                 "ListUsage",
             }:
                 continue  # the owner itself is in it, or it is not for tenants
-            service = method.containing_service.name.removesuffix("Service").lower()
             request = message_factory.GetMessageClass(method.input_type)()
             if "model" in fields:
                 request.model = "prediction"
-            reply = client.call(getattr(getattr(client, service), method.name), request)
+            reply = client.call(rpc_of(client, method), request)
             assert not any(len(getattr(reply, row)) for row in rows), method.name
