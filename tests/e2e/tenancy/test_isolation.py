@@ -44,6 +44,7 @@ ONE_PAGE = {
     "ListUsage",
     "ListUsers",
 }
+_ATTRIBUTES = {"marketplace": "market", "reward": "rewards"}
 UNITS_LEFT = re.compile(r"r=\d+;t=\d+")
 CASES = matrix.cases()
 
@@ -77,9 +78,9 @@ def channel(stack):
 
 
 def rpc_of(client, method):
-    """A method of a client; the attribute of a service is its name, that of rewards its plural."""
+    """A method of a client; mostly an attribute is named like its service."""
     service = method.containing_service.name.removesuffix("Service").lower()
-    return getattr(getattr(client, {"reward": "rewards"}.get(service, service)), method.name)
+    return getattr(getattr(client, _ATTRIBUTES.get(service, service)), method.name)
 
 
 def page_token(case, owner):
