@@ -98,8 +98,7 @@ class OAuthExchange(Exchange):
         return Response(200, JSON, self._call.encoded, extra)
 
     def _own_headers(self) -> HeaderList:
-        own = [*self._headers(), *self._closing()]
-        return [one for one in own if one[0] != b"grpc-metadata-cache-control"]
+        return _without_caching([*self._headers(), *self._closing()])
 
 
 class OAuthDoor(HttpDoor):
@@ -139,9 +138,13 @@ def oauth_failure(error: CohortLensError, extra: HeaderList) -> Response:
         "error": _code(error, status),
         "error_description": _NOT_SHOWN.sub("'", error.message)[:300],
     }
-    headers = [*extra, *faults.headers_of(error), *_NEVER_STORED]
-    kept = [one for one in headers if one[0] != b"grpc-metadata-cache-control"]
-    return Response(status, JSON, orjson.dumps(body), kept)
+    headers = [*_without_caching(extra), *faults.headers_of(error), *_NEVER_STORED]
+    return Response(status, JSON, orjson.dumps(body), headers)
+
+
+def _without_caching(headers: HeaderList) -> HeaderList:
+    """Headers of the method without what it says of caching: this door says it in the way of OAuth 2."""
+    return [one for one in headers if one[0] != b"cache-control"]
 
 
 def _code(error: CohortLensError, status: int) -> str:
