@@ -16,6 +16,7 @@ from sidecars.web3.config import Web3Config
 
 # They log each request with its URL, and a node's URL may hold a key.
 _TALKATIVE = ("aiohttp", "eth_tester", "httpcore", "httpx", "httpx2", "ipfshttpclient", "urllib3", "web3")
+_DEPTH = 1_000
 
 
 def main() -> int:
@@ -39,6 +40,8 @@ def main() -> int:
     # Importing the chains' libraries takes a second; faults of settings are told before.
     from sidecars.web3.server import serve  # noqa: PLC0415
 
+    # They raise the limit to 100,000: hostile text would overflow the stack of C instead of being refused.
+    sys.setrecursionlimit(_DEPTH)
     try:
         asyncio.run(serve(config))
     except SettingsInvalid as invalid:
