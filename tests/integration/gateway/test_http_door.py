@@ -64,7 +64,7 @@ async def door():
 async def test_json_over_a_socket(door):
     body = {"task": "PREDICTION_TASK_SPEND", "customers": ["external:ä/ö"], "horizonDays": 90}
     answer = await door.client.post("/api/v1/predict", json=body, headers=TOKEN)
-    assert (answer.status_code, answer.json()) == (200, {"predictions": []})
+    assert (answer.status_code, answer.json()) == (200, {"predictions": [], "excludedNoConsent": 0})
     assert door.recorder.asked[0][1].customers == ["external:ä/ö"]
     assert answer.headers["x-content-type-options"] == "nosniff"
 
