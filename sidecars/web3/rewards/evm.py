@@ -13,6 +13,7 @@ from eth_utils.address import is_address, is_checksum_address, to_checksum_addre
 from cohortlens.core.clock import now
 from cohortlens.core.errors import CohortLensError, Violation
 from cohortlens.core.failpoints import failpoint
+from cohortlens.core.telemetry import get_logger
 from sidecars.web3.journal.chain_rewards import RewardRow
 from sidecars.web3.rewards import metrics
 from sidecars.web3.rewards.chain import (
@@ -38,6 +39,7 @@ from sidecars.web3.rewards.evm_watch import EvmWatcher
 from sidecars.web3.rewards.nonces import Call, allocate, current_fees, halted, sign_next
 from sidecars.web3.rewards.vouchers import sign_voucher
 
+_log = get_logger(__name__)
 _SIGNATURE_BYTES = 65
 _LATE_S = 1800.0
 _OPEN_LIMIT = 10_000
@@ -149,9 +151,11 @@ class EvmChain:
         detail = _MODES[settings.mode].format(chain_id=settings.chain_id)
         try:
             return await self._health(detail)
-        except (CohortLensError, Reverted) as fault:
+        except Exception as fault:  # a fault here must not end who asks: the metrics, the ops page, a call
             said = self._fault or fault
-            reason = said.reason if isinstance(said, CohortLensError) else "CONTRACT_MISMATCH"
+            reason = _reason_of(said)
+            if reason == "INTERNAL":
+                _log.exception("evm_health_failed")
             return ChainHealth(
                 NAME,
                 settings.mode,
@@ -370,6 +374,12 @@ class EvmChain:
     async def _lag_s(self, final_height: int, head: Head) -> float:
         final = await self._desk.node.head(max(final_height, 0))
         return max(0.0, time.time() - (final or head).time_s)
+
+
+def _reason_of(fault: Exception) -> str:
+    if isinstance(fault, CohortLensError):
+        return fault.reason
+    return "CONTRACT_MISMATCH" if isinstance(fault, Reverted) else "INTERNAL"
 
 
 def _mints(rows: Sequence[RewardRow]) -> list[Mint]:

@@ -106,7 +106,10 @@ class Follower:
         """Ask the chain how it is for the metrics: seldom, since a node may count what it is asked."""
         if time.monotonic() - self._shown_at >= _SHOW_EVERY_S:
             self._shown_at = time.monotonic()
-            show(await self._chain.health())
+            try:
+                show(await self._chain.health())
+            except Exception:  # what is only shown must not end the worker of all rewards
+                _log.exception("chain_health_failed", chain=self._chain.name)
 
     async def _back_off(self, reason: str) -> None:
         self._failures += 1

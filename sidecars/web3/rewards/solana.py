@@ -15,6 +15,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from cohortlens.core.clock import now
+from cohortlens.core.errors import CohortLensError
 from cohortlens.core.failpoints import failpoint
 from cohortlens.core.telemetry import get_logger
 from sidecars.web3.journal.chain_rewards import RewardRow
@@ -170,7 +171,13 @@ class SolanaChain:
         try:
             return await self._health(await self._ready())
         except (ChainRefused, ChainUnavailable) as fault:
-            return ChainHealth(NAME, self._settings.mode, "down", str(self._refused or fault))
+            detail = str(self._refused or fault)
+        except CohortLensError as fault:
+            detail = fault.reason
+        except Exception:  # a fault here must not end who asks: the metrics, the ops page, a call
+            _log.exception("solana_health_failed")
+            detail = "INTERNAL"
+        return ChainHealth(NAME, self._settings.mode, "down", detail)
 
     async def resync(self) -> Resynced:
         """See the protocol; open rewards are looked up by their markers."""
