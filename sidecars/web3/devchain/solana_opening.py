@@ -12,7 +12,8 @@ from sidecars.web3.config import Web3Config
 from sidecars.web3.devchain.solana import SolanaDevChain
 from sidecars.web3.journal.pool import Journal
 from sidecars.web3.rewards.chain import ChainRefused
-from sidecars.web3.rewards.solana import SolanaChain, SolanaSettings
+from sidecars.web3.rewards.solana import SolanaChain
+from sidecars.web3.rewards.solana_identity import SolanaSettings
 
 _KEYS = "keys.json"
 
@@ -88,5 +89,6 @@ def _remote(config: Web3Config, journal: Journal, folder: Path) -> OpenedSolana:
         is_embedded=False,
         genesis=config.solana_genesis,
         mint=config.solana_mint,
+        is_mainnet_confirmed=config.mainnet,
     )
     return OpenedSolana(SolanaChain(settings, journal))

@@ -75,6 +75,12 @@ class SolanaRows(ChainRows):
         rows = await self.mined_rewards([reward_id], tx_id)
         return rows[0] if rows else None
 
+    async def conflict(self, reward_id: bytes) -> RewardRow | None:
+        """The chain has paid something else for a reward; None when it is no longer owed."""
+        if not await self.waiting([reward_id], 0, 1):
+            return None
+        return (await self.end([reward_id], "FAILED", "REWARD_CONFLICT"))[0]
+
     async def landed(self, tx_id: UUID, slot: int) -> None:
         """A slot holds the transaction."""
         await self._tx.execute(

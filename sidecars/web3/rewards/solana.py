@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from cohortlens.core.clock import now
@@ -24,7 +22,6 @@ from sidecars.web3.journal.pool import Journal
 from sidecars.web3.journal.solana import OpenMint, SolanaRows
 from sidecars.web3.rewards import solana_transactions as made
 from sidecars.web3.rewards.chain import (
-    DECIMALS,
     Balance,
     ChainHealth,
     ChainRefused,
@@ -37,43 +34,15 @@ from sidecars.web3.rewards.chain import (
     TxRef,
 )
 from sidecars.web3.rewards.metrics import count, dropped
+from sidecars.web3.rewards.solana_identity import AIRDROP_LAMPORTS, NAME, SolanaIdentity, SolanaSettings
 from sidecars.web3.rewards.solana_rpc import Recent, SeenTransaction, SolanaRpc
 
-NAME = "solana"
-
 _log = get_logger(__name__)
-_AIRDROP_LAMPORTS = 1_000 * 10**9
 _TOKEN_ACCOUNT_RENT_LAMPORTS = 2_039_280
 _FEE_LAMPORTS = 5_000
 _COST_LAMPORTS = made.MARKER_RENT_LAMPORTS + _TOKEN_ACCOUNT_RENT_LAMPORTS + _FEE_LAMPORTS
 _AMOUNT = slice(64, 72)
 _OPEN_MOST = 1_000
-_DEPLOY_TRIES = 50
-_DEPLOY_WAIT_S = 0.1
-
-
-@dataclass(frozen=True)
-class SolanaSettings:
-    """Which Solana is spoken to, and as whom.
-
-    Attributes:
-        url: JSON-RPC of the node.
-        authority: Pays for and signs mints.
-        is_embedded: The chain is this machine's own: its token is deployed here, a lost one is rebuilt.
-        genesis: Hash it must have; required of a remote chain.
-        mint: Its token; required of a remote chain.
-    """
-
-    url: str
-    authority: Keypair
-    is_embedded: bool
-    genesis: str = ""
-    mint: str = ""
-
-    @property
-    def mode(self) -> str:
-        """How the chain is named in its health."""
-        return "embedded-litesvm" if self.is_embedded else "remote"
 
 
 class SolanaChain:
@@ -90,6 +59,7 @@ class SolanaChain:
         self._rpc = SolanaRpc(settings.url)
         self._authority = settings.authority.pubkey()
         self._token = Pubkey.from_string(settings.mint) if settings.mint else made.mint_of(self._authority)
+        self._identity = SolanaIdentity(settings, self._rpc, self._token, journal)
         self._instance: Instance | None = None
         self._refused: ChainRefused | None = None
         self._starting = asyncio.Lock()
@@ -107,10 +77,11 @@ class SolanaChain:
     async def start(self) -> None:
         """See the protocol."""
         async with self._starting:
-            if self._instance is not None:
+            if self._instance is not None and not self._identity.is_due:
                 return
+            self._instance = None
             try:
-                self._instance = await self._known_instance()
+                self._instance = await self._identity.known()
             except ChainRefused as refused:
                 self._refused = refused
                 raise
@@ -200,56 +171,10 @@ class SolanaChain:
         await self._rpc.close()
 
     async def _ready(self) -> Instance:
-        if self._instance is None:
-            await self.start()
-        assert self._instance is not None
+        await self.start()
+        if self._instance is None:  # another task found just now that the chain must be asked again
+            raise ChainUnavailable("The chain is being asked who it is; try again.", retry_delay_s=1.0)
         return self._instance
-
-    async def _known_instance(self) -> Instance:
-        genesis = await self._rpc.genesis_hash()
-        if not self._settings.is_embedded and genesis != self._settings.genesis:
-            raise ChainRefused(
-                "The node is of a chain with another genesis than COHORTLENS_WEB3_SOLANA_GENESIS says.",
-                reason="CHAIN_GENESIS_MISMATCH",
-            )
-        if self._settings.is_embedded:
-            await self._deploy()
-        await self._assert_token()
-        async with self._journal.transaction(None) as tx:
-            rows = SolanaRows(tx, NAME)
-            known = await rows.current()
-            if known is not None and known.genesis != genesis:
-                if not self._settings.is_embedded:
-                    raise ChainRefused(
-                        "The journal knows this chain by another genesis.", reason="CHAIN_GENESIS_MISMATCH"
-                    )
-                owed = await rows.lose(known.genesis)
-                _log.warning("the embedded Solana chain is lost and rebuilt", owed_again=owed)
-                known = None
-            instance = known or await rows.begin(genesis, 0, self._settings.mode)
-            await rows.set_token(instance.genesis, str(self._token), 0)
-        return instance
-
-    async def _deploy(self) -> None:
-        if await self._rpc.account_data(self._token) is not None:
-            return
-        await self._rpc.airdrop(self._authority, _AIRDROP_LAMPORTS)
-        recent, rent = await self._rpc.recent(), await self._rpc.rent(made.MINT_BYTES)
-        await self._rpc.send(bytes(made.deploy_mint(self._settings.authority, rent, recent.blockhash)))
-        for _ in range(_DEPLOY_TRIES):
-            if await self._rpc.account_data(self._token) is not None:
-                return
-            await asyncio.sleep(_DEPLOY_WAIT_S)
-        raise ChainUnavailable("The embedded chain did not take the token's deployment.")
-
-    async def _assert_token(self) -> None:
-        mint = made.parse_mint(await self._rpc.account_data(self._token) or b"")
-        supply = mint.supply if mint is not None else 0
-        if mint != made.MintAccount(self._authority, supply, DECIMALS, False):
-            raise ChainRefused(
-                "The token's mint must have 6 decimals, this signer as authority, no freeze authority.",
-                reason="MINT_MISMATCH",
-            )
 
     async def _assert_funds(self, mints: int) -> None:
         if await self._rpc.lamports(self._authority) >= _COST_LAMPORTS * mints:
@@ -260,7 +185,7 @@ class SolanaChain:
                 reason="SIGNER_FUNDS_LOW",
                 retry_delay_s=60.0,
             )
-        await self._rpc.airdrop(self._authority, _AIRDROP_LAMPORTS)
+        await self._rpc.airdrop(self._authority, AIRDROP_LAMPORTS)
 
     async def _sign(self, instance: Instance, mint: Mint, recent: Recent) -> None:
         signed = made.mint_reward(self._settings.authority, self._token, mint, recent.blockhash)
@@ -324,25 +249,32 @@ class SolanaChain:
         marker = made.marker_of(self._authority, mint.reward_id)
         if await self._rpc.account_data(marker) is not None:
             change = await self._adopt(instance, Mint(mint.reward_id, mint.recipient, mint.amount_micro))
-            return [change] if change is not None else []
+            return [change] if change is not None else _changes(changed)
         return _changes(changed)
 
     async def _adopt(self, instance: Instance, mint: Mint) -> RewardChange | None:
         """Take the transaction that the chain has for a reward, if it paid what is owed."""
         holder = made.token_account_of(mint.to, self._token)
         marker = made.marker_of(self._authority, mint.reward_id)
+        paid_otherwise = False
         for signature, slot in await self._rpc.transactions_of(marker):
             raw = await self._rpc.transaction(signature)
-            if raw is not None and made.paid_by(raw, self._token) == (holder, mint.amount_micro):
+            paid = made.paid_by(raw, self._token) if raw is not None else None
+            if paid == (holder, mint.amount_micro):
                 async with self._journal.transaction(None) as tx:
                     row = await SolanaRows(tx, NAME).adopt(
                         instance.genesis, str(self._authority), mint.reward_id, signature, slot
                     )
                 return _change(row) if row is not None else None
-        _log.error("a reward's marker exists, but no transaction paid what is owed")
+            paid_otherwise = paid_otherwise or paid is not None
+        if not paid_otherwise:
+            # A node may have dropped its history, or not have it yet: nothing is known, so nothing changes.
+            _log.warning("a reward's marker exists, but the node shows no transaction that paid it")
+            return None
+        _log.error("a reward's marker exists, but its transaction paid something else")
         async with self._journal.transaction(None) as tx:
-            rows = await SolanaRows(tx, NAME).end([mint.reward_id], "FAILED", "REWARD_CONFLICT")
-        return _change(rows[0]) if rows else None
+            row = await SolanaRows(tx, NAME).conflict(mint.reward_id)
+        return _change(row) if row is not None else None
 
     async def _health(self, instance: Instance) -> ChainHealth:
         confirmed, finalized = await self._rpc.slots()

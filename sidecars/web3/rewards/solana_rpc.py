@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 _TIMEOUT_S = 5.0
 _STATUSES_AT_ONCE = 256
 _ACCOUNTS_AT_ONCE = 100
-_HISTORY = 10
+_HISTORY_PAGE = 1_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ class SolanaRpc:
 
     def __init__(self, url: str) -> None:
         self._client = AsyncClient(url, timeout=_TIMEOUT_S)
+        self._losses = 0
+
+    @property
+    def losses(self) -> int:
+        """How often the node did not answer; a new number means that it may be another node now."""
+        return self._losses
 
     async def genesis_hash(self) -> str:
         """Hash of the genesis, base58."""
@@ -115,11 +121,19 @@ class SolanaRpc:
         return seen
 
     async def transactions_of(self, address: Pubkey) -> list[tuple[str, int]]:
-        """Signatures and slots of the newest confirmed transactions of an account that succeeded."""
-        found = await self._ask(
-            self._client.get_signatures_for_address(address, limit=_HISTORY, commitment=Confirmed)
-        )
-        return [(str(one.signature), one.slot) for one in found.value if one.err is None]
+        """Signatures and slots of all confirmed transactions of an account that succeeded, oldest first."""
+        found: list[Any] = []
+        while True:
+            before = found[-1].signature if found else None
+            page = await self._ask(
+                self._client.get_signatures_for_address(
+                    address, before=before, limit=_HISTORY_PAGE, commitment=Confirmed
+                )
+            )
+            if not page.value:
+                # A node may give less than was asked for: only an empty page is the end.
+                return [(str(one.signature), one.slot) for one in reversed(found) if one.err is None]
+            found += page.value
 
     async def transaction(self, signature: str) -> bytes | None:
         """Bytes of a confirmed transaction, or None."""
@@ -143,6 +157,7 @@ class SolanaRpc:
         except RPCException:
             return False
         except SolanaRpcException:
+            self._losses += 1
             raise _unavailable() from None
         return True
 
@@ -153,7 +168,8 @@ class SolanaRpc:
     async def _ask(self, asked: Awaitable[Answer]) -> Answer:
         try:
             return await asked
-        except (SolanaRpcException, RPCException):
+        except (SolanaRpcException, RPCException) as fault:
+            self._losses += isinstance(fault, SolanaRpcException)
             # Either kind says that this node cannot answer now: it is down, behind, or limits us.
             raise _unavailable() from None
 

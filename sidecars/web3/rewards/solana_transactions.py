@@ -167,6 +167,8 @@ def paid_by(raw: bytes, token: Pubkey) -> tuple[Pubkey, int] | None:
         # MintToChecked: 14, amount as u64, decimals; accounts mint, destination, authority.
         data, accounts = bytes(instruction.data), bytes(instruction.accounts)
         is_token = keys[instruction.program_id_index] == TOKEN_PROGRAM_ID
+        if max(accounts[:2], default=len(keys)) >= len(keys):
+            continue  # accounts from a lookup table: not a transaction of ours
         if is_token and len(data) == 10 and data[0] == 14 and keys[accounts[0]] == token:
             return keys[accounts[1]], int.from_bytes(data[1:9], "little")
     return None

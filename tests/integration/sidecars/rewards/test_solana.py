@@ -9,8 +9,10 @@ from solders.keypair import Keypair
 
 from sidecars.web3.devchain.solana import SolanaDevChain
 from sidecars.web3.journal.solana import SolanaRows
+from sidecars.web3.rewards import solana_identity, solana_rpc
 from sidecars.web3.rewards.chain import ChainRefused, ChainUnavailable, Mint, RewardState
-from sidecars.web3.rewards.solana import NAME, SolanaChain, SolanaSettings
+from sidecars.web3.rewards.solana import SolanaChain
+from sidecars.web3.rewards.solana_identity import NAME, SolanaSettings
 
 TENANT = UUID("01890000-0000-7000-8000-00000000000a")
 HOLDER = str(Keypair().pubkey())
@@ -184,6 +186,96 @@ async def test_a_restored_journal_that_owes_another_amount_is_a_conflict_and_min
     changes = await world.first.submit(other)
     assert [(change.state, change.reason) for change in changes] == [(RewardState.FAILED, "REWARD_CONFLICT")]
     assert (await world.first.balance(HOLDER)).amount_micro == 2_000_000
+
+
+async def test_a_marker_whose_transaction_the_node_does_not_show_changes_nothing(world, superuser):
+    mints = await world.owe("one")
+    await world.first.submit(mints)
+    await _finish(world, world.first)
+    await superuser.execute("UPDATE web3.reward_tx SET state = 'OWED', tx_id = NULL, finalized_at = NULL")
+    shown = world.first._rpc.transactions_of
+
+    async def forgotten(address):
+        return []
+
+    world.first._rpc.transactions_of = forgotten
+    assert await world.first.submit(mints) == []
+    assert (await world.states(mints))[0].state == "OWED"
+    world.first._rpc.transactions_of = shown
+    await world.first.submit(mints)
+    assert (await world.states(mints))[0].state == "MINED"
+    assert (await world.first.balance(HOLDER)).amount_micro == 2_000_000
+
+
+async def test_only_what_is_owed_can_be_a_conflict(world):
+    mints = await world.owe("one")
+    await world.first.submit(mints)
+    async with world.journal.transaction(None) as tx:
+        assert await SolanaRows(tx, NAME).conflict(mints[0].reward_id) is None
+    assert (await world.states(mints))[0].state == "SENT"
+
+
+async def test_a_journal_of_a_remote_chain_is_never_lost_to_an_embedded_one(world, superuser):
+    await world.first.start()
+    mints = await world.owe("one")
+    await world.first.submit(mints)
+    await _finish(world, world.first)
+    await superuser.execute("UPDATE web3.chain_instance SET mode = 'remote'")
+    await world.node.close()
+    (world.folder / "ledger.jsonl").unlink()
+    embedded = await world.begin()
+    with pytest.raises(ChainRefused) as refused:
+        await embedded.start()
+    assert refused.value.reason == "CHAIN_GENESIS_MISMATCH"
+    assert (await world.states(mints))[0].state == "FINAL"
+
+
+async def test_a_chain_that_became_another_one_signs_nothing(world, monkeypatch):
+    await world.first.start()
+    genesis, token = world.node.ledger.genesis_hash, (await world.first.health()).token
+    remote = await world.chain(is_embedded=False, genesis=genesis, mint=token)
+    await remote.start()
+    mints = await world.owe("one")
+
+    async def other():
+        return str(Keypair().pubkey())
+
+    remote._rpc.genesis_hash = other
+    remote._rpc._losses += 1
+    with pytest.raises(ChainRefused) as refused:
+        await remote.submit(mints)
+    assert refused.value.reason == "CHAIN_GENESIS_MISMATCH"
+    assert (await remote.health()).status == "down"
+    del remote._rpc.genesis_hash
+    await remote.poll()
+    monkeypatch.setattr(solana_identity, "_IDENTITY_S", 0.0)
+    remote._rpc.genesis_hash = other
+    with pytest.raises(ChainRefused):
+        await remote.submit(mints)
+    assert await world.hashes() == []
+
+
+async def test_the_main_network_needs_to_be_confirmed(world, monkeypatch):
+    await world.first.start()
+    genesis, token = world.node.ledger.genesis_hash, (await world.first.health()).token
+    monkeypatch.setattr(solana_identity, "MAINNET_GENESIS", genesis)
+    settings = {"is_embedded": False, "genesis": genesis, "mint": token}
+    with pytest.raises(ChainRefused) as refused:
+        await (await world.chain(**settings)).start()
+    assert refused.value.reason == "CHAIN_MAINNET_NOT_CONFIRMED"
+    await (await world.chain(**settings, is_mainnet_confirmed=True)).start()
+
+
+async def test_every_page_of_an_accounts_history_is_read_and_the_oldest_comes_first(world, monkeypatch):
+    mints = await world.owe("one", "two", "three")
+    await world.first.submit(mints)
+    await _finish(world, world.first)
+    authority = world.authority.pubkey()
+    whole = await world.first._rpc.transactions_of(authority)
+    monkeypatch.setattr(solana_rpc, "_HISTORY_PAGE", 1)
+    assert await world.first._rpc.transactions_of(authority) == whole
+    assert set(await world.hashes()) <= {signature for signature, _ in whole}
+    assert [slot for _, slot in whole] == sorted(slot for _, slot in whole)
 
 
 async def test_resync_finds_what_the_chain_has_settled(world, superuser):

@@ -15,7 +15,8 @@ from sidecars.web3.rewards.evm_desk import EvmDesk, EvmSettings
 from sidecars.web3.rewards.evm_keys import EvmSigners
 from sidecars.web3.rewards.evm_node import EvmNode
 from sidecars.web3.rewards.follower import Follower
-from sidecars.web3.rewards.solana import SolanaChain, SolanaSettings
+from sidecars.web3.rewards.solana import SolanaChain
+from sidecars.web3.rewards.solana_identity import SolanaSettings
 
 
 class Broken:
