@@ -105,8 +105,11 @@ class Anvil:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._take_folder()
         try:
+            options = await self._known_options()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
+                *options,
+                env=_environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -154,6 +157,25 @@ class Anvil:
             "--state", str(self._folder / "state.json"), "--state-interval", "5",
         ]  # fmt: skip
 
+    async def _known_options(self) -> list[str]:
+        # Without it every page in a browser on this machine may read the chain and send to it.
+        asked = await asyncio.create_subprocess_exec(
+            str(self._binary),
+            "--help",
+            env=_environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            said, _ = await asyncio.wait_for(asked.communicate(), _START_S)
+        finally:
+            if asked.returncode is None:
+                asked.kill()
+                await asked.wait()
+        return ["--no-cors"] if b"--no-cors" in said else []
+
     async def _take_folder(self) -> None:
         if self._lock is not None:
             return
@@ -182,13 +204,24 @@ class Anvil:
 
 
 async def fund(node: EvmNode, address: str) -> None:
-    """Give an account of an embedded anvil what it needs for fees."""
-    await node.w3.provider.make_request(RPCEndpoint("anvil_setBalance"), [address, hex(FUNDS_WEI)])
+    """Give an account of an embedded anvil what it needs for fees.
+
+    Raises:
+        AnvilFailed: It refuses.
+    """
+    answer = await node.w3.provider.make_request(RPCEndpoint("anvil_setBalance"), [address, hex(FUNDS_WEI)])
+    if "error" in answer:
+        raise AnvilFailed("anvil gave the account no funds")
 
 
 async def mine(node: EvmNode, blocks: int = 1) -> None:
     """Let an embedded anvil mine, so that what is mined becomes final."""
     await node.w3.provider.make_request(RPCEndpoint("anvil_mine"), [hex(blocks)])
+
+
+def _environment() -> dict[str, str]:
+    # What else this process was given holds its secrets: nothing of it is anvil's business.
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
 
 def _die_with_parent() -> None:

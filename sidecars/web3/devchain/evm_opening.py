@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from eth_account import Account
 
 from sidecars.web3.config import Web3Config
@@ -67,19 +66,25 @@ class OpenedEvm:
             await self._again()
 
     async def _keep(self) -> None:
-        """Start a dead anvil again, later and later while that fails."""
+        """Start a dead anvil again, and give its signer funds, later and later while either fails."""
         assert self.anvil is not None
-        wait_s = _WATCH_S
+        wait_s, is_unfunded = _WATCH_S, False
         while True:
             await asyncio.sleep(wait_s)
             try:
                 if await self.anvil.ensure():
-                    await self._refund()
+                    is_unfunded = True
                     _LOG.warning("the embedded EVM chain had died and was started again")
+                if is_unfunded:
+                    await self._refund()
+                    is_unfunded = False
                 wait_s = _WATCH_S
-            except (AnvilFailed, OSError, aiohttp.ClientError):
+            except Exception as fault:  # whatever it is, the next turn tries again: nobody else would
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
-                _LOG.warning("the embedded EVM chain does not start", extra={"again_in_s": wait_s})
+                _LOG.warning(
+                    "the embedded EVM chain does not start or takes no funds",
+                    extra={"again_in_s": wait_s, "fault": type(fault).__name__},
+                )
 
 
 async def open_evm(config: Web3Config, journal: Journal, folder: Path) -> OpenedEvm:

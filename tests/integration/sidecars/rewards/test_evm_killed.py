@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests.fixtures.waiting import eventually
+from tests.integration.sidecars.rewards.conftest import ANVIL, HAS_ANVIL, NO_ANVIL
 from tests.integration.sidecars.rewards.owed import mints, owe, until
 
 
@@ -56,3 +59,57 @@ async def test_an_embedded_chain_without_its_data_is_rebuilt_and_pays_again(evm,
     await until(after, journal, {"FINAL": 2})
 
     assert (await after.health()).total_supply_micro == sum(row.amount_micro for row in rewards)
+
+
+async def test_anvil_learns_no_secret_of_the_sidecar_and_no_page_in_a_browser_may_use_it(
+    tmp_path, monkeypatch
+):
+    from sidecars.web3.devchain.evm import Anvil
+
+    if not HAS_ANVIL:
+        pytest.skip(NO_ANVIL)
+    monkeypatch.setenv("COHORTLENS_WEB3_KEK", "a secret")
+    monkeypatch.setenv("ANVIL_IP_ADDR", "0.0.0.0")
+    child = Anvil(ANVIL, tmp_path / "evm")
+    await (await child.start()).close()
+    try:
+        process = Path("/proc", str(child.pid))
+        names = {one.partition("=")[0] for one in process.joinpath("environ").read_text().split("\0") if one}
+        words = process.joinpath("cmdline").read_text().split("\0")
+    finally:
+        await child.stop()
+
+    assert names <= {"PATH", "HOME"}
+    assert "--no-cors" in words
+
+
+async def test_a_restarted_anvil_is_asked_for_funds_until_it_gives_them(monkeypatch):
+    from sidecars.web3.devchain import evm_opening
+
+    monkeypatch.setattr(evm_opening, "_WATCH_S", 0.01)
+    died, asked = [True], []
+
+    class Child:
+        url = ""
+
+        async def ensure(self):
+            return bool(died) and died.pop()
+
+        async def stop(self):
+            return None
+
+    class Chain:
+        async def close(self):
+            return None
+
+    async def refund():
+        asked.append(True)
+        if len(asked) < 3:
+            raise KeyError("what nobody had thought of")
+
+    opened = evm_opening.OpenedEvm(Chain(), Child(), refund)
+    await eventually(lambda: len(asked) == 3)
+    assert not opened._watch.done()
+    await asyncio.sleep(0.05)
+    await opened.close()
+    assert len(asked) == 3
