@@ -21,7 +21,7 @@ from cohortlens.core.clock import now
 from cohortlens.core.telemetry import get_logger
 from sidecars.web3.pinning.cid import RAW, Cid, parse_cid
 from sidecars.web3.pinning.dagpb import linked
-from sidecars.web3.pinning.errors import ContentNotFound, PinContentCorrupt, PinStoreFull
+from sidecars.web3.pinning.errors import ContentNotFound, PinContentCorrupt, PinStoreBusy, PinStoreFull
 from sidecars.web3.pinning.unixfs import MOST_PIECE_BYTES
 
 FREE_BYTES_LEAST = 512 * 2**20
@@ -87,7 +87,8 @@ class Blockstore:
 
         Raises:
             ContentNotFound: It is not kept here.
-            PinContentCorrupt: It is not what its CID says; it was moved to ``bad/``.
+            PinContentCorrupt: It is not what its CID says, or the disk lost it; it was moved to ``bad/``.
+            PinStoreBusy: The system does not let it be read now.
         """
         if cid.is_inline:
             return cid.digest
@@ -97,7 +98,10 @@ class Blockstore:
         except FileNotFoundError:
             raise ContentNotFound(f"the store does not keep {cid}; pin its content again") from None
         except OSError as error:
-            raise self._set_aside(cid, path, error.strerror or "unreadable") from error
+            if error.errno != errno.EIO:
+                # Too many open files, no memory, no permission: that says nothing of the block itself.
+                raise _unreadable(cid, error) from error
+            raise self._set_aside(cid, path, "unreadable") from error
         if not cid.names(block):
             raise self._set_aside(cid, path, "altered")
         return block
@@ -256,6 +260,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def _unreadable(cid: Cid, error: OSError) -> PinStoreBusy:
+    _LOG.warning("pin_content_unreadable", cid=str(cid), detail=error.strerror)
+    return PinStoreBusy("the IPFS store cannot be read now; try again", retry_delay_s=5.0)
 
 
 def _full() -> PinStoreFull:

@@ -48,7 +48,7 @@ class PinStoreFull(ResourceExhausted):
 
 
 class PinStoreBusy(Unavailable):
-    """The store is in use in a way that the request must wait for."""
+    """The store is in use in a way that the request must wait for, or cannot be read now."""
 
     reason = "PIN_STORE_BUSY"
 

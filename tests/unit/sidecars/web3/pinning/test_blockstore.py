@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from sidecars.web3.pinning.blockstore import Blockstore
 from sidecars.web3.pinning.cid import DAG_PB, RAW, Cid, cid_of
 from sidecars.web3.pinning.dagpb import Link, encode_parent
-from sidecars.web3.pinning.errors import CidUnsupported, ContentNotFound, PinContentCorrupt, PinStoreFull
+from sidecars.web3.pinning.errors import (
+    CidUnsupported,
+    ContentNotFound,
+    PinContentCorrupt,
+    PinStoreBusy,
+    PinStoreFull,
+)
 from sidecars.web3.pinning.unixfs import Profile, TreeBuilder, file_size, read_file
 
 SMALL = Profile(piece_bytes=10)
@@ -80,6 +88,24 @@ def test_adding_the_bytes_again_heals_a_damaged_block(store, damage):
     _file_of(store, cid_of(b"0123456789", RAW)).write_bytes(damage)
     assert _add(store, b"0123456789" * 3) == root
     assert b"".join(read_file(store.get, root)) == b"0123456789" * 3
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "kept"),
+    [(errno.EMFILE, PinStoreBusy, 1), (errno.EACCES, PinStoreBusy, 1), (errno.EIO, PinContentCorrupt, 0)],
+)
+def test_only_a_block_that_the_disk_lost_is_moved_aside(store, monkeypatch, number, error, kept):
+    cid = cid_of(b"some bytes", RAW)
+    store.put(cid, b"some bytes")
+
+    def fails(_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fails)
+        with pytest.raises(error):
+            store.get(cid)
+    assert (store.size()[0], store.bad()) == (kept, 1 - kept)
 
 
 def test_a_damaged_pin_stops_a_collection_before_it_removes_anything(store):
