@@ -15,6 +15,7 @@ import pytest
 from cohortlens.client.errors import ApiError
 from cohortlens.v1 import analytics_pb2, customers_pb2
 from tests.e2e.conftest import COHORTLENS
+from tests.fixtures.waiting import eventually_blocking
 
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND
 TASK = {"task": "PREDICTION_TASK_SPEND"}
@@ -170,24 +171,43 @@ def test_rows_that_are_no_numbers_are_listed_and_the_good_ones_counted(stack, tm
     ]
 
 
+def answers(client):
+    """Whether the gateway is there."""
+    try:
+        return client.call(client.customers.ListImports, customers_pb2.ListImportsRequest()).imports
+    except ApiError as error:
+        assert error.code == "UNAVAILABLE", error
+        return None
+
+
 def test_an_import_outlives_the_gateway_that_took_it(stack, demo, tmp_path):
     """The command waits through the restart: the work goes on in the background."""
     path = tmp_path / "large.csv"
     lines = (f"n{n % 5000},1997-{n % 12 + 1:02d}-{n % 28 + 1:02d},{n % 90}.50\n" for n in range(200_000))
     path.write_text(HEADER + "".join(lines))
 
-    def listed():
-        return demo.call(demo.customers.ListImports, customers_pb2.ListImportsRequest()).imports[0]
+    log = stack.data_dir / "logs" / "gateway.log"
+    before = log.stat().st_size
+
+    def asks():
+        """Whether the command knows that its upload was taken: it asks for the state of the import."""
+        with log.open("rb") as lines:
+            lines.seek(before)
+            return b"CustomersService/GetImport" in lines.read()
 
     pid = stack.services()["gateway"]["pid"]
     command = [COHORTLENS, "import", str(path), "--dry-run", "--json"]
     with subprocess.Popen(command, env=stack.environ, stdout=subprocess.PIPE) as running:
         end = time.monotonic() + 60
-        while listed().file_name != path.name:
+        while not asks():
             assert running.poll() is None, "the command ended before its upload was taken"
             assert time.monotonic() < end
+            time.sleep(0.05)
         os.kill(pid, signal.SIGKILL)
         printed, _ = running.communicate(timeout=120)
+    # Whatever the command says: the tests that follow find a gateway.
+    eventually_blocking(lambda: stack.services()["gateway"]["pid"] not in {pid, None, 0}, 60.0)
+    eventually_blocking(lambda: answers(demo), 60.0)
     told = json.loads(printed)
     assert running.returncode == 0, told
     assert told["data"]["rows"] == {"read": 200_000, "accepted": 200_000, "rejected": 0, "duplicate": 0}
