@@ -135,6 +135,8 @@ class Credentials:
             identity = None
             if customer:
                 identity = await identity_of(tx, ctx.tenant_id, self._keys, customer)
+                if identity is None:
+                    return []
             query = (
                 f"SELECT {_COLUMNS} FROM verifiable_credentials"  # noqa: S608 - columns and words of ours
                 " WHERE (CAST(:identity AS uuid) IS NULL OR identity_id = :identity)"

@@ -80,6 +80,8 @@ class Rewards:
         """
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             identity = await identity_of(tx, ctx.tenant_id, self._keys, customer)
+            if identity is None:
+                return [], 0
             wallets = await wallets_of(tx, identity)
             open_micro = await _open_micro(tx, identity)
         holdings = []
@@ -100,6 +102,8 @@ class Rewards:
             identity = None
             if customer:
                 identity = await identity_of(tx, ctx.tenant_id, self._keys, customer)
+                if identity is None:
+                    return []
             query = (
                 f"SELECT {COLUMNS} FROM rewards"  # noqa: S608 - columns of ours
                 " WHERE (CAST(:identity AS uuid) IS NULL OR identity_id = :identity)"
