@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 import aiohttp
 from eth_typing import HexStr
 from web3 import AsyncHTTPProvider, AsyncWeb3
-from web3.exceptions import BlockNotFound, TransactionNotFound, Web3Exception
+from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception
 from web3.middleware import ExtraDataToPOAMiddleware
 from web3.types import TxParams, Wei
 
@@ -217,7 +217,12 @@ class EvmNode:
         except ChainUnavailable:
             raise
         except Exception as refused:
-            raise Reverted(_revert_data(refused)) from refused
+            if _is_revert(refused):
+                raise Reverted(_revert_data(refused)) from refused
+            # A limit, a fault or a node that is behind: nothing is known of what the contract would say.
+            raise ChainUnavailable(
+                "the EVM node did not carry out a call; try again", retry_delay_s=1.0
+            ) from refused
 
     async def _ask(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         if self._clock() < self._closed_until:
@@ -246,6 +251,23 @@ def http_node(url: str, chain_id: int) -> EvmNode:
     if chain_id in _POLYGON_IDS:
         w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return EvmNode(w3)
+
+
+def _is_revert(refused: Exception) -> bool:
+    # By its name: importing eth-tester, which only the in-process chain needs, loads all of py-evm.
+    if (type(refused).__module__, type(refused).__name__) == ("eth_tester.exceptions", "TransactionFailed"):
+        return True
+    data = getattr(refused, "data", None)
+    if isinstance(refused, ContractLogicError):
+        # web3.py makes this of any refusal with details, a limit's too, and puts words of its own before it.
+        said = str(refused).removeprefix("execution reverted: ") if isinstance(data, dict) else str(refused)
+        return "revert" in said.lower() or (isinstance(data, str) and data.startswith("0x"))
+    answer = getattr(refused, "rpc_response", None) or {}
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return False
+    # 3 is geth's and anvil's code of a revert (go-ethereum, internal/ethapi/errors.go).
+    return error.get("code") == 3 or "revert" in f"{error.get('message')} {error.get('data')}".lower()
 
 
 def _revert_data(refused: Exception) -> str:

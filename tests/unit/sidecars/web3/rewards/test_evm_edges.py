@@ -21,7 +21,7 @@ from sidecars.web3.rewards.chain import (
 from sidecars.web3.rewards.evm import EvmChain
 from sidecars.web3.rewards.evm_desk import EvmDesk, EvmSettings
 from sidecars.web3.rewards.evm_keys import EvmSigners, check_keys
-from sidecars.web3.rewards.evm_node import EvmNode, SendOutcome
+from sidecars.web3.rewards.evm_node import EvmNode, Reverted, SendOutcome
 from sidecars.web3.rewards.token import RewardToken
 
 WALLET = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -35,7 +35,7 @@ def chain():
     return EvmChain(EvmDesk(_node("never"), None, signers, EvmSettings(80002, "embedded-anvil")))
 
 
-def _node(said, clock=lambda: 0.0):
+def _node(said, clock=lambda: 0.0, **more):
     """A node that refuses every request with a text, or is away."""
 
     class Provider(AsyncHTTPProvider):
@@ -45,7 +45,7 @@ def _node(said, clock=lambda: 0.0):
             Provider.asked += 1
             if said == "away":
                 raise ClientConnectionError
-            return {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": said}}
+            return {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": said} | more}
 
     node = EvmNode(AsyncWeb3(Provider("http://127.0.0.1:9", exception_retry_configuration=None)), clock)
     node.provider = Provider
@@ -172,3 +172,40 @@ async def test_a_node_that_is_away_is_left_alone_for_ten_seconds_after_three_fai
     with pytest.raises(ChainUnavailable):
         await node.chain_id()
     assert node.provider.asked == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ("request limit exceeded", {}),
+        ("request limit exceeded", {"data": None}),
+        ("request limit exceeded", {"data": {"rate": 1}}),
+        ("header not found", {}),
+    ],
+)
+async def test_a_node_that_cannot_simulate_says_nothing_of_the_contract(said, more):
+    node = _node(said, **more)
+    with pytest.raises(ChainUnavailable):
+        await node.call(WALLET, "0x")
+    with pytest.raises(ChainUnavailable):
+        await node.gas(WALLET, WALLET, "0x")
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "data"),
+    [
+        ("execution reverted", {}, ""),
+        ("execution reverted", {"code": 3, "data": "0x"}, "0x"),
+        ("custom error", {"code": 3, "data": "0x12345678"}, "0x12345678"),
+        ("VM Exception while processing transaction: revert", {}, ""),
+        ("VM execution error.", {"code": -32015, "data": "Reverted 0x12345678"}, "0x12345678"),
+    ],
+)
+async def test_a_revert_is_what_the_contract_said(said, more, data):
+    node = _node(said, **more)
+    with pytest.raises(Reverted) as called:
+        await node.call(WALLET, "0x")
+    with pytest.raises(Reverted) as estimated:
+        await node.gas(WALLET, WALLET, "0x")
+    if data.startswith("0x1"):
+        assert called.value.data == estimated.value.data == data
