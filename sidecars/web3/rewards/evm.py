@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from eth_account import Account
 from eth_account.messages import encode_defunct
@@ -70,7 +71,7 @@ class EvmChain:
         self._epochs = EvmEpochs(desk)
         self._turn = asyncio.Lock()
         self._is_ready = False
-        self._fault: CohortLensError | None = None
+        self._fault: Exception | None = None
         self._nudged_at = float("-inf")
 
     @property
@@ -125,14 +126,14 @@ class EvmChain:
 
     async def submit(self, mints: Sequence[Mint]) -> list[RewardChange]:
         """See ``Chain``."""
-        async with self._turn:
+        async with self._turn, self._noting():
             await self._ready()
             changes = await self._sign([mint.reward_id for mint in mints], 0.0)
             return changes + await self._sender.send()
 
     async def poll(self) -> list[RewardChange]:
         """See ``Chain``; also signs rewards that were left OWED."""
-        async with self._turn:
+        async with self._turn, self._noting():
             await self._ready()
             return await self._went_on()
 
@@ -210,6 +211,15 @@ class EvmChain:
         async with self._turn:
             await self._ready()
             return await self._cancel(reward_id)
+
+    @asynccontextmanager
+    async def _noting(self) -> AsyncIterator[None]:
+        """Let the health say what a turn failed of, until one goes well."""
+        try:
+            yield
+        except Exception as fault:
+            self._fault = fault
+            raise
 
     async def _ready(self) -> None:
         desk = self._desk
@@ -348,7 +358,7 @@ class EvmChain:
             funds < _MINTS_IN_RESERVE * _CALL_GAS * max(head.base_fee, 1) or self._sender.is_out_of_funds
         )
         said = {
-            self._fault.reason if self._fault else "": self._fault is not None,
+            _reason_of(self._fault) if self._fault else "": self._fault is not None,
             halted().reason: is_halted,
             "SIGNER_FUNDS_LOW": is_poor,
             "FINALITY_LATE": lag_s > _LATE_S,

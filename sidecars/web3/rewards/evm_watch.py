@@ -16,13 +16,14 @@ from sidecars.web3.journal.chain_rewards import RewardRow
 from sidecars.web3.journal.chains import ChainRows, NewTx, TxRow
 from sidecars.web3.rewards.chain import RewardChange
 from sidecars.web3.rewards.evm_desk import NAME, EvmDesk, change
-from sidecars.web3.rewards.evm_node import Head, Receipt
+from sidecars.web3.rewards.evm_node import LOG_WINDOW, Head, Receipt
 from sidecars.web3.rewards.metrics import count, dropped
 from sidecars.web3.rewards.token import REVERTED, Minted
 
 _MISSES_TO_HALT = 3
 _REWIND = 64
 _LOOKED_UP = 100
+_WINDOWS = 10
 _LOG = logging.getLogger(__name__)
 
 
@@ -91,11 +92,16 @@ class EvmWatcher:
             changes = [change(row) for row in await rows.mark_final(due)]
         count(NAME, "final", len(due))
         scanned = desk.instance.scanned_height
-        if desk.instance.token and final_height > scanned:
-            changes += await self._claims(scanned + 1, final_height)
-            scanned = final_height
-        async with desk.rows() as rows:
-            await rows.saw(desk.instance.genesis, head.height, head.block_hash, min(scanned, head.height))
+        await self._saw(head, scanned)
+        if desk.instance.token:
+            # A long absence is made up for over many turns: each window that was read stays read.
+            for _ in range(_WINDOWS):
+                if scanned >= final_height:
+                    break
+                last = min(scanned + LOG_WINDOW, final_height)
+                changes += await self._claims(scanned + 1, last)
+                scanned = last
+                await self._saw(head, scanned)
         return changes
 
     async def look_up(self, rewards: Sequence[RewardRow]) -> list[RewardChange]:
@@ -109,6 +115,11 @@ class EvmWatcher:
                     if row.reward_id in found:
                         changes += await self._adopt(rows, row, found[row.reward_id])
         return changes
+
+    async def _saw(self, head: Head, scanned: int) -> None:
+        async with self._desk.rows() as rows:
+            genesis = self._desk.instance.genesis
+            await rows.saw(genesis, head.height, head.block_hash, min(scanned, head.height))
 
     async def _rewound_to(self, head: Head) -> int:
         seen = self._desk.instance

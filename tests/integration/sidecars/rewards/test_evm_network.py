@@ -105,3 +105,36 @@ async def test_after_a_jump_of_the_base_fee_one_dearer_attempt_is_mined(evm, jou
     assert len({row["nonce"] for row in rows}) == 1
     assert [row["state"] for row in rows].count("FINAL") == 1
     assert len(rows) > 1
+
+
+async def test_what_was_scanned_stays_scanned_and_a_failed_turn_is_seen_in_the_health(
+    evm, journal, monkeypatch
+):
+    from sidecars.web3.rewards import evm_watch
+    from sidecars.web3.rewards.evm_desk import EvmDesk
+
+    monkeypatch.setattr(evm_watch, "LOG_WINDOW", 3)
+    monkeypatch.setattr(evm_watch, "_WINDOWS", 2)
+    chain = await evm()
+    desk: EvmDesk = chain._desk
+    await chain.poll()
+    begun = (await desk.reload()).scanned_height
+    await chain.mine(20)
+    logs, asked = desk.node.logs, []
+
+    async def fails_at_the_second(*question):
+        asked.append(question)
+        if len(asked) == 2:
+            raise ChainUnavailable("the node limits us")
+        return await logs(*question)
+
+    desk.node.logs = fails_at_the_second
+    with pytest.raises(ChainUnavailable):
+        await chain.poll()
+    assert (await desk.reload()).scanned_height == begun + 3
+    assert (await chain.health()).status == "degraded"
+
+    await chain.poll()
+    assert (await desk.reload()).scanned_height == begun + 9
+    assert [one[3] - one[2] + 1 for one in asked] == [3, 3, 3, 3]
+    assert (await chain.health()).status == "ok"
