@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from cohortlens.cli.consent import DemoWallet
 from cohortlens.client.client import Client
@@ -18,10 +19,12 @@ from cohortlens.v1 import (
     common_pb2,
     consent_acts_pb2,
     consent_data_requests_pb2,
+    consent_links_pb2,
     consent_notices_pb2,
     credentials_pb2,
     customers_pb2,
     drift_pb2,
+    marketplace_offers_pb2,
     models_pb2,
     rewards_pb2,
 )
@@ -79,6 +82,8 @@ def of_any_tenant(client: Client, name: str) -> dict[str, str]:
         "export": eventually_blocking(lambda: _audit_export(client), PLAN_KNOWN_S),
         "input": _batch_input(client),
         "data_request": _data_request(client, name),
+        "link_token": _link_token(client, name),
+        "offer": _offer(client, name),
         **_consents(client, name),
         **_rewards(client, name),
     }
@@ -96,6 +101,30 @@ def _data_request(client: Client, name: str) -> str:
             ),
         )
     return stored.data_request.data_request
+
+
+def _link_token(client: Client, name: str) -> str:
+    """The token of a person of the tenant, who followed a link."""
+    asked = consent_links_pb2.CreateConsentLinkRequest(
+        customer=f"external:{name}-0", page_url="https://shop.example/privacy"
+    )
+    secret = client.call(client.consent.CreateConsentLink, asked).url.partition("#")[2]
+    opened = consent_links_pb2.OpenConsentLinkRequest(secret=secret)
+    return str(client.public(client.consent.OpenConsentLink, opened).token)
+
+
+def _offer(client: Client, name: str) -> str:
+    """Drafts of the market: to publish one, a hundred customers must allow it."""
+    spec = marketplace_offers_pb2.OfferSpec(
+        title=f"How customers of {name} buy",
+        dimensions=[marketplace_offers_pb2.OfferDimension(dimension="country", values=["IE"])],
+        epsilon_milli=500,
+    )
+    spec.end_time.FromDatetime(datetime.now(UTC) + timedelta(days=60))
+    for _ in range(2):
+        request = marketplace_offers_pb2.CreateOfferRequest(spec=spec)
+        made = client.call(client.market.CreateOffer, request)
+    return str(made.offer.offer)
 
 
 def _consents(client: Client, name: str) -> dict[str, str]:
