@@ -41,6 +41,11 @@ _ERRORS: dict[grpc.StatusCode, type[CohortLensError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
     grpc.StatusCode.ABORTED: Aborted,
 }
+_NOT_NOW = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 
 
 class Web3Channel:
@@ -116,7 +121,8 @@ def translate(error: grpc.aio.AioRpcError) -> CohortLensError:
     kind = _ERRORS.get(code)
     if kind is not None and reason:
         return kind(message, reason=reason, metadata=metadata)
-    if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+    # RESOURCE_EXHAUSTED without a reason is said by gRPC: the sidecar works on as many calls as it takes.
+    if code in _NOT_NOW:
         if reason:
             return Unavailable(message, reason=reason, metadata=metadata, retry_delay_s=_RETRY_S)
         return Unavailable(

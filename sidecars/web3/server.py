@@ -20,6 +20,9 @@ from sidecars.web3.sealing import Kek
 MESSAGE_BYTES = 16 * 1024 * 1024
 """Largest message either way: 500 credentials of 8 KiB, 100,000 reward ids, with room."""
 
+CALLS_AT_ONCE = 64
+"""Calls that are worked on at one time; more are refused with RESOURCE_EXHAUSTED, which callers try again."""
+
 _GRACE_S = 5.0
 _log = get_logger(__name__)
 
@@ -55,7 +58,11 @@ async def _serve(config: Web3Config, journal: Journal, ops: OpsListener, stop: a
         ("grpc.max_send_message_length", MESSAGE_BYTES),
         ("grpc.so_reuseport", 0),
     )
-    server = grpc.aio.server(interceptors=[Guard(config.token.reveal())], options=options)
+    server = grpc.aio.server(
+        interceptors=[Guard(config.token.reveal())],
+        options=options,
+        maximum_concurrent_rpcs=CALLS_AT_ONCE,
+    )
     parts = Parts(config, journal, kek)
     try:
         await parts.open(server)
