@@ -20,16 +20,21 @@ OF_THE_DEMO = {"prediction", "batch", "drift_report", "training", "segmentation"
 """Kinds that need a model, which only the demo tenant has."""
 NAMING_ONE = (
     "Add",
+    "BatchRecord",
     "Cancel",
     "Delete",
     "Download",
     "Explain",
     "Get",
     "Predict",
+    "Preview",
+    "Publish",
+    "RequestAccess",
     "Revoke",
     "Rotate",
     "Segment",
     "Update",
+    "Withdraw",
 )
 """Methods that work on the one thing a request names; where it is not there, they say so."""
 HEIR = ("transfer_to",)
