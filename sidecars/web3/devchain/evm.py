@@ -109,7 +109,7 @@ class Anvil:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
                 *options,
-                env=_environment(),
+                env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -162,7 +162,7 @@ class Anvil:
         asked = await asyncio.create_subprocess_exec(
             str(self._binary),
             "--help",
-            env=_environment(),
+            env=self._environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -175,6 +175,10 @@ class Anvil:
                 asked.kill()
                 await asked.wait()
         return ["--no-cors"] if b"--no-cors" in said else []
+
+    def _environment(self) -> dict[str, str]:
+        # What this process was given holds its secrets and names settings of anvil: nothing of it goes on.
+        return {"PATH": os.defpath, "HOME": str(self._folder)}
 
     async def _take_folder(self) -> None:
         if self._lock is not None:
@@ -217,11 +221,6 @@ async def fund(node: EvmNode, address: str) -> None:
 async def mine(node: EvmNode, blocks: int = 1) -> None:
     """Let an embedded anvil mine, so that what is mined becomes final."""
     await node.w3.provider.make_request(RPCEndpoint("anvil_mine"), [hex(blocks)])
-
-
-def _environment() -> dict[str, str]:
-    # What else this process was given holds its secrets: nothing of it is anvil's business.
-    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
 
 def _die_with_parent() -> None:
