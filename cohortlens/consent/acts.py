@@ -204,7 +204,7 @@ class ConsentActs:
         found, stamp = await people.locked_asking(names, fields, STAMP)
         _require_not_erased(acts, found)
         terms = await TermsReading(tx, self._terms.of(ctx.tenant_id, stamp)).of(
-            [Wanted(one.type, one.purposes, one.notice_id, one.collected_at or at, one.path) for one in acts]
+            [Wanted(one.type, one.purposes, one.notice_id, _made_at(one, at), one.path) for one in acts]
         )
         rows = EventRows(tx)
         if any(one.type is ActType.REAFFIRMED for one in acts):
@@ -238,7 +238,7 @@ class ConsentActs:
         at: datetime,
         receipt_id: UUID | None,
     ) -> Recorded:
-        collected = act.collected_at or at
+        collected = _made_at(act, at)
         kept = act.evidence.kept()
         sealer = None
         if kept and identity.erased_at is None:
@@ -336,6 +336,11 @@ def noted_at_commit(
     """Chain the audit row with the COMMIT, and give the states that changed its place as their version."""
     entry = entry_of(ctx, action, resource=resource, outcome="OK", details=details)
     call_at_commit(tx, _COMMIT, entry.canonical())
+
+
+def _made_at(act: Act, at: datetime) -> datetime:
+    """When a decision was made; never ahead of its recording, or a later withdrawal would seem the older."""
+    return min(act.collected_at or at, at)
 
 
 def _require_times(acts: Sequence[Act], at: datetime) -> None:

@@ -94,6 +94,13 @@ async def release(
     rows, month = RewardRows(tx), date(now.year, now.month, 1)
     if reward.state != "HELD" or reward.identity_id is None:
         return reward.state, reward.reason
+    # Tokens on a chain are never taken back: both are asked when they leave, not only when they were earned.
+    if reward.kind == REWARD_OF_CONSENT and not tariff.is_enabled:
+        await rows.hold(reward.reward_id, "REWARDS_OFF")
+        return "HELD", "REWARDS_OFF"
+    if not await ConsentReading(tx).may_reward(reward.identity_id):
+        await rows.hold(reward.reward_id, "REWARD_NOT_CONSENTED")
+        return "HELD", "REWARD_NOT_CONSENTED"
     wallet = await _wallet(tx, reward.identity_id, reward.preferred_chain or reward_chain)
     if wallet is None:
         await rows.hold(reward.reward_id, "WALLET_MISSING")
