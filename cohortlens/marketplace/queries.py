@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cohortlens.core import clock
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, go_on_for, locked_in_tenant
+from cohortlens.core.errors import Aborted
 from cohortlens.core.failpoints import failpoint
 from cohortlens.core.idempotency import made
 from cohortlens.core.ids import TenantId, uuid7
@@ -197,6 +198,13 @@ class Queries:
             if revision != place.revision:
                 # Somebody withdrew since the charge: what is told is about those who contribute now.
                 place = Place(place.offer_id, place.offer_version, revision, place.question_sha256)
+                if not await rows.is_charged(place) and not await rows.paid(query_id):
+                    # A free repeat of the answer before; of these contributors nobody has paid for one.
+                    raise Aborted(
+                        "who contributes has changed while this was asked; ask again",
+                        reason="SERIALIZATION_RETRY",
+                        retry_delay_s=1.0,
+                    )
             answer = await rows.answer(place)
             if answer is None:
                 answer = answer_of(spec, question, revision, counted.cells, await _currency(tx))

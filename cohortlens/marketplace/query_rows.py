@@ -59,6 +59,11 @@ class QueryRows:
         query = f"SELECT EXISTS (SELECT 1 FROM market_answers WHERE {_PLACE})"  # noqa: S608 - our names
         return bool(await self._tx.scalar(text(query), vars(place)))
 
+    async def paid(self, query_id: UUID) -> int:
+        """What the question itself was charged, in thousandths of epsilon; 0 when its answer was there."""
+        query = "SELECT charged_milli FROM market_queries WHERE id = :id"
+        return int(await self._tx.scalar(text(query), {"id": query_id}) or 0)
+
     async def answer(self, place: Place) -> bytes | None:
         """The stored bytes; None while there are none."""
         found = await self._tx.scalar(text(f"SELECT answer FROM market_answers WHERE {_PLACE}"), vars(place))  # noqa: S608
