@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cohortlens.consent.tariffs import MOST_MICRO
 from cohortlens.core.db import locked_in_tenant
 from cohortlens.core.ids import plain_uuid, uuid7s
 
@@ -175,7 +176,13 @@ class SettlementRows:
         await locked_in_tenant(self._tx, "marketplace/shares")
         rows = await self._tx.scalars(
             text(_OWE),
-            {"id": settlement_id, "least": least_micro, "delivery": delivery, "chain": chain},
+            {
+                "id": settlement_id,
+                "least": least_micro,
+                "most": MOST_MICRO,  # what one reward may be; the rest goes on accruing
+                "delivery": delivery,
+                "chain": chain,
+            },
         )
         people = [plain_uuid(one) for one in rows]
         await self.done(settlement_id, "owed_at")
@@ -261,17 +268,22 @@ WITH allowed AS (
   SELECT i.id FROM app.usable_customers('rewards.onchain') u
     JOIN consent_identities i ON i.tenant_id = app.tid() AND i.customer_id = u.customer_id
    WHERE i.erased_at IS NULL),
-earned AS (
-  SELECT s.identity_id, sum(s.amount_micro)::bigint AS amount,
-         min(s.entry_id::text) FILTER (WHERE s.settlement_id = :id)::uuid AS entry
+open AS (
+  SELECT s.identity_id, s.entry_id, s.settlement_id, s.amount_micro,
+         sum(s.amount_micro) OVER (PARTITION BY s.identity_id
+                                   ORDER BY (s.settlement_id = :id) DESC, s.entry_id) AS running
     FROM market_shares s JOIN allowed a ON a.id = s.identity_id
     JOIN market_settlements m ON m.tenant_id = s.tenant_id AND m.id = s.settlement_id
-   WHERE s.tenant_id = app.tid() AND s.paid_by IS NULL AND m.booked_at IS NOT NULL
-   GROUP BY s.identity_id HAVING bool_or(s.settlement_id = :id) AND sum(s.amount_micro) >= :least),
+   WHERE s.tenant_id = app.tid() AND s.paid_by IS NULL AND m.booked_at IS NOT NULL),
+earned AS (
+  SELECT identity_id, sum(amount_micro)::bigint AS amount,
+         min(entry_id::text) FILTER (WHERE settlement_id = :id)::uuid AS entry
+    FROM open WHERE running <= :most
+   GROUP BY identity_id HAVING bool_or(settlement_id = :id) AND sum(amount_micro) >= :least),
 paid AS (
-  UPDATE market_shares s SET paid_by = e.entry FROM earned e, market_settlements m
-   WHERE s.tenant_id = app.tid() AND s.identity_id = e.identity_id AND s.paid_by IS NULL
-     AND m.tenant_id = s.tenant_id AND m.id = s.settlement_id AND m.booked_at IS NOT NULL RETURNING 1),
+  UPDATE market_shares s SET paid_by = e.entry FROM earned e JOIN open o ON o.identity_id = e.identity_id
+   WHERE s.tenant_id = app.tid() AND s.entry_id = o.entry_id AND o.running <= :most AND s.paid_by IS NULL
+  RETURNING 1),
 owed AS (
   INSERT INTO rewards (reward_id, kind, source_id, identity_id, purpose_key, preferred_chain, amount_micro,
                        delivery, state, reason)
