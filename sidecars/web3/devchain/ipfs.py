@@ -19,6 +19,7 @@ from cohortlens.core.telemetry import get_logger
 from sidecars.web3.devchain.ipfs_files import FileCommands
 from sidecars.web3.devchain.ipfs_pins import PinCommands
 from sidecars.web3.devchain.ipfs_requests import Arguments, BadArgument, is_from_here, is_from_web_page
+from sidecars.web3.devchain.listening import LoopbackListener
 from sidecars.web3.pinning.local import LocalStore
 
 VERSION = "0.8.0"
@@ -40,7 +41,7 @@ class IpfsFront:
 
     def __init__(self, local: LocalStore) -> None:
         self._files, self._pins = FileCommands(local), PinCommands(local)
-        self._runner: web.AppRunner | None = None
+        self._listener = LoopbackListener()
         self.url = ""
         self._commands: dict[str, _Command] = {
             "version": _version,
@@ -73,18 +74,12 @@ class IpfsFront:
         Returns:
             The URL.
         """
-        self._runner = web.AppRunner(self.application(), access_log=None, handle_signals=False)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = await self._listener.open(self.application(), port)
         return self.url
 
     async def close(self) -> None:
         """Stop listening; requests under way are cut after the usual grace."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._listener.close()
 
     async def _rpc(self, request: web.Request) -> web.StreamResponse:
         if is_from_web_page(request):

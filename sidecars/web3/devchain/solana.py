@@ -25,6 +25,7 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
+from sidecars.web3.devchain.listening import LoopbackListener
 from sidecars.web3.devchain.solana_ledger import (
     BLOCKHASH_SLOTS,
     CONFIRMED_AFTER,
@@ -63,7 +64,7 @@ class SolanaDevChain:
         self.ledger = SolanaLedger(folder, now)
         self._now = now
         self._lock = asyncio.Lock()
-        self._runner: web.AppRunner | None = None
+        self._listener = LoopbackListener()
         self.url = ""
         self._methods: dict[str, Callable[[list[Any]], Any]] = {
             "getHealth": lambda _: "ok",
@@ -99,18 +100,12 @@ class SolanaDevChain:
         """
         app = web.Application(client_max_size=_MOST_BYTES)
         app.router.add_post("/", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = await self._listener.open(app, port)
         return self.url
 
     async def close(self) -> None:
         """Stop listening and close the ledger."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._listener.close()
         self.ledger.close()
 
     async def _handle(self, request: web.Request) -> web.Response:
