@@ -12,7 +12,7 @@ from cohortlens.core.settings import SharedConfig
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 LEAST_TOKEN = 24
-MAINNET_IDS = frozenset({1, 137})
+MAINNET_IDS = frozenset({1, 10, 56, 100, 137, 8453, 42161, 43114})
 """Numbers of EVM chains whose tokens have value: Ethereum and Polygon."""
 
 

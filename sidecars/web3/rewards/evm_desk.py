@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from sidecars.web3.config import MAINNET_IDS
 from sidecars.web3.journal.chain_rewards import RewardRow
 from sidecars.web3.journal.chains import ChainRows, Instance
 from sidecars.web3.journal.pool import Journal
@@ -18,7 +19,6 @@ from sidecars.web3.rewards.token import RewardToken
 
 NAME = "evm"
 _IDENTITY_S = 60.0
-_MAINNETS = frozenset({1, 10, 56, 100, 137, 8453, 42161, 43114})
 _LOG = logging.getLogger(__name__)
 
 
@@ -151,7 +151,7 @@ class EvmDesk:
                 f"the node serves chain {found}, the settings name {wanted}; correct one of them",
                 reason="CHAIN_ID_MISMATCH",
             )
-        if wanted in _MAINNETS and not self.settings.is_mainnet_confirmed:
+        if wanted in MAINNET_IDS and not self.settings.is_mainnet_confirmed:
             raise ChainRefused(
                 f"chain {wanted} is a main network: set COHORTLENS_WEB3_MAINNET=yes if it is meant",
                 reason="CHAIN_MAINNET_NOT_CONFIRMED",
