@@ -70,8 +70,10 @@ async def test_the_same_file_once_more_adds_no_event_and_an_older_one_undoes_no_
     customers = await bring(runtime, crew, imports, ["ann", "bob"], consent(crew))
     await bring(runtime, crew, imports, ["ann", "bob"], consent(crew))
     assert await superuser.fetchval("SELECT count(*) FROM consent_events") == 2
-    await crew.act(W, "external:ann", collected_at=crew.moment[0] + timedelta(minutes=2))
-    await bring(runtime, crew, imports, ["ann", "bob"], consent(crew, minutes=1))
+    older = consent(crew, minutes=1)
+    crew.moment[0] += timedelta(minutes=2)
+    await crew.act(W, "external:ann")
+    await bring(runtime, crew, imports, ["ann", "bob"], older)
     held = {one.purpose_key: one.state for one in await crew.history.of_customer(crew.ctx, customers["ann"])}
     assert held["profiling"] == "WITHDRAWN"
 
