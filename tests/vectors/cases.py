@@ -45,13 +45,15 @@ class Format:
 
     Attributes:
         name: Shown beside the count of each file.
-        recognises: Whether content is of this kind; never by a file's name.
+        recognises: Whether content is of this kind.
         cases: Computes everything again. What it raises is one failed case.
+        stems: Names of files, without ending, that are of this kind whatever they hold.
     """
 
     name: str
     recognises: Callable[[Mapping[str, Any]], bool]
     cases: Callable[[Vector], Iterator[Case]]
+    stems: frozenset[str] = frozenset()
 
 
 def differing(
