@@ -58,6 +58,8 @@ WORK_STATE_FAILED: WorkState
 WORK_STATE_CANCELLED: WorkState
 POLICY_FIELD_NUMBER: _ClassVar[int]
 policy: _descriptor.FieldDescriptor
+DEPRECATION_FIELD_NUMBER: _ClassVar[int]
+deprecation: _descriptor.FieldDescriptor
 RULES_FIELD_NUMBER: _ClassVar[int]
 rules: _descriptor.FieldDescriptor
 
@@ -86,6 +88,16 @@ class MethodPolicy(_message.Message):
     open_read_only: bool
     activity: str
     def __init__(self, access: _Optional[_Union[Access, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., feature: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ..., audit_action: _Optional[str] = ..., never_shed: _Optional[bool] = ..., meter: _Optional[str] = ..., cost: _Optional[int] = ..., open_read_only: _Optional[bool] = ..., activity: _Optional[str] = ...) -> None: ...
+
+class Deprecation(_message.Message):
+    __slots__ = ("since", "removed", "link")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    since: str
+    removed: str
+    link: str
+    def __init__(self, since: _Optional[str] = ..., removed: _Optional[str] = ..., link: _Optional[str] = ...) -> None: ...
 
 class FieldRules(_message.Message):
     __slots__ = ("required", "min", "has_min", "max", "has_max", "min_len", "max_len", "pattern", "sensitive", "allow_nan", "uuid", "counts_rows")

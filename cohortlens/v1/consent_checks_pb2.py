@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cohortlens.v1 import common_pb2 as cohortlens_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cohortlens/v1/consent_checks.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\"n\n\x18\x42\x61tchCheckConsentRequest\x12\x1c\n\tcustomers\x18\x01 \x03(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\x90N\x12\x18\n\x08purposes\x18\x02 \x03(\tB\x06\xb2\xd4\x18\x02\x38\x10\x12\x1a\n\nactivities\x18\x03 \x03(\tB\x06\xb2\xd4\x18\x02\x38\x10\"Y\n\x0c\x43onsentCheck\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63tivity\x18\x02 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x03 \x01(\x0c\x12\x15\n\rallowed_count\x18\x04 \x01(\x05\"a\n\x19\x42\x61tchCheckConsentResponse\x12+\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x1b.cohortlens.v1.ConsentCheck\x12\x17\n\x0f\x63onsent_version\x18\x02 \x01(\x03\"4\n\x14WatchConsentsRequest\x12\x1c\n\x0c\x66rom_version\x18\x01 \x01(\x03\x42\x06\xb2\xd4\x18\x02\x18\x01\"f\n\rConsentChange\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x04 \x01(\x08\x12\x0f\n\x07version\x18\x05 \x01(\x03\"_\n\x15WatchConsentsResponse\x12-\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1c.cohortlens.v1.ConsentChange\x12\x17\n\x0f\x63onsent_version\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cohortlens/v1/consent_checks.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\"n\n\x18\x42\x61tchCheckConsentRequest\x12\x1c\n\tcustomers\x18\x01 \x03(\tB\t\xb2\xd4\x18\x05\x08\x01\x38\x90N\x12\x18\n\x08purposes\x18\x02 \x03(\tB\x06\xb2\xd4\x18\x02\x38\x10\x12\x1a\n\nactivities\x18\x03 \x03(\tB\x06\xb2\xd4\x18\x02\x38\x10\"Y\n\x0c\x43onsentCheck\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63tivity\x18\x02 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x03 \x01(\x0c\x12\x15\n\rallowed_count\x18\x04 \x01(\x05\"w\n\x19\x42\x61tchCheckConsentResponse\x12+\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x1b.cohortlens.v1.ConsentCheck\x12\x17\n\x0f\x63onsent_version\x18\x02 \x01(\x03\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"R\n\x14WatchConsentsRequest\x12\x1c\n\x0c\x66rom_version\x18\x01 \x01(\x03\x42\x06\xb2\xd4\x18\x02\x18\x01\x12\x1c\n\x0cresume_token\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02\x38@\"f\n\rConsentChange\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x04 \x01(\x08\x12\x0f\n\x07version\x18\x05 \x01(\x03\"u\n\x15WatchConsentsResponse\x12-\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1c.cohortlens.v1.ConsentChange\x12\x17\n\x0f\x63onsent_version\x18\x02 \x01(\x03\x12\x14\n\x0cresume_token\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,16 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHCHECKCONSENTREQUEST'].fields_by_name['activities']._serialized_options = b'\262\324\030\0028\020'
   _globals['_WATCHCONSENTSREQUEST'].fields_by_name['from_version']._loaded_options = None
   _globals['_WATCHCONSENTSREQUEST'].fields_by_name['from_version']._serialized_options = b'\262\324\030\002\030\001'
+  _globals['_WATCHCONSENTSREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_WATCHCONSENTSREQUEST'].fields_by_name['resume_token']._serialized_options = b'\262\324\030\0028@'
   _globals['_BATCHCHECKCONSENTREQUEST']._serialized_start=81
   _globals['_BATCHCHECKCONSENTREQUEST']._serialized_end=191
   _globals['_CONSENTCHECK']._serialized_start=193
   _globals['_CONSENTCHECK']._serialized_end=282
   _globals['_BATCHCHECKCONSENTRESPONSE']._serialized_start=284
-  _globals['_BATCHCHECKCONSENTRESPONSE']._serialized_end=381
-  _globals['_WATCHCONSENTSREQUEST']._serialized_start=383
-  _globals['_WATCHCONSENTSREQUEST']._serialized_end=435
-  _globals['_CONSENTCHANGE']._serialized_start=437
-  _globals['_CONSENTCHANGE']._serialized_end=539
-  _globals['_WATCHCONSENTSRESPONSE']._serialized_start=541
-  _globals['_WATCHCONSENTSRESPONSE']._serialized_end=636
+  _globals['_BATCHCHECKCONSENTRESPONSE']._serialized_end=403
+  _globals['_WATCHCONSENTSREQUEST']._serialized_start=405
+  _globals['_WATCHCONSENTSREQUEST']._serialized_end=487
+  _globals['_CONSENTCHANGE']._serialized_start=489
+  _globals['_CONSENTCHANGE']._serialized_end=591
+  _globals['_WATCHCONSENTSRESPONSE']._serialized_start=593
+  _globals['_WATCHCONSENTSRESPONSE']._serialized_end=710
 # @@protoc_insertion_point(module_scope)

@@ -30,18 +30,22 @@ class ConsentCheck(_message.Message):
     def __init__(self, purpose: _Optional[str] = ..., activity: _Optional[str] = ..., allowed: _Optional[bytes] = ..., allowed_count: _Optional[int] = ...) -> None: ...
 
 class BatchCheckConsentResponse(_message.Message):
-    __slots__ = ("checks", "consent_version")
+    __slots__ = ("checks", "consent_version", "resume_token")
     CHECKS_FIELD_NUMBER: _ClassVar[int]
     CONSENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     checks: _containers.RepeatedCompositeFieldContainer[ConsentCheck]
     consent_version: int
-    def __init__(self, checks: _Optional[_Iterable[_Union[ConsentCheck, _Mapping]]] = ..., consent_version: _Optional[int] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, checks: _Optional[_Iterable[_Union[ConsentCheck, _Mapping]]] = ..., consent_version: _Optional[int] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class WatchConsentsRequest(_message.Message):
-    __slots__ = ("from_version",)
+    __slots__ = ("from_version", "resume_token")
     FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     from_version: int
-    def __init__(self, from_version: _Optional[int] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, from_version: _Optional[int] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class ConsentChange(_message.Message):
     __slots__ = ("identity", "customer", "purpose", "allowed", "version")
@@ -58,9 +62,11 @@ class ConsentChange(_message.Message):
     def __init__(self, identity: _Optional[str] = ..., customer: _Optional[str] = ..., purpose: _Optional[str] = ..., allowed: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...
 
 class WatchConsentsResponse(_message.Message):
-    __slots__ = ("changes", "consent_version")
+    __slots__ = ("changes", "consent_version", "resume_token")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     CONSENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[ConsentChange]
     consent_version: int
-    def __init__(self, changes: _Optional[_Iterable[_Union[ConsentChange, _Mapping]]] = ..., consent_version: _Optional[int] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[ConsentChange, _Mapping]]] = ..., consent_version: _Optional[int] = ..., resume_token: _Optional[str] = ...) -> None: ...

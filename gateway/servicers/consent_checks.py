@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
+from typing import Final
 
 from cohortlens.consent.checks import ConsentChecks
+from cohortlens.consent.models import field_fault
 from cohortlens.consent.watch import ConsentWatch
 from cohortlens.v1 import consent_checks_pb2 as pb
 from gateway.interceptors.chain import Call
+
+_TOKEN: Final = re.compile(r"[0-9]{1,18}")
 
 
 class ConsentChecksServicer:
@@ -45,8 +50,8 @@ class ConsentChecksServicer:
     async def WatchConsents(
         self, request: pb.WatchConsentsRequest, call: Call
     ) -> AsyncGenerator[pb.WatchConsentsResponse, None]:
-        """Changes from a version on."""
-        async for message in self._watch.follow(call.context, request.from_version):
+        """Changes from a version on; raises InvalidArgument for a token that is none of ours."""
+        async for message in self._watch.follow(call.context, _begin(request)):
             yield pb.WatchConsentsResponse(
                 changes=[
                     pb.ConsentChange(
@@ -59,4 +64,17 @@ class ConsentChecksServicer:
                     for one in message.changes
                 ],
                 consent_version=message.version,
+                resume_token=str(message.version),
             )
+
+
+def _begin(request: pb.WatchConsentsRequest) -> int:
+    """The version behind which to begin."""
+    token = request.resume_token
+    if not token:
+        return request.from_version
+    if request.from_version:
+        raise field_fault("resume_token", "stands without from_version; send one of the two")
+    if not _TOKEN.fullmatch(token):
+        raise field_fault("resume_token", "must be the resume_token of an earlier message")
+    return int(token)

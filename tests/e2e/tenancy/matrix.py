@@ -91,7 +91,7 @@ OTHER_TEXTS = frozenset({
     "display_name", "e", "email", "encoding", "etag", "features", "file_name", "grant_type", "id_column",
     "ip_allowlist", "jwks", "key", "key_set", "kty", "mfa_token", "model", "n", "new_password",
     "old_password", "password", "period", "reason", "redirect_uri", "redirect_uris", "reference_as_of", "refresh_token",
-    "request_id",
+    "request_id", "resume_token",
     "response_type", "role", "schema_hash", "scope", "scopes", "segment", "state", "terms_version",
     "token", "token_type_hint", "totp", "type", "use", "value", "values", "x", "y",
 })
