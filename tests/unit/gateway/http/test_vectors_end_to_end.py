@@ -12,7 +12,8 @@ from google.protobuf import json_format
 from cohortlens.core.errors import Code, CohortLensError
 from gateway.http import body as http_body
 from gateway.http.codec import Codecs
-from tests.unit.gateway.http.support import Client, Schema, door_for, message_class
+from tests.unit.gateway.http.support import Client, door_for, message_class
+from tests.vectors.transcoding.schemas import bookstore, showcase
 
 FOLDER = Path(__file__).resolve().parents[5] / "shared" / "vectors" / "transcoding"
 
@@ -30,68 +31,7 @@ def _vectors_are_there(request):
         pytest.skip(f"NOT CHECKED: no vectors in {FOLDER}")
 
 
-def _bookstore():
-    empty, body = "google.protobuf.Empty", "google.api.HttpBody"
-    schema = Schema("bookstore")
-    schema.message("Shelf", {"id": "int64", "theme": "string"})
-    schema.message(
-        "Book", {"id": "int64", "author": "string", "title": "string", "quotes": "repeated string"}
-    )
-    schema.message("ListShelvesResponse", {"shelves": "repeated Shelf"})
-    schema.message("CreateShelfRequest", {"shelf": "Shelf"})
-    schema.message("GetShelfRequest", {"shelf": "int64"})
-    schema.message("ListBooksRequest", {"shelf": "int64"})
-    schema.message("CreateBookRequest", {"shelf": "int64", "book": "Book"})
-    schema.message("UpdateBookRequest", {"shelf": "int64", "book": "Book"})
-    schema.message("DeleteBookRequest", {"shelf": "int64", "book": "int64"})
-    schema.message("Nested", {"content": body})
-    schema.message("EchoBodyRequest", {"arg": "string", "nested": "Nested"})
-    schema.message("EchoStructReqResp", {"content": "google.protobuf.Struct"})
-    both, out = (True, True), (False, True)
-    for name, request, reply, rule, streams in (
-        ("ListShelves", empty, "ListShelvesResponse", {"get": "/shelves"}, None),
-        ("CreateShelf", "CreateShelfRequest", "Shelf", {"post": "/shelf", "body": "shelf"}, None),
-        (
-            "BulkCreateShelf",
-            "CreateShelfRequest",
-            "Shelf",
-            {"post": "/bulk/shelves", "body": "shelf"},
-            both,
-        ),
-        ("GetShelf", "GetShelfRequest", "Shelf", {"get": "/shelves/{shelf}"}, None),
-        (
-            "BookstoreOptions",
-            "GetShelfRequest",
-            empty,
-            {"custom": {"kind": "OPTIONS", "path": "/shelves/{shelf}"}},
-            None,
-        ),
-        ("ListBooks", "ListBooksRequest", "Book", {"get": "/shelves/{shelf}/books"}, out),
-        ("CreateBook", "CreateBookRequest", "Book", {"put": "/shelves/{shelf}/books", "body": "book"}, None),
-        (
-            "UpdateBook",
-            "UpdateBookRequest",
-            "Book",
-            {"patch": "/shelves/{shelf}/books/{book.id}", "body": "book"},
-            None,
-        ),
-        ("DeleteBook", "DeleteBookRequest", empty, {"delete": "/shelves/{shelf}/books/{book}"}, None),
-        ("GetIndex", empty, body, {"get": "/index"}, None),
-        ("IndexStream", empty, body, {"get": "/indexStream"}, out),
-        ("EchoBody", "EchoBodyRequest", body, {"post": "/echoBody", "body": "nested.content"}, None),
-        (
-            "EchoStruct",
-            "EchoStructReqResp",
-            "EchoStructReqResp",
-            {"post": "/echoStruct", "body": "content"},
-            None,
-        ),
-    ):
-        schema.method("Bookstore", name, request, reply, rule, streams=streams or (False, False))
-    return schema.build()
-
-
-BOOKSTORE = _bookstore()
+BOOKSTORE = bookstore.pool()
 
 
 class _Scripted:
@@ -199,75 +139,7 @@ def _check_reply(case, answer):
         assert json_format.ParseDict(answer.json, cls()) == json_format.ParseDict(case["response"], cls())
 
 
-def _showcase():
-    schema = Schema("showcase")
-    kingdoms = "LIFE_KINGDOM_UNSPECIFIED ARCHAEBACTERIA EUBACTERIA PROTISTA FUNGI PLANTAE ANIMALIA"
-    continents = "CONTINENT_UNSPECIFIED AFRICA AMERICA ANTARTICA AUSTRALIA EUROPE"
-    schema.enum("LifeKingdom", {name: number for number, name in enumerate(kingdoms.split())})
-    schema.enum("Continent", {name: number for number, name in enumerate(continents.split())})
-    schema.message("ComplianceDataGrandchild", {"f_string": "string", "f_double": "double", "f_bool": "bool"})
-    schema.message(
-        "ComplianceDataChild",
-        {
-            "f_string": "string",
-            "f_float": "float",
-            "f_double": "double",
-            "f_bool": "bool",
-            "f_continent": "Continent",
-            "f_child": "ComplianceDataGrandchild",
-            "p_string": "optional string",
-            "p_float": "optional float",
-            "p_double": "optional double",
-            "p_bool": "optional bool",
-            "p_continent": "Continent",
-            "p_child": "optional ComplianceDataGrandchild",
-        },
-    )
-    scalars = (
-        "int32 sint32 sfixed32 uint32 fixed32 int64 sint64 sfixed64 uint64 fixed64 double float bool bytes"
-    )
-    data = {"f_string": "string"} | {f"f_{kind}": kind for kind in scalars.split()}
-    data |= {
-        "f_child": "ComplianceDataChild",
-        "p_string": "optional string",
-        "p_int32": "optional int32",
-        "p_double": "optional double",
-        "p_bool": "optional bool",
-        "p_child": "optional ComplianceDataChild",
-        "f_kingdom": "LifeKingdom",
-        "p_kingdom": "optional LifeKingdom",
-    }
-    schema.message("ComplianceData", data)
-    schema.message(
-        "RepeatRequest",
-        {
-            "name": "string",
-            "info": "ComplianceData",
-            "server_verify": "bool",
-            "intended_binding_uri": "optional string",
-            "f_int32": "int32",
-            "f_int64": "int64",
-            "f_double": "double",
-            "p_int32": "optional int32",
-            "p_int64": "optional int64",
-            "p_double": "optional double",
-        },
-    )
-    schema.message("RepeatResponse", {"request": "RepeatRequest"})
-    for name, (verb, path, body) in _showcase_rules().items():
-        rule = {verb.lower(): path}
-        if body:
-            rule["body"] = body
-        schema.method("Compliance", name.partition(".")[2], "RepeatRequest", "RepeatResponse", rule)
-    return schema.build()
-
-
-def _showcase_rules():
-    path = FOLDER / "showcase_compliance.json"
-    return json.loads(path.read_text())["schema"]["rpcs"] if path.exists() else {}
-
-
-SHOWCASE = _showcase()
+SHOWCASE = showcase.pool()
 
 
 @pytest.mark.parametrize("case", cases("showcase_compliance"))
