@@ -13,19 +13,21 @@ from cohortlens.analytics.models import ResourceMissing, RunNotPublished, Segmen
 from cohortlens.analytics.runs import SegmentationRepository
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
+from cohortlens.customers.usability import Activity, usable_among_all
 
+# Counted anew, so of those alone who allow it now.
 _MOVES = """
 WITH base AS (
-  SELECT customer_id, segment_key FROM segments
-  WHERE tenant_id = app.tid() AND created_at = :base_at AND run_id = :base
+  SELECT s.customer_id, s.segment_key FROM segments s
+  WHERE s.tenant_id = app.tid() AND s.created_at = :base_at AND s.run_id = :base AND {allowed}
 ), later AS (
-  SELECT customer_id, segment_key FROM segments
-  WHERE tenant_id = app.tid() AND created_at = :later_at AND run_id = :later
+  SELECT s.customer_id, s.segment_key FROM segments s
+  WHERE s.tenant_id = app.tid() AND s.created_at = :later_at AND s.run_id = :later AND {allowed}
 )
 SELECT base.segment_key AS base_key, later.segment_key AS later_key, count(*) AS customers
 FROM base FULL JOIN later USING (customer_id)
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
-"""
+""".format(allowed=usable_among_all("s.customer_id", "CAST(:activity AS text)"))  # noqa: S608 - our names
 _BEFORE = """
 SELECT id FROM segmentation_runs
 WHERE tenant_id = app.tid() AND state = 'SUCCEEDED' AND id < :id ORDER BY id DESC LIMIT 1
@@ -116,6 +118,7 @@ class SegmentMoves:
                     "base_at": base.created_at,
                     "later": later.run_id,
                     "later_at": later.created_at,
+                    "activity": Activity.SEGMENTATION.value,
                 },
             )
             moves = tuple(Movement(row.base_key or "", row.later_key or "", row.customers) for row in rows)

@@ -19,6 +19,7 @@ from cohortlens.core.idempotency import made
 from cohortlens.core.ids import TenantId, uuid7
 from cohortlens.core.outbox import Outbox
 from cohortlens.marketplace.agreement_rows import AgreementRows
+from cohortlens.marketplace.contributors import Contributors
 from cohortlens.marketplace.models import (
     ENDING_WANTED,
     Agreement,
@@ -115,6 +116,7 @@ class Access:
         Raises:
             MarketMissing: The caller sells no such thing.
             OfferWithdrawn: The offer is not on offer any more.
+            OfferInvalid: It has an incentive, and nobody is left to get it.
             OfferTooSmall: Fewer than 100 customers allow it now.
             PurposeNotPermitted: A contributor does not allow a purpose of the terms any more.
             StateTransitionInvalid: It was decided before.
@@ -126,12 +128,13 @@ class Access:
             if offer is None or offer.state != "PUBLISHED" or asked.expires_at <= self._now():
                 raise OfferWithdrawn
             version = await OfferRows(tx).version(asked.offer_id, asked.offer_version)
-            standing, permitted = await checked_contributors(tx, version.spec)
+            permitted = await checked_contributors(tx, version.spec)
             if asked.purpose not in permitted:
                 raise PurposeNotPermitted(asked.purpose, permitted)
             accepted = await rows.move(offered, AgreementState.ACCEPTED, _BUYER)
             agreed = await rows.move(accepted, AgreementState.AGREED, "PLATFORM")
-            await OfferRows(tx).revision(asked.offer_id, standing)
+            standing = await Contributors(tx, asked.purpose).standing()
+            await OfferRows(tx).revision(asked.offer_id, asked.purpose, standing)
             await begin(tx, agreed)
             await _audit_both(tx, ctx, agreed, "marketplace.access.approved")
             return await _found(tx, agreement_id)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.ids import TenantId, plain_uuid
 from cohortlens.marketplace.models import Agreement, Move
-from cohortlens.marketplace.states import AgreementState, check_move
+from cohortlens.marketplace.states import ACTIVE, AgreementState, check_move
 
 _FIELDS = tuple(name for name in Agreement.__dataclass_fields__ if name != "moves")
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM market_agreements"  # noqa: S608 - columns of ours
@@ -50,6 +50,12 @@ class AgreementRows:
         ).all()
         moves = await self._moves([plain_uuid(row.id) for row in rows])
         return [_agreement(row, moves) for row in rows]
+
+    async def active(self, offer_id: UUID) -> list[Agreement]:
+        """Those of an offer under which questions are answered; their moves are not read."""
+        query = text(f"{_SELECT} WHERE tenant_id = app.tid() AND offer_id = :offer AND state = ANY (:states)")
+        rows = await self._tx.execute(query, {"offer": offer_id, "states": sorted(ACTIVE)})
+        return [_agreement(row, {plain_uuid(row.id): []}) for row in rows]
 
     async def add(self, asked: Agreement) -> bool:
         """Store a request; False when the buyer has an open one for the offer."""

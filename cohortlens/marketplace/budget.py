@@ -1,11 +1,14 @@
 """Privacy budgets: whole thousandths of epsilon, charged with the question, before anything is computed.
 
-Every question draws on the budget of its tenant, of its offer and of its agreement, in this order, so that
-overlapping offers on the same customers draw on one row. Nothing is ever given back.
+What is spent is the sum of what the questions of the last 365 days were charged, so a budget comes back as it
+was spent and never all at once. A new answer draws on the budgets of its tenant and of its offer; whoever is
+told an answer for the first time, new or not, draws on a budget of their own with that seller, whatever
+agreements they have. So a charge tells a buyer nothing of what others asked. Nothing is ever given back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,17 +17,23 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cohortlens.core.ids import TenantId
+from cohortlens.core.db import locked_in_tenant
 from cohortlens.marketplace.models import PrivacyBudgetExhausted
 
-TOTALS_MILLI: Final = {"TENANT": 4_000, "OFFER": 4_000, "AGREEMENT": 1_000}
-"""Thousandths of epsilon by scope, in the order of charging."""
+TOTALS_MILLI: Final = {"TENANT": 4_000, "OFFER": 4_000, "BUYER": 1_000}
+"""Thousandths of epsilon by scope."""
 PERIOD: Final = timedelta(days=365)
+_CHARGES = text(
+    "SELECT created_at, pool_milli, CASE WHEN offer_id = :offer THEN pool_milli ELSE 0 END AS offer_milli, "
+    "CASE WHEN buyer_id = :buyer THEN charged_milli ELSE 0 END AS buyer_milli FROM market_queries "
+    "WHERE tenant_id = app.tid() AND created_at > clock_timestamp() - CAST(:period AS interval) "
+    "AND (pool_milli > 0 OR buyer_id = CAST(:buyer AS uuid) AND charged_milli > 0) ORDER BY created_at"
+)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What of a budget is spent, and when it starts anew; None when nothing was spent."""
+    """What of a budget is spent, and when the first part of it comes back; None when nothing was spent."""
 
     scope: str
     spent_milli: int
@@ -37,80 +46,54 @@ class Budgets:
 
     Args:
         tx: A connection inside ``Database.tenant_transaction``.
-        tenant_id: The seller.
         offer_id: The offer.
-        agreement_id: The agreement; None for a preview by the seller.
+        buyer_id: Who asks; None for a preview by the seller.
     """
 
-    def __init__(
-        self, tx: AsyncConnection, tenant_id: TenantId, offer_id: UUID, agreement_id: UUID | None
-    ) -> None:
-        self._tx = tx
-        self._scopes: dict[str, UUID] = {"TENANT": tenant_id, "OFFER": offer_id}
-        if agreement_id is not None:
-            self._scopes["AGREEMENT"] = agreement_id
+    def __init__(self, tx: AsyncConnection, offer_id: UUID, buyer_id: UUID | None) -> None:
+        self._tx, self._offer_id, self._buyer_id = tx, offer_id, buyer_id
 
-    async def charge(self, milli: int, now: datetime) -> None:
-        """Take a cost from each; all of it stands or falls with the transaction.
+    async def check(self, *, pool_milli: int, buyer_milli: int) -> None:
+        """Refuse a charge that does not fit; one that does is stored with its question in this transaction.
 
         Args:
-            milli: Thousandths of epsilon, > 0.
-            now: The time.
+            pool_milli: What a new answer costs tenant and offer; 0 for one that is there.
+            buyer_milli: What it costs the buyer; 0 for one who was told it before.
 
         Raises:
-            PrivacyBudgetExhausted: One has too little left.
+            PrivacyBudgetExhausted: A budget has too little left.
         """
-        for scope, scope_id in self._scopes.items():
-            since = await self._tx.scalar(
-                text(
-                    "INSERT INTO market_budgets AS b (scope, scope_id, spent, total, since) "
-                    "VALUES (:scope, :id, :milli, :total, :now) ON CONFLICT (tenant_id, scope, scope_id) "
-                    "DO UPDATE SET spent = excluded.spent + "
-                    "CASE WHEN b.since <= CAST(:ended AS timestamptz) THEN 0 ELSE b.spent END, since = "
-                    "CASE WHEN b.since <= CAST(:ended AS timestamptz) THEN excluded.since ELSE b.since END "
-                    "WHERE b.since <= CAST(:ended AS timestamptz) OR b.spent + excluded.spent <= b.total "
-                    "RETURNING since"
-                ),
-                {
-                    "scope": scope,
-                    "id": scope_id,
-                    "milli": milli,
-                    "total": TOTALS_MILLI[scope],
-                    "now": now,
-                    "ended": now - PERIOD,
-                },
-            )
-            if since is None:
-                raise PrivacyBudgetExhausted(scope, await self._resets_at(scope, scope_id))
+        if not pool_milli and not buyer_milli:
+            return
+        # Charges of one seller are made one after the other, so that none is overlooked.
+        await locked_in_tenant(self._tx, "marketplace/budget")
+        costs = {"TENANT": pool_milli, "OFFER": pool_milli, "BUYER": buyer_milli}
+        for scope, charges in (await self._charges()).items():
+            _check_fits(scope, charges, costs[scope])
 
     async def read(self) -> list[Budget]:
         """What is spent of each."""
         found = []
-        for scope, scope_id in self._scopes.items():
-            row = (
-                await self._tx.execute(
-                    text(
-                        "SELECT spent, total, since FROM market_budgets WHERE tenant_id = app.tid() "
-                        "AND scope = :scope AND scope_id = :id "
-                        "AND since > clock_timestamp() - CAST(:period AS interval)"
-                    ),
-                    {"scope": scope, "id": scope_id, "period": PERIOD},
-                )
-            ).one_or_none()
-            if row is None:
-                found.append(Budget(scope, 0, TOTALS_MILLI[scope], None))
-            else:
-                found.append(Budget(scope, row.spent, row.total, row.since + PERIOD))
+        for scope, charges in (await self._charges()).items():
+            resets_at = charges[0][0] + PERIOD if charges else None
+            found.append(Budget(scope, sum(milli for _at, milli in charges), TOTALS_MILLI[scope], resets_at))
         return found
 
-    async def _resets_at(self, scope: str, scope_id: UUID) -> datetime:
-        since: datetime | None = await self._tx.scalar(
-            text(
-                "SELECT since FROM market_budgets "
-                "WHERE tenant_id = app.tid() AND scope = :scope AND scope_id = :id"
-            ),
-            {"scope": scope, "id": scope_id},
-        )
-        if since is None:
-            raise RuntimeError("a budget that refused is not there")
-        return since + PERIOD
+    async def _charges(self) -> dict[str, list[tuple[datetime, int]]]:
+        values = {"offer": self._offer_id, "buyer": self._buyer_id, "period": PERIOD}
+        rows = (await self._tx.execute(_CHARGES, values)).all()
+        found = {
+            "TENANT": [(row.created_at, row.pool_milli) for row in rows],
+            "OFFER": [(row.created_at, row.offer_milli) for row in rows],
+        }
+        if self._buyer_id is not None:
+            found["BUYER"] = [(row.created_at, row.buyer_milli) for row in rows]
+        return {scope: [one for one in charges if one[1]] for scope, charges in found.items()}
+
+
+def _check_fits(scope: str, charges: Sequence[tuple[datetime, int]], cost: int) -> None:
+    over = sum(milli for _at, milli in charges) + cost - TOTALS_MILLI[scope]
+    for at, milli in charges:
+        if over > 0 and over <= milli:
+            raise PrivacyBudgetExhausted(scope, at + PERIOD)
+        over -= milli if over > 0 else 0

@@ -1,7 +1,8 @@
 """Who contributes to a tenant's offers, read in the statement that uses it: consent, restriction, data.
 
-A contributor is a customer whom ``app.usable_customers`` allows for ``sharing.marketplace`` now. Nothing is
-remembered, so a withdrawal is effective in the next statement.
+A contributor is a customer whom ``app.usable_customers`` allows for ``sharing.marketplace`` now, and who
+allows the purpose of the agreement. Nothing is remembered, so a withdrawal of either is effective in the next
+statement.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from cohortlens.marketplace.questions import Question
 from cohortlens.marketplace.specs import bounds
 
 ACTIVITY: Final = "sharing.marketplace"
-_WHO = f"contributors AS MATERIALIZED (SELECT customer_id AS id FROM app.usable_customers('{ACTIVITY}'))"  # noqa: S608
+_WHO = f"""contributors AS MATERIALIZED (
+  SELECT customer_id AS id FROM app.usable_customers('{ACTIVITY}')
+   WHERE CAST(:purpose AS text) = ''
+      OR customer_id IN (SELECT customer_id FROM app.purpose_customers(CAST(:purpose AS text))))
+"""  # noqa: S608 - our name
 _DIGEST = """(SELECT sha256(convert_to(concat_ws('|',
     (SELECT string_agg(id::text, ',' ORDER BY id) FROM contributors),
     (SELECT data_revision FROM customer_data WHERE tenant_id = app.tid()),
@@ -71,19 +76,20 @@ class Contributors:
 
     Args:
         tx: A connection inside ``Database.tenant_transaction``.
+        purpose: What answers are used for, which they must allow too; empty for the offer itself.
     """
 
-    def __init__(self, tx: AsyncConnection) -> None:
-        self._tx = tx
+    def __init__(self, tx: AsyncConnection, purpose: str = "") -> None:
+        self._tx, self._purpose = tx, {"purpose": purpose}
 
     async def standing(self) -> Standing:
         """Who they are now."""
-        row = (await self._tx.execute(_STANDING)).one()
+        row = (await self._tx.execute(_STANDING, self._purpose)).one()
         return Standing(bytes(row.digest), row.persons)
 
     async def permitted(self) -> tuple[str, ...]:
         """Purposes that every one of them allows."""
-        return tuple(await self._tx.scalars(_PERMITTED))
+        return tuple(await self._tx.scalars(_PERMITTED, self._purpose))
 
     async def purposes(self) -> tuple[str, ...]:
         """All purposes of the tenant."""
@@ -91,11 +97,11 @@ class Contributors:
 
     async def identities(self) -> list[UUID]:
         """Their consent identities, who can be owed something."""
-        return [plain_uuid(one) for one in await self._tx.scalars(_IDENTITIES)]
+        return [plain_uuid(one) for one in await self._tx.scalars(_IDENTITIES, self._purpose)]
 
     async def counted(self, spec: Spec, question: Question) -> Counted:
         """The true figures of a question; each contributor is in one cell at most."""
-        values: dict[str, Any] = {"clip": spec.clip_minor}
+        values: dict[str, Any] = {"clip": spec.clip_minor, **self._purpose}
         columns = {name: _column(spec, name, values) for name in _names(question)}
         wheres = []
         kept = dict(question.filters)

@@ -128,11 +128,12 @@ class OfferRows:
         ).one()
         return Version(Spec.read(row.spec), bytes(row.terms))
 
-    async def revision(self, offer_id: UUID, standing: Standing) -> tuple[int, bool]:
-        """The number of the data revision that holds, and whether it is a new one.
+    async def revision(self, offer_id: UUID, purpose: str, standing: Standing) -> tuple[int, bool]:
+        """The number of the data revision that holds for a purpose, and whether it is a new one.
 
         The offer's row is locked, so that two who see a change make one revision.
         """
+        place = {"id": offer_id, "purpose": purpose}
         await self._tx.execute(
             text("SELECT 1 FROM market_offers WHERE tenant_id = app.tid() AND id = :id FOR UPDATE"),
             {"id": offer_id},
@@ -141,9 +142,9 @@ class OfferRows:
             await self._tx.execute(
                 text(
                     "SELECT revision, digest FROM market_revisions WHERE tenant_id = app.tid() "
-                    "AND offer_id = :id ORDER BY revision DESC LIMIT 1"
+                    "AND offer_id = :id AND purpose = :purpose ORDER BY revision DESC LIMIT 1"
                 ),
-                {"id": offer_id},
+                place,
             )
         ).one_or_none()
         if row is not None and bytes(row.digest) == standing.digest:
@@ -151,17 +152,18 @@ class OfferRows:
         revision = 1 if row is None else row.revision + 1
         await self._tx.execute(
             text(
-                "INSERT INTO market_revisions (offer_id, revision, digest) VALUES (:id, :revision, :digest)"
+                "INSERT INTO market_revisions (offer_id, purpose, revision, digest) "
+                "VALUES (:id, :purpose, :revision, :digest)"
             ),
-            {"id": offer_id, "revision": revision, "digest": standing.digest},
+            {**place, "revision": revision, "digest": standing.digest},
         )
         await self._tx.execute(
             text(
                 "UPDATE market_agreements SET data_revision = :revision, updated_at = clock_timestamp() "
-                "WHERE tenant_id = app.tid() AND offer_id = :id "
+                "WHERE tenant_id = app.tid() AND offer_id = :id AND purpose = :purpose "
                 "AND state IN ('AGREED', 'VERIFIED', 'FINALIZED')"
             ),
-            {"id": offer_id, "revision": revision},
+            {**place, "revision": revision},
         )
         return revision, True
 

@@ -15,7 +15,7 @@ from cohortlens.core.db import Database
 from cohortlens.core.errors import Aborted
 from cohortlens.core.idempotency import made
 from cohortlens.core.ids import uuid7
-from cohortlens.marketplace.contributors import Contributors, Standing
+from cohortlens.marketplace.contributors import Contributors
 from cohortlens.marketplace.models import (
     LEAST_CONTRIBUTORS,
     MarketMissing,
@@ -93,13 +93,12 @@ class Offers:
             _check_open(offer)
             checked(offer.spec, self._now())
             await _check_payable(tx, offer.spec)
-            standing, permitted = await checked_contributors(tx, offer.spec)
+            permitted = await checked_contributors(tx, offer.spec)
             version = offer.version + 1
             purposes = await Contributors(tx).purposes()
             terms = offer_terms(offer_id, version, offer.spec, permitted, purposes)
             dcat = dcat_entry(offer_id, version, offer.spec, offer.seller, self._now())
             await rows.publish(offer, terms, dcat)
-            await rows.revision(offer_id, standing)
             await AuditTrail(tx).append(
                 ctx,
                 "marketplace.offer.published",
@@ -156,26 +155,31 @@ class Offers:
         return offer, question, {cell: chance.randrange(50, 5_000) for cell in question.cells(offer.spec)}
 
 
-async def checked_contributors(tx: AsyncConnection, spec: Spec) -> tuple[Standing, tuple[str, ...]]:
-    """Who contributes, and the purposes that answers may be used for.
+async def checked_contributors(tx: AsyncConnection, spec: Spec) -> tuple[str, ...]:
+    """The purposes that answers may be used for.
 
     Args:
         tx: A connection inside ``Database.tenant_transaction`` of the seller.
         spec: What is offered.
 
     Raises:
-        OfferTooSmall: They are fewer than 100.
+        OfferTooSmall: Contributors are fewer than 100.
         PurposeNotPermitted: Not all of them allow a purpose that the offer names.
+        OfferInvalid: There is an incentive and nobody to get it.
     """
     contributors = Contributors(tx)
-    standing = await contributors.standing()
-    if standing.persons < LEAST_CONTRIBUTORS:
+    if (await contributors.standing()).persons < LEAST_CONTRIBUTORS:
         raise OfferTooSmall
     permitted = await contributors.permitted()
     for purpose in spec.purposes:
         if purpose not in permitted:
             raise PurposeNotPermitted(purpose, permitted)
-    return standing, spec.purposes or permitted
+    if spec.incentive_micro and not await contributors.identities():
+        # Customers who were never asked contribute by another basis and have no account to be paid into.
+        raise OfferInvalid(
+            "spec.incentive_micro", "must be 0 while no contributor has recorded a decision of their own"
+        )
+    return spec.purposes or permitted
 
 
 async def _check_payable(tx: AsyncConnection, spec: Spec) -> None:

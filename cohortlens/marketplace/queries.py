@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -67,12 +68,9 @@ class Queries:
             await go_on_for(tx, agreement.tenant_id)
             version = await OfferRows(tx).version(agreement.offer_id, agreement.offer_version)
             question = normalised(version.spec, *words)
-            place = await self._charged(
-                tx, query_id, agreement.tenant_id, agreement.offer_id, agreement.offer_version,
-                version.spec, question, agreement,
-            )  # fmt: skip
+            place = await self._charged(tx, query_id, version.spec, question, agreement)
         failpoint("marketplace.charged")
-        return await self._computed(agreement.tenant_id, query_id, place, version.spec, question)
+        return await self._computed(agreement, query_id, place, version.spec, question)
 
     async def preview(
         self, ctx: RequestContext, offer_id: UUID, words: Words
@@ -93,16 +91,17 @@ class Queries:
             offer = await OfferRows(tx).own(offer_id)
             if offer is None:
                 raise MarketMissing("offer")
-            standing, permitted = await checked_contributors(tx, offer.spec)
+            permitted = await checked_contributors(tx, offer.spec)
             question = normalised(offer.spec, *words)
             # A draft has no version: its noise is its own, and is stored for nobody else.
-            revision, _new = await OfferRows(tx).revision(offer_id, standing)
-            await Budgets(tx, ctx.tenant_id, offer_id, None).charge(offer.spec.epsilon_milli, self._now())
-            place = Place(offer_id, 0, revision, question.sha256())
-            await QueryRows(tx).ask(query_id, place, question, None, offer.spec.epsilon_milli)
+            revision, _new = await OfferRows(tx).revision(offer_id, "", await Contributors(tx).standing())
+            cost = offer.spec.epsilon_milli
+            await Budgets(tx, offer_id, None).check(pool_milli=cost, buyer_milli=0)
+            place = Place(offer_id, 0, "", revision, question.sha256())
+            await QueryRows(tx).ask(query_id, place, question, None, charged_milli=cost, pool_milli=cost)
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
             counted = await Contributors(tx).counted(offer.spec, question)
-            revision, _new = await OfferRows(tx).revision(offer_id, counted.standing)
+            revision, _new = await OfferRows(tx).revision(offer_id, "", counted.standing)
             answer = answer_of(offer.spec, question, revision, counted.cells, await _currency(tx))
             await QueryRows(tx).answered(query_id, revision, answer)
             asked = await _asked(tx, query_id)
@@ -132,7 +131,7 @@ class Queries:
             return await _asked(tx, query_id)
 
     async def budgets(self, ctx: RequestContext, agreement_id: UUID) -> list[Budget]:
-        """What is left; a buyer sees its agreement's alone, since the others tell of other buyers.
+        """What is left; a buyer sees its own alone, since the others tell of other buyers.
 
         Raises:
             MarketMissing: There is no agreement of the caller's.
@@ -142,10 +141,10 @@ class Queries:
             if agreement is None:
                 raise MarketMissing("agreement")
             await go_on_for(tx, agreement.tenant_id)
-            found = await Budgets(tx, agreement.tenant_id, agreement.offer_id, agreement_id).read()
+            found = await Budgets(tx, agreement.offer_id, agreement.buyer_id).read()
         if ctx.tenant_id == agreement.tenant_id:
             return found
-        return [one for one in found if one.scope == "AGREEMENT"]
+        return [one for one in found if one.scope == "BUYER"]
 
     async def _bought(self, tx: AsyncConnection, buyer: TenantId, agreement_id: UUID) -> Agreement:
         found = await AgreementRows(tx).find(agreement_id)
@@ -163,43 +162,40 @@ class Queries:
         self,
         tx: AsyncConnection,
         query_id: UUID,
-        seller: TenantId,
-        offer_id: UUID,
-        version: int,
         spec: Spec,
         question: Question,
         agreement: Agreement,
     ) -> Place:
-        rows, digest = QueryRows(tx), question.sha256()
+        rows, digest, offer_id = QueryRows(tx), question.sha256(), agreement.offer_id
         # Whoever asks the same at the same time waits here, and finds the place that was paid for.
         await locked_in_tenant(tx, f"marketplace/{offer_id}/{digest.hex()}")
-        standing = await Contributors(tx).standing()
+        standing = await Contributors(tx, agreement.purpose).standing()
         if standing.persons < LEAST_CONTRIBUTORS:
             raise OfferTooSmall
-        revision, _new = await OfferRows(tx).revision(offer_id, standing)
-        place = Place(offer_id, version, revision, digest)
-        charge = 0 if await rows.is_charged(place) else spec.epsilon_milli
-        if charge:
-            await Budgets(tx, seller, offer_id, agreement.id).charge(charge, self._now())
-            await rows.reserve(place)
-        await rows.ask(query_id, place, question, agreement, charge)
+        revision, _new = await OfferRows(tx).revision(offer_id, agreement.purpose, standing)
+        place = Place(offer_id, agreement.offer_version, agreement.purpose, revision, digest)
+        pool = 0 if await rows.is_charged(place) else spec.epsilon_milli
+        own = 0 if await rows.is_told(place, agreement.buyer_id) else spec.epsilon_milli
+        await Budgets(tx, offer_id, agreement.buyer_id).check(pool_milli=pool, buyer_milli=own)
+        await rows.reserve(place)
+        await rows.ask(query_id, place, question, agreement, charged_milli=own, pool_milli=pool)
         return place
 
     async def _computed(
-        self, seller: TenantId, query_id: UUID, place: Place, spec: Spec, question: Question
+        self, agreement: Agreement, query_id: UUID, place: Place, spec: Spec, question: Question
     ) -> Asked:
-        async with self._db.tenant_transaction(seller) as tx:
+        async with self._db.tenant_transaction(agreement.tenant_id) as tx:
             rows = QueryRows(tx)
             await locked_in_tenant(tx, f"marketplace/{place.offer_id}/{place.question_sha256.hex()}")
-            counted = await Contributors(tx).counted(spec, question)
+            counted = await Contributors(tx, place.purpose).counted(spec, question)
             if counted.standing.persons < LEAST_CONTRIBUTORS:
                 raise OfferTooSmall
-            revision, _new = await OfferRows(tx).revision(place.offer_id, counted.standing)
+            revision, _new = await OfferRows(tx).revision(place.offer_id, place.purpose, counted.standing)
             if revision != place.revision:
                 # Somebody withdrew since the charge: what is told is about those who contribute now.
-                place = Place(place.offer_id, place.offer_version, revision, place.question_sha256)
-                if not await rows.is_charged(place) and not await rows.paid(query_id):
-                    # A free repeat of the answer before; of these contributors nobody has paid for one.
+                place = replace(place, revision=revision)
+                if not await rows.is_paid(query_id, place, agreement.buyer_id):
+                    # A free repeat of the answer before; one about these contributors was not paid for.
                     raise Aborted(
                         "who contributes has changed while this was asked; ask again",
                         reason="SERIALIZATION_RETRY",

@@ -34,14 +34,16 @@ class Place:
 
     offer_id: UUID
     offer_version: int
+    purpose: str
     revision: int
     question_sha256: bytes
 
 
 _PLACE = (
     "tenant_id = app.tid() AND offer_id = :offer_id AND offer_version = :offer_version "
-    "AND revision = :revision AND question_sha256 = :question_sha256"
+    "AND purpose = :purpose AND revision = :revision AND question_sha256 = :question_sha256"
 )
+_PAID = "buyer_id = :buyer AND charged_milli > 0"
 
 
 class QueryRows:
@@ -59,10 +61,20 @@ class QueryRows:
         query = f"SELECT EXISTS (SELECT 1 FROM market_answers WHERE {_PLACE})"  # noqa: S608 - our names
         return bool(await self._tx.scalar(text(query), vars(place)))
 
-    async def paid(self, query_id: UUID) -> int:
-        """What the question itself was charged, in thousandths of epsilon; 0 when its answer was there."""
-        query = "SELECT charged_milli FROM market_queries WHERE id = :id"
-        return int(await self._tx.scalar(text(query), {"id": query_id}) or 0)
+    async def is_told(self, place: Place, buyer_id: UUID) -> bool:
+        """Whether a buyer has paid for the answer of this place before."""
+        query = f"SELECT EXISTS (SELECT 1 FROM market_queries WHERE {_PLACE} AND {_PAID})"  # noqa: S608
+        return bool(await self._tx.scalar(text(query), {**vars(place), "buyer": buyer_id}))
+
+    async def is_paid(self, query_id: UUID, place: Place, buyer_id: UUID) -> bool:
+        """Whether a question, charged for one place, may be answered from another: all of it was paid."""
+        query = (
+            f"SELECT (pool_milli > 0 OR EXISTS (SELECT 1 FROM market_answers WHERE {_PLACE})) AND "  # noqa: S608
+            f"(charged_milli > 0 OR EXISTS (SELECT 1 FROM market_queries WHERE {_PLACE} AND {_PAID})) "
+            "FROM market_queries WHERE tenant_id = app.tid() AND id = :id"
+        )
+        values = {**vars(place), "buyer": buyer_id, "id": query_id}
+        return bool(await self._tx.scalar(text(query), values))
 
     async def answer(self, place: Place) -> bytes | None:
         """The stored bytes; None while there are none."""
@@ -73,8 +85,9 @@ class QueryRows:
         """Make the place of an answer, in the transaction that is charged for it."""
         await self._tx.execute(
             text(
-                "INSERT INTO market_answers (id, offer_id, offer_version, revision, question_sha256) "
-                "VALUES (:id, :offer_id, :offer_version, :revision, :question_sha256) ON CONFLICT DO NOTHING"
+                "INSERT INTO market_answers (id, offer_id, offer_version, purpose, revision, question_sha256)"
+                " VALUES (:id, :offer_id, :offer_version, :purpose, :revision, :question_sha256)"
+                " ON CONFLICT DO NOTHING"
             ),
             {"id": uuid7(), **vars(place)},
         )
@@ -93,24 +106,26 @@ class QueryRows:
         place: Place,
         question: Question,
         agreement: Agreement | None,
+        *,
         charged_milli: int,
+        pool_milli: int,
     ) -> None:
-        """Store a question with its charge."""
+        """Store a question with what it costs who asks, and what it costs tenant and offer."""
         await self._tx.execute(
             text(
-                "INSERT INTO market_queries (id, offer_id, offer_version, agreement_id, buyer_id, question, "
-                "revision, charged_milli) VALUES (:id, :offer, :version, :agreement, :buyer, "
-                "CAST(:question AS jsonb), :revision, :charged)"
+                "INSERT INTO market_queries (id, offer_id, offer_version, purpose, agreement_id, buyer_id, "
+                "question, question_sha256, revision, charged_milli, pool_milli) VALUES (:id, :offer_id, "
+                ":offer_version, :purpose, :agreement, :buyer, CAST(:question AS jsonb), :question_sha256, "
+                ":revision, :charged, :pool)"
             ),
             {
                 "id": query_id,
-                "offer": place.offer_id,
-                "version": place.offer_version,
+                **vars(place),
                 "agreement": None if agreement is None else agreement.id,
                 "buyer": None if agreement is None else agreement.buyer_id,
                 "question": json.dumps(question.stored()),
-                "revision": place.revision,
                 "charged": charged_milli,
+                "pool": pool_milli,
             },
         )
 

@@ -55,7 +55,7 @@ async def begin(tx: AsyncConnection, agreement: Agreement, fee_bps: int = FEE_BP
         The settlement.
     """
     settlement_id = uuid7()
-    people = await Contributors(tx).identities()
+    people = await Contributors(tx, agreement.purpose).identities()
     split = shares(settlement_id, people, agreement.incentive_micro)
     await SettlementRows(tx).start(settlement_id, agreement.id, agreement.buyer_id, fee_bps, split)
     payload = {"settlement_id": str(settlement_id)}

@@ -225,7 +225,7 @@ def _offer(offer: Offer, call: Call) -> offers_pb.Offer:
         terms_json=offer.terms.decode(),
         terms_sha256=hashlib.sha256(offer.terms).hexdigest() if offer.terms else "",
         dcat_json=json.dumps(offer.dcat) if offer.dcat else "",
-        privacy=privacy_sentence(TOTALS_MILLI["AGREEMENT"], TOTALS_MILLI["OFFER"]),
+        privacy=privacy_sentence(TOTALS_MILLI["BUYER"], TOTALS_MILLI["OFFER"]),
         publish_time=timestamp(offer.published_at),
         etag=str(offer.etag) if is_own else "",
     )

@@ -67,14 +67,14 @@ class Market:
         draft = await self.use.offers.create(self.seller.context(), spec(**values))
         return await self.use.offers.publish(self.seller.context(), draft.id)
 
-    async def requested(self, offer: Offer, buyer: Any = None) -> Agreement:
+    async def requested(self, offer: Offer, buyer: Any = None, purpose: str = "data_sharing") -> Agreement:
         """A request for it."""
         ctx = (buyer or self.buyer).context()
-        return await self.use.access.request(ctx, offer.id, offer.version, "data_sharing")
+        return await self.use.access.request(ctx, offer.id, offer.version, purpose)
 
-    async def agreed(self, offer: Offer, buyer: Any = None) -> Agreement:
+    async def agreed(self, offer: Offer, buyer: Any = None, purpose: str = "data_sharing") -> Agreement:
         """An agreement, not yet settled."""
-        asked = await self.requested(offer, buyer)
+        asked = await self.requested(offer, buyer, purpose)
         return await self.use.access.approve(self.seller.context(), asked.id)
 
     async def work(self, *, twice: bool = False) -> list[str]:
