@@ -11,7 +11,6 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -34,13 +33,14 @@ CHUNK = 5000
 _PATH = "options.consent."
 _IMPORTER = Actor("job", "import")
 _UNLINKED = text(
-    "SELECT id, ident_enc FROM consent_identities"
-    " WHERE tenant_id = app.tid() AND customer_id IS NULL AND erased_at IS NULL"
+    "SELECT EXISTS (SELECT FROM consent_identities"
+    " WHERE tenant_id = app.tid() AND customer_id IS NULL AND erased_at IS NULL)"
 )
 _LINK = text(
     "UPDATE consent_identities i SET customer_id = n.customer"
-    " FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[])) AS n (id, customer)"
-    " WHERE i.tenant_id = app.tid() AND i.id = n.id"
+    " FROM unnest(CAST(:customers AS uuid[]), CAST(:bidx AS bytea[])) AS n (customer, bidx)"
+    " WHERE i.tenant_id = app.tid() AND i.ident_bidx = n.bidx"
+    " AND i.customer_id IS NULL AND i.erased_at IS NULL"
 )
 _PEOPLE = text(
     "INSERT INTO consent_identities AS i (tenant_id, id, customer_id, ident_bidx, ident_enc)"
@@ -102,16 +102,16 @@ class ConsentImports:
         consent: ImportedConsent | None,
     ) -> None:
         """Link people who are customers now, and record the consent of the file; see ``ConsentAtImport``."""
-        sealer = await self._tenant_keys.sealer(tx, tenant_id, IDENT_COLUMN)
-        waiting = (await tx.execute(_UNLINKED)).all()
-        if not waiting and consent is None:
+        if consent is None and not await tx.scalar(_UNLINKED):
             return
         of_file = await customers()
-        await _link(tx, sealer, waiting, of_file)
+        secret = await self._tenant_keys.mac_key(tx, tenant_id, IDENTITY_INDEX)
+        if consent is None:
+            await tx.execute(_LINK, await asyncio.to_thread(_indexed, of_file, secret))
         if consent is None or not of_file:
             return
         terms = await self._terms(tx, consent)
-        secret = await self._tenant_keys.mac_key(tx, tenant_id, IDENTITY_INDEX)
+        sealer = await self._tenant_keys.sealer(tx, tenant_id, IDENT_COLUMN)
         people = 0
         for start in range(0, len(of_file), CHUNK):
             chunk = of_file[start : start + CHUNK]
@@ -142,36 +142,24 @@ class ConsentImports:
         return terms
 
 
-async def _link(
-    tx: AsyncConnection, sealer: TenantSealer, waiting: Sequence[Any], customers: Sequence[tuple[UUID, str]]
-) -> None:
-    """Give people whose decisions came before them their customer."""
-
-    def matched() -> list[tuple[UUID, UUID]]:
-        by_name = {external: customer for customer, external in customers}
-        found = []
-        for row in waiting:
-            external = sealer.open(row.ident_enc, row.id.bytes).decode("utf-8", "surrogatepass")
-            if external in by_name:
-                found.append((row.id, by_name[external]))
-        return found
-
-    pairs = await asyncio.to_thread(matched)
-    if pairs:
-        await tx.execute(_LINK, {"ids": [one for one, _ in pairs], "customers": [one for _, one in pairs]})
+def _indexed(customers: Sequence[tuple[UUID, str]], secret: bytes) -> dict[str, list[object]]:
+    """Customers with the keyed hash by which their identities are found; nothing is opened for that."""
+    raw = [external.encode("utf-8", "surrogatepass") for _customer, external in customers]
+    return {
+        "customers": [customer for customer, _external in customers],
+        "bidx": [hmac.digest(secret, one, hashlib.sha256) for one in raw],
+    }
 
 
 def _sealed(
     customers: Sequence[tuple[UUID, str]], secret: bytes, sealer: TenantSealer
 ) -> dict[str, list[object]]:
-    rows: dict[str, list[object]] = {"ids": [], "customers": [], "bidx": [], "enc": []}
-    for customer, external in customers:
-        made, raw = uuid7(), external.encode("utf-8", "surrogatepass")
-        rows["ids"].append(made)
-        rows["customers"].append(customer)
-        rows["bidx"].append(hmac.digest(secret, raw, hashlib.sha256))
-        rows["enc"].append(sealer.seal(raw, made.bytes))
-    return rows
+    made = [uuid7() for _ in customers]
+    sealed = [
+        sealer.seal(external.encode("utf-8", "surrogatepass"), one.bytes)
+        for one, (_customer, external) in zip(made, customers, strict=True)
+    ]
+    return {**_indexed(customers, secret), "ids": [*made], "enc": [*sealed]}
 
 
 def _events(

@@ -23,7 +23,7 @@ from cohortlens.consent.subjects import People
 from cohortlens.core import idempotency
 from cohortlens.core.clock import Clock, now
 from cohortlens.core.context import RequestContext
-from cohortlens.core.db import Database
+from cohortlens.core.db import Database, go_on_for
 from cohortlens.core.errors import Unauthenticated
 from cohortlens.core.ids import TenantId, plain_uuid, uuid7
 
@@ -147,10 +147,10 @@ class ConsentLinks:
         }
         async with self._db.transaction() as tx:
             row = (await tx.execute(text(_OPEN), values)).one_or_none()
-        if row is None:
-            raise LinkTokenInvalid("the link was used before, or its time is over; ask for a new one")
-        holder = _holder(row)
-        async with self._db.tenant_transaction(holder.tenant_id) as tx:
+            if row is None:
+                raise LinkTokenInvalid("the link was used before, or its time is over; ask for a new one")
+            holder = _holder(row)
+            await go_on_for(tx, holder.tenant_id)
             await AuditTrail(tx).append(
                 holder.actor, "consent.link.opened", resource=f"consentLinks/{holder.link_id}"
             )

@@ -35,6 +35,23 @@ class WalletAlreadyBound(AlreadyExists):
     reason = "WALLET_ALREADY_BOUND"
 
 
+async def purge_challenges(db: Database, limit: int = 1_000) -> int:
+    """Delete challenges of all tenants that were over a day ago; answers how many.
+
+    Args:
+        db: PostgreSQL as the role of jobs.
+        limit: Most of them in one transaction.
+    """
+    gone, hit = 0, limit
+    while hit == limit:
+        async with db.transaction() as tx:
+            hit = int(
+                await tx.scalar(text("SELECT app.wallet_challenges_purge(:most)"), {"most": limit}) or 0
+            )
+        gone += hit
+    return gone
+
+
 @dataclass(frozen=True)
 class Challenge:
     """A text for a wallet to sign, used once until ``expires_at``."""

@@ -206,7 +206,7 @@ async def go_on_for(tx: AsyncConnection, tenant_id: UUID) -> None:
     """Bind an open transaction to another tenant, so that what concerns two of them commits together.
 
     Args:
-        tx: A connection inside ``Database.tenant_transaction``.
+        tx: A connection inside ``Database.tenant_transaction`` or ``Database.transaction``.
         tenant_id: Whose rows it sees and writes from now on.
     """
     await tx.execute(

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from cohortlens.analytics.retention import drop_old_predictions
 from cohortlens.analytics.warmup import remember_active
+from cohortlens.consent.wallets import purge_challenges
 from cohortlens.core import idempotency_keys, outbox, outbox_operation
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.mail_delivery import purge_mails
@@ -241,6 +242,10 @@ async def _watch_market(services: Services) -> int:
     return await services.market.upkeep.run()
 
 
+async def _purge_wallet_challenges(services: Services) -> int:
+    return await purge_challenges(services.db)
+
+
 async def _end_consents(services: Services) -> int:
     return await services.consent.endings.run()
 
@@ -264,6 +269,7 @@ TASKS = (
     Task("tidy_oauth", 600.0, _tidy_oauth),
     Task("erase_tenants", 3_600.0, _erase_tenants),
     Task("purge_invitations", 86_400.0, _purge_invitations),
+    Task("purge_wallet_challenges", 86_400.0, _purge_wallet_challenges),
     Task("drop_old_predictions", 86_400.0, _drop_old_predictions),
     Task("keep_signing_keys", 3_600.0, _keep_signing_keys),
     Task("purge_access_changes", 3_600.0, _purge_access_changes),

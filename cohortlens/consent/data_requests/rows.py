@@ -171,6 +171,14 @@ class DataRequestRows:
         )
         await self._tx.execute(text(query), {**values, "id": request_id, "name": name})
 
+    async def begin_anew(self, request_id: UUID) -> None:
+        """Have every step of a request done again."""
+        query = (
+            "UPDATE data_request_steps SET state = 'PENDING', done_at = NULL"
+            " WHERE tenant_id = app.tid() AND request_id = :id"
+        )
+        await self._tx.execute(text(query), {"id": request_id})
+
     async def held(self, identity_id: UUID) -> bool:
         """Whether the person's data may not be erased now."""
         query = "SELECT 1 FROM legal_holds WHERE tenant_id = app.tid() AND identity_id = :identity"

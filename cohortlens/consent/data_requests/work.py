@@ -94,19 +94,34 @@ class DataRequestWork:
             await rows.change(request_id, state="RUNNING")
             request = await rows.get(request_id)
         assert request is not None
-        for step in request.steps:
-            if step.state != "DONE":
-                await self._do(tenant_id, request, step)
-                failpoint(f"data_request.{step.name}")
+        try:
+            for step in request.steps:
+                if step.state != "DONE":
+                    await self._do(tenant_id, request, step)
+                    failpoint(f"data_request.{step.name}")
+        except _EndedMeanwhileError:
+            await self._remove_files(tenant_id, request)
+            return
         await self._complete(tenant_id, request)
 
     async def fail(self, tenant_id: TenantId, request_id: UUID, reason: str = "INTERNAL") -> None:
-        """Mark a request failed after its last attempt; approving it again takes it up where it stopped."""
+        """Mark a request failed after its last attempt; approving it again takes it up where it stopped.
+
+        An export begins anew: what it has gathered so far must not lie about until somebody approves it.
+        """
         async with self._db.tenant_transaction(tenant_id) as tx:
             rows = await self._rows(tx, tenant_id)
             request = await rows.get(request_id, lock=True)
-            if request is not None and request.state in {DataRequestState.APPROVED, DataRequestState.RUNNING}:
-                await rows.change(request_id, state="FAILED", error_reason=reason)
+            if request is None or request.state not in {DataRequestState.APPROVED, DataRequestState.RUNNING}:
+                return
+            await rows.change(request_id, state="FAILED", error_reason=reason)
+            if request.type.is_export:
+                await rows.begin_anew(request_id)
+        await self._remove_files(tenant_id, request)
+
+    async def _remove_files(self, tenant_id: TenantId, request: DataRequest) -> None:
+        if request.type.is_export:
+            await asyncio.to_thread(ExportFolder(self._root, tenant_id, request.request_id).remove)
 
     async def sweep(self) -> int:
         """Remove files of exports whose time is over, and those of requests that nobody knows."""
@@ -283,10 +298,17 @@ class DataRequestWork:
         self, tx: AsyncConnection, tenant_id: TenantId, request: DataRequest, name: str, **values: int | str
     ) -> None:
         rows = await self._rows(tx, tenant_id)
+        held = await rows.get(request.request_id, lock=True)
+        if held is None or held.state is not DataRequestState.RUNNING:
+            raise _EndedMeanwhileError
         await rows.step(request.request_id, name, state="DONE", done_at=self._clock(), **values)
 
     async def _rows(self, tx: AsyncConnection, tenant_id: UUID) -> DataRequestRows:
         return await DataRequestRows.of(tx, tenant_id, self._keys)
+
+
+class _EndedMeanwhileError(Exception):
+    """The request ended while a step was under way, as an export does when its person is erased."""
 
 
 def _is_over(request: DataRequest, at: datetime) -> bool:

@@ -143,15 +143,25 @@ class RewardRows:
 
     async def cancel(self, reward: Reward) -> None:
         """End a reward that will not be paid; its part of the budget is free again."""
-        await self._tx.execute(
+        ended = await self._tx.scalar(
             text(
-                "WITH freed AS (UPDATE rewards SET state = 'CANCELLED', reason = 'CONSENT_WITHDRAWN', "
-                "updated_at = clock_timestamp() WHERE reward_id = :id AND state <> 'CANCELLED' "
-                "RETURNING budget_month, amount_micro) UPDATE reward_budgets b "
-                "SET reserved_micro = b.reserved_micro - freed.amount_micro FROM freed "
-                "WHERE b.tenant_id = app.tid() AND b.month = freed.budget_month"
+                "UPDATE rewards SET state = 'CANCELLED', reason = 'CONSENT_WITHDRAWN', "
+                "updated_at = clock_timestamp() WHERE reward_id = :id AND state <> 'CANCELLED' RETURNING 1"
             ),
             {"id": reward.reward_id},
+        )
+        if ended:
+            await self._book(reward, -1)
+
+    async def _book(self, reward: Reward, sign: int) -> None:
+        """Give the amount back to the month's budget (-1), or take it again (1)."""
+        await self._tx.execute(
+            text(
+                "UPDATE reward_budgets b SET reserved_micro = b.reserved_micro "
+                "+ CAST(:sign AS integer) * r.amount_micro FROM rewards r WHERE r.reward_id = :id "
+                "AND r.tenant_id = app.tid() AND b.tenant_id = app.tid() AND b.month = r.budget_month"
+            ),
+            {"id": reward.reward_id, "sign": sign},
         )
 
     async def note(self, reward: Reward, status: RewardStatus) -> bool:
@@ -184,6 +194,9 @@ class RewardRows:
                 "most": MOST_POLL_S,
             },
         )
+        if changed and "CANCELLED" in {state, reward.state}:
+            # A voucher that was claimed before its end reached the chain is paid after all.
+            await self._book(reward, -1 if state == "CANCELLED" else 1)
         return changed
 
     async def held_of(self, identity_id: UUID) -> list[Reward]:
