@@ -73,8 +73,6 @@ def _begin(request: pb.WatchConsentsRequest) -> int:
     token = request.resume_token
     if not token:
         return request.from_version
-    if request.from_version:
-        raise field_fault("resume_token", "stands without from_version; send one of the two")
     if not _TOKEN.fullmatch(token):
         raise field_fault("resume_token", "must be the resume_token of an earlier message")
     return int(token)
