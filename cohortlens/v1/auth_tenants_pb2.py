@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cohortlens/v1/auth_tenants.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n\x06Tenant\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.TenantStatus\x12\x35\n\x08settings\x18\x04 \x03(\x0b\x32#.cohortlens.v1.Tenant.SettingsEntry\x12\x16\n\x0eretention_days\x18\x05 \x01(\x05\x12\x15\n\rterms_version\x18\x06 \x01(\t\x12.\n\nterms_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nerase_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x12\n\x10GetTenantRequest\":\n\x11GetTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"\xd6\x02\n\x13UpdateTenantRequest\x12\x1d\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xc8\x01\x12\x42\n\x08settings\x18\x02 \x03(\x0b\x32\x30.cohortlens.v1.UpdateTenantRequest.SettingsEntry\x12)\n\x0eretention_days\x18\x03 \x01(\x05\x42\x11\xb2\xd4\x18\r\x18\x01!\x00\x00\x00\x00\x00\x84\xac@(\x01\x12\x1d\n\rterms_version\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02\x38 \x12/\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x14\n\x04\x65tag\x18\x06 \x01(\tB\x06\xb2\xd4\x18\x02\x38@\x12\x1a\n\nrequest_id\x18\x07 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x14UpdateTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"P\n\x13\x44\x65leteTenantRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"=\n\x14\x44\x65leteTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"\x82\x01\n\x15UndeleteTenantRequest\x12\x1a\n\x05\x65mail\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\xfe\x01H\x01\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x16\n\x04totp\x18\x03 \x01(\tB\x08\xb2\xd4\x18\x04\x38 H\x01\x12\x16\n\x06tenant\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"?\n\x16UndeleteTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"q\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x10\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.TenantStatus\"\xd2\x01\n\rTenantSummary\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.TenantStatus\x12\r\n\x05users\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nerase_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x13ListTenantsResponse\x12-\n\x07tenants\x18\x01 \x03(\x0b\x32\x1c.cohortlens.v1.TenantSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x14SuspendTenantRequest\x12\x18\n\x06tenant\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x30\n8\xf4\x03\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"E\n\x15SuspendTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.cohortlens.v1.TenantSummary\"h\n\x13ResumeTenantRequest\x12\x18\n\x06tenant\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x30\n8\xf4\x03\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"D\n\x14ResumeTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.cohortlens.v1.TenantSummary*\x9a\x01\n\x0cTenantStatus\x12\x1d\n\x19TENANT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14TENANT_STATUS_ACTIVE\x10\x01\x12\x1b\n\x17TENANT_STATUS_SUSPENDED\x10\x02\x12\x1a\n\x16TENANT_STATUS_DELETING\x10\x03\x12\x18\n\x14TENANT_STATUS_ERASED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cohortlens/v1/auth_tenants.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n\x06Tenant\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.TenantStatus\x12\x35\n\x08settings\x18\x04 \x03(\x0b\x32#.cohortlens.v1.Tenant.SettingsEntry\x12\x16\n\x0eretention_days\x18\x05 \x01(\x05\x12\x15\n\rterms_version\x18\x06 \x01(\t\x12.\n\nterms_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nerase_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x12\n\x10GetTenantRequest\":\n\x11GetTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"\xda\x02\n\x13UpdateTenantRequest\x12\x1d\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x07\xb2\xd4\x18\x03\x38\xc8\x01\x12\x42\n\x08settings\x18\x02 \x03(\x0b\x32\x30.cohortlens.v1.UpdateTenantRequest.SettingsEntry\x12)\n\x0eretention_days\x18\x03 \x01(\x05\x42\x11\xb2\xd4\x18\r\x18\x01!\x00\x00\x00\x00\x00\x84\xac@(\x01\x12\x1d\n\rterms_version\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02\x38 \x12/\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x16\n\x04\x65tag\x18\x06 \x01(\tB\x08\xb2\xd4\x18\x04\x38@h\x01\x12\x1c\n\nrequest_id\x18\x07 \x01(\tB\x08\xb2\xd4\x18\x04X\x01h\x01\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x14UpdateTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"P\n\x13\x44\x65leteTenantRequest\x12\x1d\n\x08password\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"=\n\x14\x44\x65leteTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"\x82\x01\n\x15UndeleteTenantRequest\x12\x1a\n\x05\x65mail\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\xfe\x01H\x01\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x16\n\x04totp\x18\x03 \x01(\tB\x08\xb2\xd4\x18\x04\x38 H\x01\x12\x16\n\x06tenant\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"?\n\x16UndeleteTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.cohortlens.v1.Tenant\"q\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x10\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.TenantStatus\"\xd2\x01\n\rTenantSummary\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cohortlens.v1.TenantStatus\x12\r\n\x05users\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nerase_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x13ListTenantsResponse\x12-\n\x07tenants\x18\x01 \x03(\x0b\x32\x1c.cohortlens.v1.TenantSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x14SuspendTenantRequest\x12\x18\n\x06tenant\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x30\n8\xf4\x03\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"E\n\x15SuspendTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.cohortlens.v1.TenantSummary\"h\n\x13ResumeTenantRequest\x12\x18\n\x06tenant\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x30\n8\xf4\x03\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"D\n\x14ResumeTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.cohortlens.v1.TenantSummary*\x9a\x01\n\x0cTenantStatus\x12\x1d\n\x19TENANT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14TENANT_STATUS_ACTIVE\x10\x01\x12\x1b\n\x17TENANT_STATUS_SUSPENDED\x10\x02\x12\x1a\n\x16TENANT_STATUS_DELETING\x10\x03\x12\x18\n\x14TENANT_STATUS_ERASED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,9 +45,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATETENANTREQUEST'].fields_by_name['terms_version']._loaded_options = None
   _globals['_UPDATETENANTREQUEST'].fields_by_name['terms_version']._serialized_options = b'\262\324\030\0028 '
   _globals['_UPDATETENANTREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['etag']._serialized_options = b'\262\324\030\0028@'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['etag']._serialized_options = b'\262\324\030\0048@h\001'
   _globals['_UPDATETENANTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UPDATETENANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
+  _globals['_UPDATETENANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\004X\001h\001'
   _globals['_DELETETENANTREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_DELETETENANTREQUEST'].fields_by_name['password']._serialized_options = b'\262\324\030\007\010\0018\200\001H\001'
   _globals['_DELETETENANTREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -74,8 +74,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMETENANTREQUEST'].fields_by_name['reason']._serialized_options = b'\262\324\030\007\010\0010\n8\364\003'
   _globals['_RESUMETENANTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RESUMETENANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
-  _globals['_TENANTSTATUS']._serialized_start=2159
-  _globals['_TENANTSTATUS']._serialized_end=2313
+  _globals['_TENANTSTATUS']._serialized_start=2163
+  _globals['_TENANTSTATUS']._serialized_end=2317
   _globals['_TENANT']._serialized_start=147
   _globals['_TENANT']._serialized_end=548
   _globals['_TENANT_SETTINGSENTRY']._serialized_start=501
@@ -85,31 +85,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTENANTRESPONSE']._serialized_start=570
   _globals['_GETTENANTRESPONSE']._serialized_end=628
   _globals['_UPDATETENANTREQUEST']._serialized_start=631
-  _globals['_UPDATETENANTREQUEST']._serialized_end=973
+  _globals['_UPDATETENANTREQUEST']._serialized_end=977
   _globals['_UPDATETENANTREQUEST_SETTINGSENTRY']._serialized_start=501
   _globals['_UPDATETENANTREQUEST_SETTINGSENTRY']._serialized_end=548
-  _globals['_UPDATETENANTRESPONSE']._serialized_start=975
-  _globals['_UPDATETENANTRESPONSE']._serialized_end=1036
-  _globals['_DELETETENANTREQUEST']._serialized_start=1038
-  _globals['_DELETETENANTREQUEST']._serialized_end=1118
-  _globals['_DELETETENANTRESPONSE']._serialized_start=1120
-  _globals['_DELETETENANTRESPONSE']._serialized_end=1181
-  _globals['_UNDELETETENANTREQUEST']._serialized_start=1184
-  _globals['_UNDELETETENANTREQUEST']._serialized_end=1314
-  _globals['_UNDELETETENANTRESPONSE']._serialized_start=1316
-  _globals['_UNDELETETENANTRESPONSE']._serialized_end=1379
-  _globals['_LISTTENANTSREQUEST']._serialized_start=1381
-  _globals['_LISTTENANTSREQUEST']._serialized_end=1494
-  _globals['_TENANTSUMMARY']._serialized_start=1497
-  _globals['_TENANTSUMMARY']._serialized_end=1707
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=1709
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=1802
-  _globals['_SUSPENDTENANTREQUEST']._serialized_start=1804
-  _globals['_SUSPENDTENANTREQUEST']._serialized_end=1909
-  _globals['_SUSPENDTENANTRESPONSE']._serialized_start=1911
-  _globals['_SUSPENDTENANTRESPONSE']._serialized_end=1980
-  _globals['_RESUMETENANTREQUEST']._serialized_start=1982
-  _globals['_RESUMETENANTREQUEST']._serialized_end=2086
-  _globals['_RESUMETENANTRESPONSE']._serialized_start=2088
-  _globals['_RESUMETENANTRESPONSE']._serialized_end=2156
+  _globals['_UPDATETENANTRESPONSE']._serialized_start=979
+  _globals['_UPDATETENANTRESPONSE']._serialized_end=1040
+  _globals['_DELETETENANTREQUEST']._serialized_start=1042
+  _globals['_DELETETENANTREQUEST']._serialized_end=1122
+  _globals['_DELETETENANTRESPONSE']._serialized_start=1124
+  _globals['_DELETETENANTRESPONSE']._serialized_end=1185
+  _globals['_UNDELETETENANTREQUEST']._serialized_start=1188
+  _globals['_UNDELETETENANTREQUEST']._serialized_end=1318
+  _globals['_UNDELETETENANTRESPONSE']._serialized_start=1320
+  _globals['_UNDELETETENANTRESPONSE']._serialized_end=1383
+  _globals['_LISTTENANTSREQUEST']._serialized_start=1385
+  _globals['_LISTTENANTSREQUEST']._serialized_end=1498
+  _globals['_TENANTSUMMARY']._serialized_start=1501
+  _globals['_TENANTSUMMARY']._serialized_end=1711
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=1713
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=1806
+  _globals['_SUSPENDTENANTREQUEST']._serialized_start=1808
+  _globals['_SUSPENDTENANTREQUEST']._serialized_end=1913
+  _globals['_SUSPENDTENANTRESPONSE']._serialized_start=1915
+  _globals['_SUSPENDTENANTRESPONSE']._serialized_end=1984
+  _globals['_RESUMETENANTREQUEST']._serialized_start=1986
+  _globals['_RESUMETENANTREQUEST']._serialized_end=2090
+  _globals['_RESUMETENANTRESPONSE']._serialized_start=2092
+  _globals['_RESUMETENANTRESPONSE']._serialized_end=2160
 # @@protoc_insertion_point(module_scope)

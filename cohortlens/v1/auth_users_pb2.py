@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ohortlens/v1/auth_users.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n\x04User\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x19.cohortlens.v1.UserStatus\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_login_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ninvited_by\x18\x07 \x01(\t\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\"(\n\x0eGetUserRequest\x12\x16\n\x04user\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\"4\n\x0fGetUserResponse\x12!\n\x04user\x18\x01 \x01(\x0b\x32\x13.cohortlens.v1.User\"r\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x10\x12.\n\x04role\x18\x03 \x01(\tB \xb2\xd4\x18\x1c\x42\x1aowner|admin|analyst|viewer\"P\n\x11ListUsersResponse\x12\"\n\x05users\x18\x01 \x03(\x0b\x32\x13.cohortlens.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbe\x01\n\x11UpdateUserRequest\x12\x16\n\x04user\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12.\n\x04role\x18\x02 \x01(\tB \xb2\xd4\x18\x1c\x42\x1aowner|admin|analyst|viewer\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02\x38@\x12\x1a\n\nrequest_id\x18\x05 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"7\n\x12UpdateUserResponse\x12!\n\x04user\x18\x01 \x01(\x0b\x32\x13.cohortlens.v1.User\"z\n\x11\x44\x65leteUserRequest\x12\x16\n\x04user\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1b\n\x0btransfer_to\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02\x38@\x12\x1a\n\nrequest_id\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"d\n\x12\x44\x65leteUserResponse\x12\x16\n\x0esessions_ended\x18\x01 \x01(\x05\x12\x18\n\x10\x61pi_keys_revoked\x18\x02 \x01(\x05\x12\x1c\n\x14\x61pi_keys_transferred\x18\x03 \x01(\x05\"\xb3\x01\n\nInvitation\x12\x12\n\ninvitation\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x12\n\ninvited_by\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x01\n\x11InviteUserRequest\x12\x34\n\x05\x65mail\x18\x01 \x01(\tB%\xb2\xd4\x18!\x08\x01\x38\xfe\x01\x42\x18[^@\\s]+@[^@\\s]+\\.[^@\\s]+H\x01\x12\x30\n\x04role\x18\x02 \x01(\tB\"\xb2\xd4\x18\x1e\x08\x01\x42\x1aowner|admin|analyst|viewer\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"C\n\x12InviteUserResponse\x12-\n\ninvitation\x18\x01 \x01(\x0b\x32\x19.cohortlens.v1.Invitation\"H\n\x16ListInvitationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x10\"b\n\x17ListInvitationsResponse\x12.\n\x0binvitations\x18\x01 \x03(\x0b\x32\x19.cohortlens.v1.Invitation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17RevokeInvitationRequest\x12\x1c\n\ninvitation\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"\x1a\n\x18RevokeInvitationResponse\"5\n\x17ReviewInvitationRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"\xb2\x01\n\x18ReviewInvitationResponse\x12\x1b\n\x13tenant_display_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x16\n\x0eneeds_password\x18\x04 \x01(\x08\x12\x13\n\x0bneeds_terms\x18\x05 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x01\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1b\n\x08password\x18\x02 \x01(\tB\t\xb2\xd4\x18\x05\x38\x80\x01H\x01\x12\x1b\n\x0b\x64\x65vice_name\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x64\x12$\n\x14\x61\x63\x63\x65pt_terms_version\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02\x38 \"\xc4\x01\n\x18\x41\x63\x63\x65ptInvitationResponse\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x1c\n\x0c\x61\x63\x63\x65ss_token\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x12\n\nexpires_in\x18\x05 \x01(\x05\x12\x1d\n\rrefresh_token\x18\x06 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x1a\n\x12refresh_expires_in\x18\x07 \x01(\x05\x12\x0f\n\x07session\x18\x08 \x01(\t*[\n\nUserStatus\x12\x1b\n\x17USER_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12USER_STATUS_ACTIVE\x10\x01\x12\x18\n\x14USER_STATUS_DISABLED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ohortlens/v1/auth_users.proto\x12\rcohortlens.v1\x1a\x1a\x63ohortlens/v1/common.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n\x04User\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x19.cohortlens.v1.UserStatus\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_login_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ninvited_by\x18\x07 \x01(\t\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\"(\n\x0eGetUserRequest\x12\x16\n\x04user\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\"4\n\x0fGetUserResponse\x12!\n\x04user\x18\x01 \x01(\x0b\x32\x13.cohortlens.v1.User\"r\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x10\x12.\n\x04role\x18\x03 \x01(\tB \xb2\xd4\x18\x1c\x42\x1aowner|admin|analyst|viewer\"P\n\x11ListUsersResponse\x12\"\n\x05users\x18\x01 \x03(\x0b\x32\x13.cohortlens.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc2\x01\n\x11UpdateUserRequest\x12\x16\n\x04user\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12.\n\x04role\x18\x02 \x01(\tB \xb2\xd4\x18\x1c\x42\x1aowner|admin|analyst|viewer\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x16\n\x04\x65tag\x18\x04 \x01(\tB\x08\xb2\xd4\x18\x04\x38@h\x01\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xb2\xd4\x18\x04X\x01h\x01\"7\n\x12UpdateUserResponse\x12!\n\x04user\x18\x01 \x01(\x0b\x32\x13.cohortlens.v1.User\"z\n\x11\x44\x65leteUserRequest\x12\x16\n\x04user\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1b\n\x0btransfer_to\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02\x38@\x12\x1a\n\nrequest_id\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"d\n\x12\x44\x65leteUserResponse\x12\x16\n\x0esessions_ended\x18\x01 \x01(\x05\x12\x18\n\x10\x61pi_keys_revoked\x18\x02 \x01(\x05\x12\x1c\n\x14\x61pi_keys_transferred\x18\x03 \x01(\x05\"\xb3\x01\n\nInvitation\x12\x12\n\ninvitation\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x12\n\ninvited_by\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x01\n\x11InviteUserRequest\x12\x34\n\x05\x65mail\x18\x01 \x01(\tB%\xb2\xd4\x18!\x08\x01\x38\xfe\x01\x42\x18[^@\\s]+@[^@\\s]+\\.[^@\\s]+H\x01\x12\x30\n\x04role\x18\x02 \x01(\tB\"\xb2\xd4\x18\x1e\x08\x01\x42\x1aowner|admin|analyst|viewer\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"C\n\x12InviteUserResponse\x12-\n\ninvitation\x18\x01 \x01(\x0b\x32\x19.cohortlens.v1.Invitation\"H\n\x16ListInvitationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xb2\xd4\x18\x03\x38\x80\x10\"b\n\x17ListInvitationsResponse\x12.\n\x0binvitations\x18\x01 \x03(\x0b\x32\x19.cohortlens.v1.Invitation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17RevokeInvitationRequest\x12\x1c\n\ninvitation\x18\x01 \x01(\tB\x08\xb2\xd4\x18\x04\x08\x01X\x01\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\xb2\xd4\x18\x02X\x01\"\x1a\n\x18RevokeInvitationResponse\"5\n\x17ReviewInvitationRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\"\xb2\x01\n\x18ReviewInvitationResponse\x12\x1b\n\x13tenant_display_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x16\n\x0eneeds_password\x18\x04 \x01(\x08\x12\x13\n\x0bneeds_terms\x18\x05 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x01\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xb2\xd4\x18\x07\x08\x01\x38\x80\x01H\x01\x12\x1b\n\x08password\x18\x02 \x01(\tB\t\xb2\xd4\x18\x05\x38\x80\x01H\x01\x12\x1b\n\x0b\x64\x65vice_name\x18\x03 \x01(\tB\x06\xb2\xd4\x18\x02\x38\x64\x12$\n\x14\x61\x63\x63\x65pt_terms_version\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02\x38 \"\xc4\x01\n\x18\x41\x63\x63\x65ptInvitationResponse\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x1c\n\x0c\x61\x63\x63\x65ss_token\x18\x04 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x12\n\nexpires_in\x18\x05 \x01(\x05\x12\x1d\n\rrefresh_token\x18\x06 \x01(\tB\x06\xb2\xd4\x18\x02H\x01\x12\x1a\n\x12refresh_expires_in\x18\x07 \x01(\x05\x12\x0f\n\x07session\x18\x08 \x01(\t*[\n\nUserStatus\x12\x1b\n\x17USER_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12USER_STATUS_ACTIVE\x10\x01\x12\x18\n\x14USER_STATUS_DISABLED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,9 +45,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEUSERREQUEST'].fields_by_name['role']._loaded_options = None
   _globals['_UPDATEUSERREQUEST'].fields_by_name['role']._serialized_options = b'\262\324\030\034B\032owner|admin|analyst|viewer'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\262\324\030\0028@'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\262\324\030\0048@h\001'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UPDATEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\002X\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\262\324\030\004X\001h\001'
   _globals['_DELETEUSERREQUEST'].fields_by_name['user']._loaded_options = None
   _globals['_DELETEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\262\324\030\004\010\001X\001'
   _globals['_DELETEUSERREQUEST'].fields_by_name['transfer_to']._loaded_options = None
@@ -82,8 +82,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCEPTINVITATIONRESPONSE'].fields_by_name['access_token']._serialized_options = b'\262\324\030\002H\001'
   _globals['_ACCEPTINVITATIONRESPONSE'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_ACCEPTINVITATIONRESPONSE'].fields_by_name['refresh_token']._serialized_options = b'\262\324\030\002H\001'
-  _globals['_USERSTATUS']._serialized_start=2424
-  _globals['_USERSTATUS']._serialized_end=2515
+  _globals['_USERSTATUS']._serialized_start=2428
+  _globals['_USERSTATUS']._serialized_end=2519
   _globals['_USER']._serialized_start=145
   _globals['_USER']._serialized_end=373
   _globals['_GETUSERREQUEST']._serialized_start=375
@@ -95,33 +95,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUSERSRESPONSE']._serialized_start=587
   _globals['_LISTUSERSRESPONSE']._serialized_end=667
   _globals['_UPDATEUSERREQUEST']._serialized_start=670
-  _globals['_UPDATEUSERREQUEST']._serialized_end=860
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=862
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=917
-  _globals['_DELETEUSERREQUEST']._serialized_start=919
-  _globals['_DELETEUSERREQUEST']._serialized_end=1041
-  _globals['_DELETEUSERRESPONSE']._serialized_start=1043
-  _globals['_DELETEUSERRESPONSE']._serialized_end=1143
-  _globals['_INVITATION']._serialized_start=1146
-  _globals['_INVITATION']._serialized_end=1325
-  _globals['_INVITEUSERREQUEST']._serialized_start=1328
-  _globals['_INVITEUSERREQUEST']._serialized_end=1479
-  _globals['_INVITEUSERRESPONSE']._serialized_start=1481
-  _globals['_INVITEUSERRESPONSE']._serialized_end=1548
-  _globals['_LISTINVITATIONSREQUEST']._serialized_start=1550
-  _globals['_LISTINVITATIONSREQUEST']._serialized_end=1622
-  _globals['_LISTINVITATIONSRESPONSE']._serialized_start=1624
-  _globals['_LISTINVITATIONSRESPONSE']._serialized_end=1722
-  _globals['_REVOKEINVITATIONREQUEST']._serialized_start=1724
-  _globals['_REVOKEINVITATIONREQUEST']._serialized_end=1807
-  _globals['_REVOKEINVITATIONRESPONSE']._serialized_start=1809
-  _globals['_REVOKEINVITATIONRESPONSE']._serialized_end=1835
-  _globals['_REVIEWINVITATIONREQUEST']._serialized_start=1837
-  _globals['_REVIEWINVITATIONREQUEST']._serialized_end=1890
-  _globals['_REVIEWINVITATIONRESPONSE']._serialized_start=1893
-  _globals['_REVIEWINVITATIONRESPONSE']._serialized_end=2071
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=2074
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=2223
-  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_start=2226
-  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_end=2422
+  _globals['_UPDATEUSERREQUEST']._serialized_end=864
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=866
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=921
+  _globals['_DELETEUSERREQUEST']._serialized_start=923
+  _globals['_DELETEUSERREQUEST']._serialized_end=1045
+  _globals['_DELETEUSERRESPONSE']._serialized_start=1047
+  _globals['_DELETEUSERRESPONSE']._serialized_end=1147
+  _globals['_INVITATION']._serialized_start=1150
+  _globals['_INVITATION']._serialized_end=1329
+  _globals['_INVITEUSERREQUEST']._serialized_start=1332
+  _globals['_INVITEUSERREQUEST']._serialized_end=1483
+  _globals['_INVITEUSERRESPONSE']._serialized_start=1485
+  _globals['_INVITEUSERRESPONSE']._serialized_end=1552
+  _globals['_LISTINVITATIONSREQUEST']._serialized_start=1554
+  _globals['_LISTINVITATIONSREQUEST']._serialized_end=1626
+  _globals['_LISTINVITATIONSRESPONSE']._serialized_start=1628
+  _globals['_LISTINVITATIONSRESPONSE']._serialized_end=1726
+  _globals['_REVOKEINVITATIONREQUEST']._serialized_start=1728
+  _globals['_REVOKEINVITATIONREQUEST']._serialized_end=1811
+  _globals['_REVOKEINVITATIONRESPONSE']._serialized_start=1813
+  _globals['_REVOKEINVITATIONRESPONSE']._serialized_end=1839
+  _globals['_REVIEWINVITATIONREQUEST']._serialized_start=1841
+  _globals['_REVIEWINVITATIONREQUEST']._serialized_end=1894
+  _globals['_REVIEWINVITATIONRESPONSE']._serialized_start=1897
+  _globals['_REVIEWINVITATIONRESPONSE']._serialized_end=2075
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=2078
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=2227
+  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_start=2230
+  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_end=2426
 # @@protoc_insertion_point(module_scope)

@@ -100,7 +100,7 @@ class Deprecation(_message.Message):
     def __init__(self, since: _Optional[str] = ..., removed: _Optional[str] = ..., link: _Optional[str] = ...) -> None: ...
 
 class FieldRules(_message.Message):
-    __slots__ = ("required", "min", "has_min", "max", "has_max", "min_len", "max_len", "pattern", "sensitive", "allow_nan", "uuid", "counts_rows")
+    __slots__ = ("required", "min", "has_min", "max", "has_max", "min_len", "max_len", "pattern", "sensitive", "allow_nan", "uuid", "counts_rows", "unmasked")
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
     MIN_FIELD_NUMBER: _ClassVar[int]
     HAS_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +113,7 @@ class FieldRules(_message.Message):
     ALLOW_NAN_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
     COUNTS_ROWS_FIELD_NUMBER: _ClassVar[int]
+    UNMASKED_FIELD_NUMBER: _ClassVar[int]
     required: bool
     min: float
     has_min: bool
@@ -125,7 +126,8 @@ class FieldRules(_message.Message):
     allow_nan: bool
     uuid: bool
     counts_rows: bool
-    def __init__(self, required: _Optional[bool] = ..., min: _Optional[float] = ..., has_min: _Optional[bool] = ..., max: _Optional[float] = ..., has_max: _Optional[bool] = ..., min_len: _Optional[int] = ..., max_len: _Optional[int] = ..., pattern: _Optional[str] = ..., sensitive: _Optional[bool] = ..., allow_nan: _Optional[bool] = ..., uuid: _Optional[bool] = ..., counts_rows: _Optional[bool] = ...) -> None: ...
+    unmasked: bool
+    def __init__(self, required: _Optional[bool] = ..., min: _Optional[float] = ..., has_min: _Optional[bool] = ..., max: _Optional[float] = ..., has_max: _Optional[bool] = ..., min_len: _Optional[int] = ..., max_len: _Optional[int] = ..., pattern: _Optional[str] = ..., sensitive: _Optional[bool] = ..., allow_nan: _Optional[bool] = ..., uuid: _Optional[bool] = ..., counts_rows: _Optional[bool] = ..., unmasked: _Optional[bool] = ...) -> None: ...
 
 class WorkError(_message.Message):
     __slots__ = ("reason", "message")
