@@ -81,12 +81,14 @@ class CohortLensError(Exception):
     Attributes:
         handed_out: Names of metadata that are secrets meant for the caller; only they are not masked.
         quota: The limits that the request ran into; set by the leaves that are about limits.
+        localized: Locale and sentence in the caller's language; set by the gateway when it asked for one.
     """
 
     code: ClassVar[Code] = Code.INTERNAL
     handed_out: ClassVar[frozenset[str]] = frozenset()
     reason: str = "INTERNAL"
     quota: tuple[QuotaViolation, ...] = ()
+    localized: tuple[str, str] | None = None
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
+from google.protobuf import duration_pb2
 
 from cohortlens.core.errors import (
     Code,
@@ -15,6 +16,7 @@ from cohortlens.core.errors import (
     Unimplemented,
 )
 from gateway.http.headers import JSON, PROBLEM
+from gateway.http.wellknown import dump_duration
 from gateway.interceptors.errors import HTTP_STATUS, retry_after
 
 DOMAIN: Final = "cohortlens"
@@ -23,6 +25,7 @@ _TYPE: Final = "type.googleapis.com/google.rpc."
 
 HTTP_ONLY: Final[dict[str, int]] = {
     "METHOD_NOT_ALLOWED": 405,
+    "METHOD_REMOVED": 410,
     "NOT_ACCEPTABLE": 406,
     "REQUEST_TIMEOUT": 408,
     "BODY_TOO_LARGE": 413,
@@ -41,6 +44,8 @@ _TITLES: Final[dict[int, str]] = {
     406: "Not acceptable",
     408: "Request timeout",
     409: "Conflict",
+    410: "Gone",
+    412: "Precondition failed",
     413: "Content too large",
     414: "URI too long",
     415: "Unsupported media type",
@@ -97,6 +102,7 @@ def status_of(error: CohortLensError) -> int:
 
 def document(error: CohortLensError, request_id: str) -> dict[str, Any]:
     """A failure as google.rpc.Status in proto JSON."""
+    message = _clean(error.message)
     details: list[dict[str, Any]] = [
         {
             "@type": f"{_TYPE}ErrorInfo",
@@ -111,14 +117,21 @@ def document(error: CohortLensError, request_id: str) -> dict[str, Any]:
             for violation in error.violations[:MAX_VIOLATIONS]
         ]
         details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": violations})
+    if error.code is Code.FAILED_PRECONDITION:
+        state = [{"type": error.reason, "description": message}]
+        details.append({"@type": f"{_TYPE}PreconditionFailure", "violations": state})
     if error.quota:
         details.append({"@type": f"{_TYPE}QuotaFailure", "violations": [_limit(one) for one in error.quota]})
     if error.retry_delay_s is not None:
-        delay = f"{error.retry_delay_s:.9f}".rstrip("0").rstrip(".")
-        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{delay}s"})
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(round(error.retry_delay_s * 1e9))
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": dump_duration(delay)})
+    if error.localized is not None:
+        locale, text = error.localized
+        details.append({"@type": f"{_TYPE}LocalizedMessage", "locale": locale, "message": _clean(text)})
     if request_id:
         details.append({"@type": f"{_TYPE}RequestInfo", "requestId": request_id})
-    return {"code": int(error.code), "message": _clean(error.message), "details": details}
+    return {"code": int(error.code), "message": message, "details": details}
 
 
 def _limit(one: QuotaViolation) -> dict[str, Any]:
@@ -133,9 +146,11 @@ def _limit(one: QuotaViolation) -> dict[str, Any]:
     }
 
 
-def render(error: CohortLensError, request_id: str, *, problem: bool) -> tuple[int, str, bytes]:
-    """Status, content type and body of a failed call."""
-    status, body = status_of(error), document(error, request_id)
+def render(
+    error: CohortLensError, request_id: str, *, problem: bool, status: int | None = None
+) -> tuple[int, str, bytes]:
+    """Status, content type and body of a failed call; ``status`` stands in for that of the error."""
+    status, body = status or status_of(error), document(error, request_id)
     if not problem:
         return status, JSON, orjson.dumps(body)
     details = {

@@ -315,5 +315,8 @@ def enum_printer(descriptor: EnumDescriptor) -> Convert:
     """Function that gives the name of an enum number, or the number itself when it has none."""
     if descriptor.full_name == "google.protobuf.NullValue":
         return lambda _: None
-    names = {number: value.name for number, value in descriptor.values_by_number.items()}
+    names: dict[int, str] = {}
+    for value in descriptor.values:
+        # Of several names of one number the first declared is written, as json_format does.
+        names.setdefault(value.number, value.name)
     return lambda number: names.get(number, number)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from cohortlens.core.errors import (
@@ -23,6 +25,7 @@ from cohortlens.core.errors import (
 from cohortlens.core.scrubbing import hiding, scrub
 from cohortlens.core.telemetry import get_logger
 from gateway.interceptors.chain import Call, CallFailed, Proceed
+from gateway.interceptors.languages import localized
 from gateway.interceptors.secret_fields import secrets_of
 
 _LOG = get_logger(__name__)
@@ -62,42 +65,59 @@ def rpc_status(error: CohortLensError, request_id: str, max_bytes: int | None = 
         max_bytes: Largest serialised size; violations are cut first, then everything but the reason.
 
     Returns:
-        Code, message and details: ErrorInfo, BadRequest, QuotaFailure, RetryInfo, RequestInfo, as far as
-        they apply.
+        Code, message and details: ErrorInfo, BadRequest, PreconditionFailure, QuotaFailure, RetryInfo,
+        LocalizedMessage, RequestInfo, as far as they apply.
     """
+    # A lone surrogate in a message must not turn a clear fault into a crash of its own.
+    message = error.message.encode("utf-8", "replace").decode("utf-8")
     shown = error.violations[:_VIOLATIONS_MAX]
-    status = _status(error, request_id, shown, error.metadata)
+    status = _status(error, message, _details(error, message, request_id, shown))
     while max_bytes is not None and status.ByteSize() > max_bytes and shown:
         shown = shown[: len(shown) // 2]
-        status = _status(error, request_id, shown, error.metadata)
+        status = _status(error, message, _details(error, message, request_id, shown))
     if max_bytes is not None and status.ByteSize() > max_bytes:
-        status = _status(error, request_id, (), {})
-        status.message = status.message[: max_bytes // 8]
+        info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+        status = _status(error, message[: max_bytes // 8], [info, *_request_info(request_id)])
     return status
 
 
-def _status(
-    error: CohortLensError, request_id: str, violations: tuple[Violation, ...], metadata: dict[str, str]
-) -> status_pb2.Status:
-    # A lone surrogate in a message must not turn a clear fault into a crash of its own.
-    message = error.message.encode("utf-8", "replace").decode("utf-8")
+def _status(error: CohortLensError, message: str, details: Sequence[Message]) -> status_pb2.Status:
     status = status_pb2.Status(code=int(error.code), message=message)
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
-    status.details.add().Pack(info)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status
+
+
+def _details(
+    error: CohortLensError, message: str, request_id: str, violations: tuple[Violation, ...]
+) -> list[Message]:
+    found: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    ]
     if violations:
         bad = error_details_pb2.BadRequest()
         for one in violations:
             bad.field_violations.add(field=one.field, description=one.description)
-        status.details.add().Pack(bad)
+        found.append(bad)
+    if error.code is Code.FAILED_PRECONDITION:
+        # AIP-193 and google/rpc/code.proto: this code says what has to change before a repeat can help.
+        state = error_details_pb2.PreconditionFailure()
+        state.violations.add(type=error.reason, description=message)
+        found.append(state)
     if error.quota:
-        status.details.add().Pack(_quota_failure(error))
+        found.append(_quota_failure(error))
     if error.retry_delay_s is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(error.retry_delay_s * 1e9))
-        status.details.add().Pack(retry)
-    if request_id:
-        status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
-    return status
+        found.append(retry)
+    if error.localized is not None:
+        locale, text = error.localized
+        found.append(error_details_pb2.LocalizedMessage(locale=locale, message=text))
+    return [*found, *_request_info(request_id)]
+
+
+def _request_info(request_id: str) -> list[Message]:
+    return [error_details_pb2.RequestInfo(request_id=request_id)] if request_id else []
 
 
 def retry_after(error: CohortLensError) -> str | None:
@@ -152,6 +172,7 @@ class ErrorsStep:
 
     def _failed(self, call: Call, error: CohortLensError) -> CallFailed:
         call.code = error.code
+        error.localized = localized(error, call.header("accept-language") or "")
         call.failure = CallFailed(error, call.request_id)
         return call.failure
 

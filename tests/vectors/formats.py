@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.vectors.cases import Format
 from tests.vectors.cohort import COHORT
 from tests.vectors.drift import DRIFT
+from tests.vectors.transcoding.errors import ERRORS
+from tests.vectors.transcoding.json_mapping import JSON_MAPPING
 from tests.vectors.vc_keys import DID_KEYS, KEY_PAIRS
 from tests.vectors.vc_proofs import PROOF, SECURED, UNSIGNED
 from tests.vectors.vc_sources import CONTEXT
@@ -20,4 +22,6 @@ FORMATS: tuple[Format, ...] = (
     PROOF,
     UNSIGNED,
     CONTEXT,
+    JSON_MAPPING,
+    ERRORS,
 )

@@ -8,16 +8,13 @@ from pathlib import Path
 
 import pytest
 from google.api import http_pb2
-from google.protobuf import descriptor_pb2, json_format, text_format
-from grpc_health.v1 import health_pb2
+from google.protobuf import json_format
 
-from cohortlens.core.errors import Code, CohortLensError, InvalidArgument
-from gateway.http import faults, headers, jsontext
+from cohortlens.core.errors import InvalidArgument
+from gateway.http import headers
 from gateway.http.binding import Binding, RawRequest, Rule
 from gateway.http.codec import Codecs
-from gateway.http.health import healthz_page
 from gateway.http.query import TextBinder, query_pairs
-from gateway.http.requests import Request
 from gateway.http.routes import RouteTable
 from gateway.http.scalars import JsonFault
 from gateway.http.templates import (
@@ -27,15 +24,11 @@ from gateway.http.templates import (
     Unescaping,
     parse_template,
 )
-from gateway.registry import MethodTable
-from gateway.servicers.health import add_health
 from tests.unit.gateway.http.support import (
     Client,
     Schema,
-    chain_of,
     door_for,
     message_class,
-    pool_with_well_known,
 )
 
 FOLDER = Path(__file__).resolve().parents[5] / "shared" / "vectors" / "transcoding"
@@ -291,82 +284,6 @@ def test_query_parameters_bind_as_the_reference_says(case):
         assert case.get("error") == 400 or may_refuse
         return
     assert message == json_format.ParseDict(case["expect"], cls(), descriptor_pool=QUERY_POOL)
-
-
-def _conformance_pool():
-    pool = pool_with_well_known()
-    path = FOLDER / "test_messages_proto3.descriptor.json"
-    if path.exists():
-        files = json_format.Parse(path.read_text(), descriptor_pb2.FileDescriptorSet())
-        for file in files.file:
-            if not file.name.startswith("google/protobuf/") or "test_messages" in file.name:
-                pool.Add(file)
-    return pool
-
-
-CONFORMANCE_POOL = _conformance_pool()
-_ALL_TYPES = "protobuf_test_messages.proto3.TestAllTypesProto3"
-
-
-@pytest.mark.parametrize("case", cases("json_mapping_conformance"))
-def test_the_json_mapping_conforms(case):
-    cls = message_class(CONFORMANCE_POOL, _ALL_TYPES)
-    codecs = Codecs(CONFORMANCE_POOL, lenient=case.get("ignore_unknown_fields", False))
-    message = cls()
-    if case["expect"] == "parse_error":
-        with pytest.raises(JsonFault):
-            codecs.of(cls.DESCRIPTOR).load(message, jsontext.load_text(case["json"]))
-        return
-    codecs.of(cls.DESCRIPTOR).load(message, jsontext.load_text(case["json"]))
-    if "textproto" in case:
-        expected = text_format.Parse(case["textproto"], cls(), descriptor_pool=CONFORMANCE_POOL)
-        assert message.SerializeToString(deterministic=True) == expected.SerializeToString(deterministic=True)
-    if "expected_wire_base64" in case:
-        wire = cls.FromString(base64.b64decode(case["expected_wire_base64"]))
-        assert message.SerializeToString(deterministic=True) == wire.SerializeToString(deterministic=True)
-    if "json_out_field" in case:
-        printed = json.loads(codecs.print(message))
-        for name, value in case["json_out_field"].items():
-            assert printed[name] == value
-    # What we print must read back as the same message.
-    again = cls()
-    codecs.parse(again, codecs.print(message))
-    assert again.SerializeToString(deterministic=True) == message.SerializeToString(deterministic=True)
-
-
-async def _healthz(health):
-    class Servicer:
-        async def Check(self, request, call):  # noqa: N802
-            assert request.service == "shop"
-            if "rpc_error" in health:
-                code = Code[health["rpc_error"]]
-                raise type("Case", (CohortLensError,), {"code": code, "reason": "CASE"})("wrong")
-            return health_pb2.HealthCheckResponse(status=health["status"])
-
-        Watch = List = Check
-
-    table = MethodTable()
-    add_health(table)
-    page = healthz_page(chain_of(table, {"grpc.health.v1.Health": Servicer()}))
-    answer = await page(Request("GET", "/healthz", "service=shop", headers.Head(), ""))
-    return answer.status
-
-
-@pytest.mark.parametrize("case", cases("errors"))
-async def test_a_code_gets_its_http_status(case):
-    if "healthz" in case:
-        assert await _healthz(case["healthz"]) == case["http_status"]
-        return
-    code = Code[case["grpc_code"]]
-    error_class = type("Case", (CohortLensError,), {"code": code, "reason": "CASE"})
-    error = error_class(case.get("message", "wrong"))
-    document = faults.document(error, "r")
-    if case.get("in_stream"):
-        assert {key: document[key] for key in ("code", "message")} == case["last_line"]["error"]
-        return
-    status, content_type, _ = faults.render(error, "r", problem=False)
-    assert status == case["http_status"]
-    assert content_type == case.get("content_type", "application/json")
 
 
 @pytest.mark.parametrize("case", cases("headers_deadlines"))
