@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
+from google.protobuf.message import Message
+
 from cohortlens.core.errors import Cancelled, CohortLensError, Unavailable
-from gateway.http import body, faults, headers
+from gateway.http import body, conditional, faults, headers
 from gateway.http.binding import HTTP_BODY, RawRequest
 from gateway.http.body import ClientGone, Receive
 from gateway.http.headers import JSON, NDJSON
-from gateway.http.replies import HeaderList, Response, StatusSend, StreamWriter, failure
+from gateway.http.replies import HeaderList, Response, StatusSend, failure
 from gateway.http.requests import Request
 from gateway.http.routes import Route, RouteTable
+from gateway.http.streaming import EVENTS, RESUME_FIELD, Drain, StreamWriter, framing_of
 from gateway.http.templates import Match
 from gateway.http.uploads import StreamBody
 from gateway.interceptors.chain import Call, CallFailed, Chain
@@ -26,6 +29,10 @@ _WATCH_AFTER_S: Final = 0.01
 # A body this small is cheaper to leave to the server than a new connection.
 _SMALL_BYTES: Final = 64 * 1024
 _DRAIN_S: Final = 10.0
+_RESUMES: Final = "last-event-id"
+_VARY: Final = (b"vary", b"Authorization, Accept, Accept-Encoding")
+# Headers that say something about the request message, beside those that are metadata.
+_CONDITIONS: Final = frozenset({"if-match", "if-none-match", _RESUMES})
 
 
 class Exchange:
@@ -38,7 +45,11 @@ class Exchange:
         match: The route found.
         receive: The ASGI ``receive``.
         send: Where the answer goes.
+        drain: Tells that the process is stopping; None where nothing does.
     """
+
+    _writer: StreamWriter | None = None
+    _attendant: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -48,7 +59,9 @@ class Exchange:
         match: Match[Route],
         receive: Receive,
         send: StatusSend,
+        drain: Drain | None = None,
     ) -> None:
+        self._drain = drain
         self._chain, self._routes, self._request = chain, routes, request
         self._route, self._values = match.target, match.values
         self._receive, self._send = receive, send
@@ -67,7 +80,9 @@ class Exchange:
             peer=request.peer,
             timeout_s=timeout_s,
             timeout_fault=fault,
-            decoder=self._route.binding.decode,
+            decoder=self._conditioned
+            if _CONDITIONS & request.head.values.keys()
+            else self._route.binding.decode,
             task=self._task,
         )
 
@@ -79,18 +94,43 @@ class Exchange:
         """
         try:
             await self._answer()
-            await self._drain()
+            await self._swallow()
         except asyncio.CancelledError:
-            if self._left and self._task is not None:
-                self._task.uncancel()
-                raise ClientGone from None
-            if not self._send.status:
-                # The server is stopping and its patience is over.
-                stopping = Unavailable("the server is stopping; repeat the call", reason="SHUTTING_DOWN")
-                await self._failed(stopping)
+            if await self._cut_by_us():
+                return
+            # The server is stopping and its patience is over.
+            await self._failed_late(
+                Unavailable("the server is stopping; repeat the call", reason="SHUTTING_DOWN")
+            )
             raise
         finally:
             self._close()
+
+    async def _cut_by_us(self) -> bool:
+        """Whether the call was cancelled from here, and its reader was sent away well.
+
+        Raises:
+            ClientGone: Nobody is left to answer.
+            ConnectionAbortedError: The reader took nothing for too long.
+        """
+        writer = self._writer
+        is_ours = self._left or (writer is not None and (writer.leaving or writer.stalled))
+        if not is_ours or self._task is None:
+            return False
+        self._task.uncancel()
+        if self._left or writer is None:
+            raise ClientGone from None
+        if writer.stalled:
+            raise ConnectionAbortedError("the reader took nothing for 30 s") from None
+        await writer.bye()
+        return True
+
+    async def _failed_late(self, error: CohortLensError) -> None:
+        """Say at the end of the process why a call has none, if there is still a place for it."""
+        if not self._send.status:
+            await self._failed(error)
+        elif self._writer is not None:
+            await self._writer.fail(error, self._call.request_id)
 
     async def _answer(self) -> None:
         try:
@@ -115,11 +155,13 @@ class Exchange:
         await self._reply(reply)
 
     async def _failed(self, error: CohortLensError) -> None:
+        is_condition = error.reason == conditional.MISMATCH and "if-match" in self._request.head.values
         answer = failure(
             error,
             self._call.request_id,
             problem=headers.wants_problem(self._request.head),
             headers=[*self._headers(), *self._closing()],
+            status=412 if is_condition else None,
         )
         self._call.response_bytes = len(answer.body)
         await answer.write(self._send, head_only=self._request.verb == "HEAD")
@@ -127,6 +169,7 @@ class Exchange:
     async def _read(self) -> RawRequest:
         """The request, once the caller is known; raises the fault of its headers or its body."""
         content_type = self._request.head.get("content-type")
+        conditional.check(self._request.head, self._request.verb, self._route.method.descriptor.input_type)
         self._check_types(content_type)
         try:
             text = await body.whole(self._receive, self._request.head)
@@ -136,6 +179,18 @@ class Exchange:
         self._call.request_bytes = len(text)
         self._watch_later()
         return RawRequest(self._values, self._request.query, text, content_type, self._lenient)
+
+    def _conditioned(self, raw: RawRequest) -> Message:
+        """The request with what its headers say of it: the version it changes, where it goes on."""
+        message = self._route.binding.decode(raw)
+        head = self._request.head
+        if "if-match" in head.values:
+            conditional.fill(head, message)
+        token = head.get(_RESUMES)
+        if token and RESUME_FIELD in message.DESCRIPTOR.fields_by_name:
+            # A browser that comes back asks for the address it began with: what it read last counts.
+            setattr(message, RESUME_FIELD, token)
+        return message
 
     def _check_types(self, content_type: str) -> None:
         if (
@@ -153,7 +208,7 @@ class Exchange:
         """Media type of the reply; raises NOT_ACCEPTABLE."""
         if self._raw_reply:
             return ""
-        offers = [NDJSON, JSON] if self._route.method.server_streaming else [JSON]
+        offers = [NDJSON, JSON, EVENTS] if self._route.method.server_streaming else [JSON]
         chosen = headers.accepts(self._request.head, offers)
         if chosen is None:
             raise faults.not_acceptable(offers)
@@ -191,7 +246,16 @@ class Exchange:
             media = self._accepted()
         except CohortLensError as fault:
             self._call.timeout_fault, media = self._call.timeout_fault or fault, JSON
-        writer = StreamWriter(self._send, self._routes.strict, media, self._headers, raw=self._raw_reply)
+        writer = self._writer = StreamWriter(
+            self._send,
+            framing_of(media, self._routes.strict),
+            self._headers,
+            head_only=self._request.verb == "HEAD",
+        )
+        if media == EVENTS and self._task is not None:
+            self._attendant = asyncio.create_task(
+                writer.attend(self._task, self._drain, resumes=self._goes_on())
+            )
         try:
             if self._route.method.client_streaming:
                 await self._chain.bidi_stream(self._call, self._both_ways(), writer.message)
@@ -200,13 +264,21 @@ class Exchange:
                 await self._chain.server_stream(self._call, None, writer.message)
             await writer.finish()
         except CallFailed as failed:
-            if not writer.started:
-                raise
-            if writer.stalled:
-                raise ConnectionAbortedError("the reader took nothing for 30 s") from None
-            await writer.fail(failed.error, failed.request_id)
+            await self._stream_failed(writer, failed)
         finally:
             self._call.response_bytes = writer.sent_bytes
+
+    async def _stream_failed(self, writer: StreamWriter, failed: CallFailed) -> None:
+        if writer.over:
+            return
+        if writer.stalled:
+            raise ConnectionAbortedError("the reader took nothing for 30 s") from None
+        if not writer.started:
+            raise failed
+        await writer.fail(failed.error, failed.request_id)
+
+    def _goes_on(self) -> bool:
+        return RESUME_FIELD in self._route.method.descriptor.input_type.fields_by_name
 
     def _encode(self, reply: Any) -> bytes:
         if self._raw_reply:
@@ -218,15 +290,23 @@ class Exchange:
 
     async def _reply(self, reply: Any) -> None:
         extra = [*self._headers(), *self._closing()]
-        own = dict(extra)
+        own, text = dict(extra), self._call.encoded
         if b"cache-control" not in own:
             extra.append((b"cache-control", b"no-store" if self._route.sensitive else b"private, no-cache"))
-        content_type = (reply.content_type or "application/octet-stream") if self._raw_reply else JSON
-        answer = Response(200, content_type, self._call.encoded, extra)
-        tag = own.get(b"etag", b"").decode("latin-1")
-        if tag and tag in self._request.head.get("if-none-match"):
-            answer = Response(304, "", b"", extra)
+            own[b"cache-control"] = extra[-1][1]
+        answer = Response(200, self._content_type(reply), text, extra)
+        if self._request.verb in {"GET", "HEAD"} and b"no-store" not in own[b"cache-control"]:
+            tag = own.get(b"etag", b"").decode("latin-1")
+            if not tag and len(text) <= conditional.MAX_TAGGED_BYTES:
+                tag = conditional.tag_of(reply, text)
+                extra.append((b"etag", tag.encode("latin-1")))
+            extra.append(_VARY)
+            if conditional.is_known(self._request.head, tag):
+                answer = Response(304, "", b"", extra)
         await answer.write(self._send, head_only=self._request.verb == "HEAD")
+
+    def _content_type(self, reply: Any) -> str:
+        return (reply.content_type or "application/octet-stream") if self._raw_reply else JSON
 
     def _headers(self) -> HeaderList:
         extra = headers.reply_headers(self._call.response_headers)
@@ -243,7 +323,7 @@ class Exchange:
     def _closing(self) -> HeaderList:
         return [(b"connection", b"close")] if self._unread() else []
 
-    async def _drain(self) -> None:
+    async def _swallow(self) -> None:
         """Swallow the rest of a body after its answer: a client that only writes would never read it."""
         if not self._unread():
             return
@@ -271,6 +351,8 @@ class Exchange:
             self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+        if self._attendant is not None:
+            self._attendant.cancel()
 
 
 class _Unread(AsyncIterator[Any]):

@@ -24,9 +24,11 @@ from gateway.http.replies import HeaderList, Response, SendEvent, StatusSend, fa
 from gateway.http.requests import Request, Scope, check_head
 from gateway.http.routes import Route, RouteTable
 from gateway.http.scalars import JsonFault
+from gateway.http.streaming import Drain
 from gateway.http.templates import Match, PathUndecodable
 from gateway.interceptors.chain import Chain
 from gateway.interceptors.errors import unexpected
+from gateway.interceptors.languages import localized
 
 Handler = Callable[["Request"], Awaitable[Response]]
 
@@ -41,6 +43,7 @@ class HttpDoor:
         chain: The chain every door runs.
         routes: The route table.
         pages: Answers beside the RPCs by path (health, metrics, reference); they take GET and HEAD.
+        drain: Tells that the process is stopping; None where nothing does.
 
     Attributes:
         exchange: What runs one call; another form of bodies and errors has one of its own.
@@ -48,8 +51,10 @@ class HttpDoor:
 
     exchange: ClassVar[type[Exchange]] = Exchange
 
-    def __init__(self, chain: Chain, routes: RouteTable, pages: Mapping[str, Handler]) -> None:
-        self._chain, self._routes, self._pages = chain, routes, dict(pages)
+    def __init__(
+        self, chain: Chain, routes: RouteTable, pages: Mapping[str, Handler], drain: Drain | None = None
+    ) -> None:
+        self._chain, self._routes, self._pages, self._drain = chain, routes, dict(pages), drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> None:
         """Answer one request."""
@@ -78,11 +83,12 @@ class HttpDoor:
 
     async def _refuse(self, request: Request, error: CohortLensError, send: StatusSend) -> None:
         ERRORS.labels(error.reason).inc()
+        error.localized = localized(error, request.head.get("accept-language"))
         given = request.head.get("x-request-id")
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
         extra: HeaderList = [(b"x-request-id", request_id.encode())]
         if error.reason == "METHOD_NOT_ALLOWED":
-            extra.append((b"allow", ", ".join(self._allowed(request.path)).encode()))
+            extra.append((b"allow", ", ".join(self.methods(request.path)).encode()))
         answer = self.failed(request, error, request_id, extra)
         await answer.write(send, head_only=request.verb == "HEAD")
 
@@ -102,9 +108,10 @@ class HttpDoor:
             return request.path
         match = self._match(request)
         if match is not None:
-            await self.exchange(self._chain, self._routes, request, match, receive, send).run()
+            exchange = self.exchange(self._chain, self._routes, request, match, receive, send, self._drain)
+            await exchange.run()
             return match.template.text
-        allowed = self._allowed(request.path)
+        allowed = self.methods(request.path)
         if not allowed:
             raise faults.route_not_found()
         if request.verb != "OPTIONS":
@@ -124,7 +131,8 @@ class HttpDoor:
             ) from None
         return found
 
-    def _allowed(self, path: str) -> list[str]:
+    def methods(self, path: str) -> list[str]:
+        """The HTTP methods that a raw path takes, sorted; none for a path that nothing has."""
         verbs = set(self._routes.router.methods(path)) | ({"GET"} if path in self._pages else set())
         if "GET" in verbs:
             verbs.add("HEAD")

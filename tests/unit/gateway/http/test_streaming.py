@@ -8,7 +8,7 @@ import json
 import pytest
 
 from cohortlens.core.errors import NotFound
-from gateway.http import replies
+from gateway.http import streaming
 from gateway.http.codec import Codecs
 from tests.unit.gateway.http.support import Client, Schema, door_for, message_class
 
@@ -107,7 +107,7 @@ async def test_raw_bytes_are_joined_and_never_look_complete_after_a_failure(cloc
 
 async def test_a_slow_reader_holds_the_servicer_back_and_a_stalled_one_is_cut_off(clock, monkeypatch):
     client, servicer = clock
-    monkeypatch.setattr(replies, "STALLED_S", 0.05)
+    monkeypatch.setattr(streaming, "STALLED_S", 0.05)
     reading = asyncio.Event()
 
     async def receive():
