@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from google.protobuf.message import Message
 
@@ -46,8 +46,12 @@ class Exchange:
         receive: The ASGI ``receive``.
         send: Where the answer goes.
         drain: Tells that the process is stopping; None where nothing does.
+
+    Attributes:
+        max_body_bytes: Largest body that is read as a whole, after inflating.
     """
 
+    max_body_bytes: ClassVar[int] = body.MAX_JSON_BYTES
     _writer: StreamWriter | None = None
     _attendant: asyncio.Task[None] | None = None
 
@@ -172,7 +176,7 @@ class Exchange:
         conditional.check(self._request.head, self._request.verb, self._route.method.descriptor.input_type)
         self._check_types(content_type)
         try:
-            text = await body.whole(self._receive, self._request.head)
+            text = await body.whole(self._receive, self._request.head, self.max_body_bytes)
         except ClientGone:
             self._left = True
             raise Cancelled("the connection was closed before the body was complete") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.vectors.cases import Format
 from tests.vectors.cohort import COHORT
 from tests.vectors.drift import DRIFT
+from tests.vectors.transcoding.bookstore import BOOKSTORE_EXCHANGES
 from tests.vectors.transcoding.errors import ERRORS
 from tests.vectors.transcoding.json_mapping import JSON_MAPPING
 from tests.vectors.vc_keys import DID_KEYS, KEY_PAIRS
@@ -24,4 +25,5 @@ FORMATS: tuple[Format, ...] = (
     CONTEXT,
     JSON_MAPPING,
     ERRORS,
+    BOOKSTORE_EXCHANGES,
 )
