@@ -130,6 +130,19 @@ async def test_a_withdrawal_revokes_the_credential_and_cancels_what_was_not_sign
     assert (await world.all("SELECT sum(reserved_micro) FROM reward_budgets"))[0][0] == 0
 
 
+async def test_a_reward_that_the_sidecar_cancelled_by_itself_gives_its_part_of_the_budget_back(world):
+    _person, event = await consenting(world)
+    await world.work()
+    reserved = "SELECT sum(reserved_micro) FROM reward_budgets"
+    assert (await world.all(reserved))[0][0] > 0
+
+    world.web3.settle("CANCELLED")
+    await world.settle()
+
+    assert (await world.states(event))[1] == "CANCELLED"
+    assert (await world.all(reserved))[0][0] == 0
+
+
 async def test_a_reward_that_was_signed_completes_after_the_withdrawal(world):
     person, event = await consenting(world)
     await world.work()
