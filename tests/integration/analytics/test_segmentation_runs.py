@@ -11,6 +11,7 @@ from cohortlens.core.errors import Unavailable
 from cohortlens.core.ids import uuid7
 from tests.fakes.inference import workers_away
 from tests.fakes.models import open_shop
+from tests.fixtures.consents import decide
 
 
 async def half_done(world):
@@ -104,6 +105,9 @@ async def test_movements_count_each_customer_once_with_those_who_came_and_went(w
     assert found.names == {"s1": "New", "s2": "Loyal"}
     same = await moves.compare(ctx, base.run_id, base.run_id)
     assert (same.stayed_ratio, same.adjusted_rand_index) == (1.0, 1.0)
+    await decide(world.db, tenant, ["c2"], "WITHDRAWN", "profiling")
+    found = await moves.compare(ctx, None, None)
+    assert {one.customers for one in found.movements if (one.base_key, one.later_key) == ("s1", "s2")} == {1}
     for base_id, later_id in ((uuid7(), None), (None, uuid7())):
         with pytest.raises(ResourceMissing):
             await moves.compare(ctx, base_id, later_id)

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from cohortlens.consent.fulfilment.personal_data import FulfilmentStore
 from cohortlens.consent.fulfilment.service import Fulfilment
 from cohortlens.consent.fulfilment.steps import Means
+from cohortlens.consent.wallets import purge_challenges
 from cohortlens.core.personal_data import Subject
 from cohortlens.core.sealing import Keyring
 from cohortlens.core.tenant_keys import TenantKeys
@@ -79,3 +80,15 @@ async def test_steps_that_come_late_bring_nothing_back(world, means, superuser):
     await world.work()
     await world.settle()
     assert await store.count(world.tenant_id, subject) == 0
+
+
+async def test_challenges_that_were_over_a_day_ago_are_purged_for_all_tenants(world, database, superuser):
+    person = await world.person()
+    for days in (2, 3, 0):
+        await superuser.execute(
+            "INSERT INTO wallet_challenges (tenant_id, id, identity_id, chain, address, message, expires_at)"
+            " VALUES ($1, app.uuid7(), $2, 'evm', $3, 'sign this', now() - make_interval(days => $4))",
+            world.tenant_id, person, ADDRESS, days,
+        )  # fmt: skip
+    assert await purge_challenges(database, 1) == 2
+    assert await superuser.fetchval("SELECT count(*) FROM wallet_challenges") == 1
