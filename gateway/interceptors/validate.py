@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
@@ -17,6 +20,12 @@ from gateway.wire.vectors import VectorReader, has_vectors
 
 MESSAGE_FAULTS = frozenset({"/cohortlens.v1.AnalyticsService/PredictStream"})
 """Streams whose servicer gets the fault of a bad message in its place and answers it, instead of ending."""
+
+
+LARGE_BYTES: Final = 256 * 1024
+"""Bodies beyond this size are decoded in a thread, so that other calls go on meanwhile."""
+# Two at a time: what large bodies take of the memory is bounded whatever number of them arrives.
+_DECODING: Final = ThreadPoolExecutor(2, thread_name_prefix="decoding")
 
 
 class Refused(NamedTuple):
@@ -61,8 +70,11 @@ class ValidateStep:
             InvalidArgument: MESSAGE_MALFORMED, FIELD_INVALID or VALUE_NOT_FINITE.
         """
         if call.payloads is None:
-            payload = call.payload if call.read is None else await call.read()
-            call.request, call.payload = self._message(call, payload), None
+            if call.read is None:
+                call.request = self._message(call, call.payload)
+            else:
+                call.request = await self._read(call, await call.read())
+            call.payload = None
             if call.method.brings_secrets:
                 with hiding(lambda: secrets_of(call)):
                     await proceed(call)
@@ -71,6 +83,14 @@ class ValidateStep:
         else:
             async with aclosing(self._stream(call, call.payloads)) as call.requests:
                 await proceed(call)
+
+    async def _read(self, call: Call, payload: Any) -> Any:
+        """The message of a payload that the door has read; ``call.request_bytes`` says how large it was."""
+        if call.request_bytes <= LARGE_BYTES:
+            return self._message(call, payload)
+        # The parsers of JSON hold the interpreter for some milliseconds at a time, and let go between them.
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(_DECODING, run, self._message, call, payload)
 
     def _message(self, call: Call, payload: Any) -> Any:
         name = call.method.full_name

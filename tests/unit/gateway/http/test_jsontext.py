@@ -80,3 +80,40 @@ def test_both_parsers_agree_on_random_values():
     for _ in range(2000):
         body = json.dumps(value(0), ensure_ascii=chance.choice([True, False])).encode()
         assert outcome(lambda body=body: jsontext.load(body)) == outcome(lambda body=body: strictly(body))
+
+
+def test_no_spelling_of_members_hides_a_key_that_is_given_twice():
+    chance = random.Random(11)
+
+    def member():
+        key = chance.choice(['"a"', '"b"', '"\\u0061"', '"a:"', '"\\":"'])
+        return f"{key}{chance.choice(['', ' ', chr(10), chr(9)])}:{chance.choice(['1', chr(34) + ':' + chr(34), value()])}"
+
+    def value():
+        if chance.random() < 0.5:
+            return chance.choice(['"09:30:00Z"', '"x\\":y"', '" :"', "0"])
+        return "{" + ",".join(member() for _ in range(chance.randrange(3))) + "}"
+
+    refused = 0
+    for _ in range(5000):
+        body = ("{" + ",".join(member() for _ in range(chance.randrange(1, 4))) + "}").encode()
+        expected = outcome(lambda body=body: strictly(body))
+        refused += type(expected) is tuple
+        assert outcome(lambda body=body: jsontext.load(body)) == expected, body
+    assert 500 < refused < 4500
+
+
+@pytest.mark.parametrize(
+    "part", [b"0,", b"{},", b"[],", b'"ab",', b'{"":0},', b'"",', b"[0],"], ids=lambda part: part.decode()
+)
+def test_a_wide_text_is_refused_before_it_is_parsed(part, monkeypatch):
+    body = b"[" + part * (4 * 2**20 // len(part)) + b"0]"
+    monkeypatch.setattr(jsontext, "orjson", None)
+    with pytest.raises(JsonFault, match="more than 1000000 values; send it in parts") as caught:
+        jsontext.load(body)
+    assert caught.value.reason == "MALFORMED_JSON"
+
+
+def test_a_million_numbers_and_a_long_text_are_not_too_wide():
+    assert len(jsontext.load(b"[" + b"0," * 999_997 + b"0]")) == 999_998
+    assert len(jsontext.load(b'"' + b"[" * 400_000 + b'"')) == 400_000
