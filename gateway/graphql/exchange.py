@@ -1,0 +1,294 @@
+"""One GraphQL request: its document read and checked, its fields run, its result or results written."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    execute,
+    subscribe,
+)
+
+from cohortlens.core.errors import CohortLensError, Unavailable
+from gateway.graphql import bodies
+from gateway.graphql.arguments import Arguments
+from gateway.graphql.bodies import Asked
+from gateway.graphql.calls import Admission, Caller, Calls
+from gateway.graphql.documents import Documents, Operation
+from gateway.graphql.events import ResultEvents
+from gateway.graphql.faults import Failed, refusals, written
+from gateway.http import body, faults, headers
+from gateway.http.body import ClientGone, Receive
+from gateway.http.codec import Codecs
+from gateway.http.headers import JSON
+from gateway.http.replies import HeaderList, Response, StatusSend
+from gateway.http.requests import Request
+from gateway.http.streaming import EVENTS, Drain, StreamWriter
+from gateway.interceptors.chain import CallFailed, Chain
+
+GRAPHQL: Final = "application/graphql-response+json"
+
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_UNAUTHENTICATED: Final = 401
+# Most requests are over before a watch for the caller's leaving would be worth its cost.
+_WATCH_AFTER_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What all requests share.
+
+    Attributes:
+        chain: The chain.
+        schema: The schema.
+        documents: Reads documents.
+        codecs: Print replies.
+        arguments: Makes requests.
+        refusing: Stands before the answer to a request that runs no call.
+        showing: Stands before the schema.
+        drain: Tells that the process is stopping; None where nothing does.
+    """
+
+    chain: Chain
+    schema: GraphQLSchema
+    documents: Documents
+    codecs: Codecs
+    arguments: Arguments
+    refusing: Admission
+    showing: Admission
+    drain: Drain | None
+
+
+class Exchange:
+    """One request.
+
+    Args:
+        service: What all requests share.
+        request: Request line and headers.
+        request_id: Identifier of all its calls.
+        receive: The ASGI ``receive``.
+        send: Where the answer goes.
+    """
+
+    def __init__(
+        self, service: Service, request: Request, request_id: str, receive: Receive, send: StatusSend
+    ) -> None:
+        self._service, self._request, self._request_id = service, request, request_id
+        self._receive, self._send = receive, send
+        timeout_s, fault = headers.timeout(request.head)
+        metadata = headers.metadata(request.head, request.peer)
+        metadata["x-request-id"] = [request_id]
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._caller = Caller(metadata, request.peer, request_id, deadline, fault)
+        self._calls = Calls(service.chain, service.codecs, service.arguments, self._caller)
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._helpers: list[asyncio.Task[None]] = []
+        self._writer: StreamWriter | None = None
+        self._left = False
+
+    async def run(self) -> None:
+        """Run the request and send its answer, whatever it is.
+
+        Raises:
+            ClientGone: Nobody is left to answer.
+            ConnectionAbortedError: The reader of a stream took nothing for too long.
+        """
+        try:
+            await self._answer()
+        except CallFailed as failed:
+            await self._write(refusal(failed.error, self._request_id, self._headers()))
+        except asyncio.CancelledError:
+            if not await self._cut_by_us():
+                raise
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for helper in self._helpers:
+                helper.cancel()
+
+    async def _answer(self) -> None:
+        try:
+            asked, operation = await self._read()
+            streams = operation.definition.operation is OperationType.SUBSCRIPTION
+            media = self._accepted(streams=streams)
+        except CohortLensError as fault:
+            # Refused within the steps about callers, so that whoever asks for it too often is limited.
+            await self._calls.admit(self._service.refusing, fault)
+            raise
+        shows, calls = _asks_for(operation)
+        if shows or not calls:
+            await self._calls.admit(self._service.showing, None)
+        if streams:
+            await self._stream(asked, operation)
+            return
+        result = await self._executed(asked, operation)
+        status = _UNAUTHENTICATED if calls and self._calls.nobody_known() else 200
+        if media == EVENTS and status == 200:
+            writer = self._events()
+            await _tell(writer, self._shown(result))
+            await writer.finish()
+            return
+        text = orjson.dumps(self._shown(result))
+        kind = JSON if media == EVENTS else media
+        await self._write(Response(status, kind, text, [*self._headers(), _NO_STORE]))
+
+    async def _read(self) -> tuple[Asked, Operation]:
+        """What is asked for; raises CohortLensError for what will not be run."""
+        bodies.check_type(self._request.head)
+        text = await body.whole(self._receive, self._request.head, bodies.MAX_BODY_BYTES)
+        self._caller.request_bytes = len(text)
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
+        asked = bodies.read(text)
+        documents = self._service.documents
+        operation = documents.read(asked.source, asked.operation)
+        documents.check_variables(operation, asked.variables)
+        documents.check_cost(operation, asked.variables)
+        return asked, operation
+
+    def _accepted(self, *, streams: bool) -> str:
+        """Media type of the answer; raises NOT_ACCEPTABLE."""
+        offers = [EVENTS] if streams else [JSON, GRAPHQL, EVENTS]
+        chosen = headers.accepts(self._request.head, offers)
+        if chosen is None:
+            raise faults.not_acceptable(offers)
+        return chosen
+
+    async def _executed(self, asked: Asked, operation: Operation) -> ExecutionResult:
+        result = execute(
+            self._service.schema,
+            operation.document,
+            context_value=self._calls,
+            variable_values=asked.variables,
+            operation_name=asked.operation,
+        )
+        return result if isinstance(result, ExecutionResult) else await result
+
+    async def _stream(self, asked: Asked, operation: Operation) -> None:
+        found: Any = subscribe(
+            self._service.schema,
+            operation.document,
+            context_value=self._calls,
+            variable_values=asked.variables,
+            operation_name=asked.operation,
+        )
+        if not isinstance(found, ExecutionResult | AsyncIterator):
+            found = await found
+        if isinstance(found, ExecutionResult):
+            text = orjson.dumps(self._shown(found))
+            await self._write(Response(200, JSON, text, [*self._headers(), _NO_STORE]))
+            return
+        writer = self._events()
+        if self._task is not None:
+            attending = writer.attend(self._task, self._service.drain, resumes=True)
+            self._helpers.append(asyncio.create_task(attending))
+        try:
+            async with aclosing(found) as results:
+                async for result in results:
+                    await _tell(writer, self._shown(result))
+        except (Failed, GraphQLError) as error:
+            failed = error if isinstance(error, Failed) else error.original_error
+            if not isinstance(failed, Failed):
+                raise
+            await self._stream_failed(writer, failed)
+            return
+        await writer.finish()
+
+    async def _stream_failed(self, writer: StreamWriter, failed: Failed) -> None:
+        if not writer.started:
+            await self._write(refusal(failed.fault, failed.request_id, self._headers()))
+            return
+        await _tell(writer, {"errors": refusals(failed.fault, failed.request_id)})
+        await writer.finish()
+
+    def _events(self) -> StreamWriter:
+        self._writer = StreamWriter(self._send, ResultEvents(), self._headers)
+        return self._writer
+
+    def _shown(self, result: ExecutionResult) -> dict[str, Any]:
+        """A result as JSON: what failed first, as the specification has it."""
+        errors = [written(error, self._request_id) for error in result.errors or ()]
+        return {"errors": errors, "data": result.data} if errors else {"data": result.data}
+
+    def _headers(self) -> HeaderList:
+        return headers.reply_headers(self._calls.headers())
+
+    async def _write(self, answer: Response) -> None:
+        await answer.write(self._send)
+
+    async def _cut_by_us(self) -> bool:
+        """Whether the work was cancelled from here; a reader that can still be told is told why."""
+        writer = self._writer
+        leaving = writer is not None and writer.leaving
+        stalled = writer is not None and writer.stalled
+        is_ours = self._left or leaving or stalled
+        if is_ours and self._task is not None:
+            self._task.uncancel()
+        if self._left:
+            raise ClientGone
+        if stalled:
+            raise ConnectionAbortedError("the reader took nothing for 30 s")
+        stopping = Unavailable("the server is stopping; ask again", reason="SHUTTING_DOWN")
+        failed = Failed(stopping, self._request_id)
+        if writer is not None:
+            await self._stream_failed(writer, failed)
+        elif not self._send.status:
+            await self._write(refusal(stopping, self._request_id, self._headers()))
+        return is_ours
+
+    def _start_watch(self) -> None:
+        self._helpers.append(asyncio.create_task(self._watch()))
+
+    async def _watch(self) -> None:
+        with suppress(asyncio.CancelledError):
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            self._left = True
+            if self._task is not None:
+                self._task.cancel()
+
+
+def refusal(fault: CohortLensError, request_id: str, extra: HeaderList) -> Response:
+    """The answer to a request of which nothing was run."""
+    text = orjson.dumps({"errors": refusals(fault, request_id)})
+    own = {name for name, _ in extra}
+    after = [one for one in faults.headers_of(fault) if one[0] not in own]
+    return Response(faults.status_of(fault), JSON, text, [*extra, *after, _NO_STORE])
+
+
+async def _tell(writer: StreamWriter, result: dict[str, Any]) -> None:
+    """Send one result; the framing of results takes the place of that of messages."""
+    framed: Any = result
+    await writer.message(framed)
+
+
+def _asks_for(operation: Operation) -> tuple[bool, bool]:
+    """Whether an operation reads the schema, and whether it calls anything."""
+    shows = calls = False
+    seen: set[str] = set()
+    left: list[Any] = list(operation.definition.selection_set.selections)
+    while left:
+        one = left.pop()
+        if isinstance(one, FieldNode):
+            name = one.name.value
+            shows = shows or name in {"__schema", "__type"}
+            calls = calls or not name.startswith("__")
+        elif getattr(one, "name", None) is not None:
+            fragment = operation.fragments[one.name.value]
+            if one.name.value not in seen:
+                seen.add(one.name.value)
+                left += fragment.selection_set.selections
+        else:
+            left += one.selection_set.selections
+    return shows, calls
