@@ -83,7 +83,7 @@ class Exchange:
             headers.metadata(request.head, request.peer),
             peer=request.peer,
             timeout_s=timeout_s,
-            timeout_fault=fault,
+            timeout_fault=fault or headers.binary_fault(request.head),
             decoder=self._conditioned
             if _CONDITIONS & request.head.values.keys()
             else self._route.binding.decode,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,6 +38,32 @@ _OWN_NAMES = frozenset(
     }
 )
 _REFUSED = re.compile(r"grpc-|:|x-forwarded-|x-cohortlens-|(?:authorization|cookie|host)\Z")
+# Permanent message headers of HTTP (IANA) that describe the request; credentials are never copied.
+_PERMANENT = frozenset(
+    {
+        *("accept", "accept-charset", "accept-language", "accept-ranges", "cache-control", "content-type"),
+        *(
+            "date",
+            "expect",
+            "from",
+            "if-match",
+            "if-modified-since",
+            "if-none-match",
+            "if-schedule-tag-match",
+        ),
+        *(
+            "if-unmodified-since",
+            "max-forwards",
+            "origin",
+            "pragma",
+            "referer",
+            "user-agent",
+            "via",
+            "warning",
+        ),
+    }
+)
+_BINARY = "-bin"
 _METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
 _SECONDS = re.compile(r"[0-9]{1,8}(?:\.[0-9]{1,9})?")
 _LONG_NANOS = re.compile(r"([1-9][0-9]{8,9})n")
@@ -78,13 +105,21 @@ class Head:
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def metadata(head: Head, peer: str) -> dict[str, list[str]]:
+def metadata(head: Head, peer: str, permanent: str = "") -> dict[str, list[str]]:
     """Metadata of the call: ``Grpc-Metadata-X`` as ``x``, the headers the chain reads, the forwarding trail.
 
-    Names that would pass for the transport's or for another caller's are left out.
+    Names that would pass for the transport's or for another caller's are left out. Values of ``-bin`` names
+    are base64 of the standard alphabet without padding, as everywhere in the chain, however they came.
+
+    Args:
+        head: The request's headers.
+        peer: Address of the connection's other end; empty when not known.
+        permanent: Prefix under which the permanent headers of HTTP are passed on too; empty: they are not.
     """
     found: dict[str, list[str]] = {}
     for name, values in head.values.items():
+        if permanent and name in _PERMANENT:
+            found.setdefault(permanent + name, []).extend(values)
         if name in _OWN_NAMES:
             found.setdefault(name, []).extend(values)
         elif name.startswith(_METADATA_PREFIX):
@@ -92,6 +127,8 @@ def metadata(head: Head, peer: str) -> dict[str, list[str]]:
             refused = _REFUSED.match(short)
             if refused or not _METADATA_NAME.fullmatch(short):
                 DROPPED.labels(refused[0] if refused else "malformed").inc(len(values))
+            elif short.endswith(_BINARY):
+                found.setdefault(short, []).extend(_base64(one) for one in _binaries(values))
             else:
                 found.setdefault(short, []).extend(values)
     trail = [*head.values.get("x-forwarded-for", ()), *([peer] if peer else ())]
@@ -101,6 +138,35 @@ def metadata(head: Head, peer: str) -> dict[str, list[str]]:
     if host:
         found["x-forwarded-host"] = [host]
     return found
+
+
+def binary_fault(head: Head) -> CohortLensError | None:
+    """The fault HEADER_INVALID where a ``Grpc-Metadata-...-bin`` header is no base64; None without one."""
+    for name, values in head.values.items():
+        if name.endswith(_BINARY) and name.startswith(_METADATA_PREFIX) and None in _binaries(values):
+            shown = name if _METADATA_NAME.fullmatch(name) else "a -bin header"
+            return InvalidArgument(
+                f"{shown} must be base64, padded or not", reason="HEADER_INVALID", metadata={"header": shown}
+            )
+    return None
+
+
+def _binaries(values: Iterable[str]) -> list[bytes | None]:
+    """The bytes of each part of a ``-bin`` header, which commas join; None for one that is no base64."""
+    return [_bytes(part.strip()) for value in values for part in value.split(",")]
+
+
+def _bytes(text: str) -> bytes | None:
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return None
+
+
+def _base64(value: bytes | None) -> str:
+    # What is no base64 is refused once the caller is known; until then nobody reads it.
+    return base64.b64encode(value or b"").decode("ascii").rstrip("=")
 
 
 def timeout(head: Head) -> tuple[float | None, CohortLensError | None]:

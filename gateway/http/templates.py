@@ -1,7 +1,8 @@
 """Path templates of ``google.api.http`` rules: grammar, decoding of values, the trie that finds a route.
 
-One trie per HTTP verb. A literal wins over ``*``, ``*`` over ``**``; a node of the trie is visited at most
-once for a path and ``**`` is followed by literals only, so a match is linear in the length of the path.
+A literal wins over ``*``, ``*`` over ``**``. A node of the trie is visited at most once for a reading of a
+path, ``**`` is followed by literals only, and no more of the last segment is read for a verb than the longest
+verb has, so a match is linear in the length of the path.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 TargetT = TypeVar("TargetT")
+# A rule of this method (``custom: {kind: "*"}``) answers every method that has no rule of the same shape.
+ANY_METHOD: Final = "*"
+_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 _FIELD_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 # RFC 3986 pchar; the colon is allowed because only the last segment's colon starts a verb.
@@ -205,15 +209,19 @@ def unescape(text: str, mode: Unescaping = Unescaping.ALL) -> str:
         raise PathUndecodable from None
 
 
+# Routes that end at one place of the trie, by HTTP method and custom verb.
+_Ends = dict[tuple[str, str], tuple[Template, TargetT]]
+
+
 @dataclass
 class _Node(Generic[TargetT]):
-    """A position in the trie: what may follow, and the routes that end here, by verb."""
+    """A position in the trie: what may follow, and the routes that end here."""
 
     literals: dict[str, _Node[TargetT]] = field(default_factory=dict)
     star: _Node[TargetT] | None = None
-    ends: dict[str, tuple[Template, TargetT]] = field(default_factory=dict)
-    # Literals after ``**`` -> routes by verb, longest first.
-    tails: dict[tuple[str, ...], dict[str, tuple[Template, TargetT]]] = field(default_factory=dict)
+    ends: _Ends[TargetT] = field(default_factory=dict)
+    # Literals after ``**`` -> routes, longest first.
+    tails: dict[tuple[str, ...], _Ends[TargetT]] = field(default_factory=dict)
 
 
 class Router(Generic[TargetT]):
@@ -227,41 +235,52 @@ class Router(Generic[TargetT]):
     def __init__(
         self, unescaping: Unescaping = Unescaping.EXCEPT_RESERVED, *, any_verb: bool = False
     ) -> None:
-        self._roots: dict[str, _Node[TargetT]] = {}
+        self._root: _Node[TargetT] = _Node()
         self._literal: dict[tuple[str, str], Match[TargetT]] = {}
+        self._methods: set[str] = set()
         self._verbs: set[str] = set()
+        self._longest_verb = 0
         self._unescaping = unescaping
         self._any_verb = any_verb
 
     def add(self, method: str, template: Template, target: TargetT) -> None:
         """Register a route.
 
+        Args:
+            method: HTTP method, or ``ANY_METHOD``.
+            template: Its path.
+            target: What a match gives.
+
         Raises:
-            TemplateInvalid: A route of the same verb and shape is there.
+            TemplateInvalid: A route of the same method and shape is there.
         """
-        node = self._roots.setdefault(method, _Node())
-        for index, segment in enumerate(template.segments):
+        ends = self._ends(template.segments)
+        if (method, template.verb) in ends:
+            other = ends[method, template.verb][0].text
+            raise TemplateInvalid(f"{method} {template.text!r} has the shape of {other!r}")
+        ends[method, template.verb] = (template, target)
+        self._methods.add(method)
+        if template.verb:
+            self._verbs.add(template.verb)
+            self._longest_verb = max(self._longest_verb, len(template.verb))
+        elif not template.variables and not {"*", "**"} & set(template.segments):
+            self._literal[method, f"/{'/'.join(template.segments)}"] = Match(target, template, ())
+
+    def _ends(self, segments: tuple[str, ...]) -> _Ends[TargetT]:
+        """Where the routes with these segments end; made when there are none."""
+        node = self._root
+        for index, segment in enumerate(segments):
             if segment == "**":
-                tail = template.segments[index + 1 :]
+                tail = segments[index + 1 :]
                 node.tails.setdefault(tail, {})
                 node.tails = dict(sorted(node.tails.items(), key=lambda item: -len(item[0])))
-                ends = node.tails[tail]
-                break
+                return node.tails[tail]
             if segment == "*":
                 node.star = node.star or _Node()
                 node = node.star
             else:
                 node = node.literals.setdefault(segment, _Node())
-        else:
-            ends = node.ends
-        if template.verb in ends:
-            other = ends[template.verb][0].text
-            raise TemplateInvalid(f"{method} {template.text!r} has the shape of {other!r}")
-        ends[template.verb] = (template, target)
-        if template.verb:
-            self._verbs.add(template.verb)
-        elif not template.variables and not {"*", "**"} & set(template.segments):
-            self._literal[method, f"/{'/'.join(template.segments)}"] = Match(target, template, ())
+        return node.ends
 
     def match(self, method: str, path: str) -> Match[TargetT] | None:
         """The route of ``method`` and ``path`` (raw, as on the request line, without query); None for none.
@@ -273,42 +292,39 @@ class Router(Generic[TargetT]):
         literal = self._literal.get((method, path))
         if literal is not None and ":" not in path:
             return literal
-        root = self._roots.get(method)
-        if root is None or not path.startswith("/"):
+        if not path.startswith("/"):
             return None
         segments = path[1:].split("/") if path != "/" else []
         for last, verb in self._readings(segments[-1] if segments else ""):
             parts = [*segments[:-1], last] if segments else segments
-            found = _find(root, parts, 0, verb)
+            found = _find(self._root, parts, 0, (method, verb))
             if found is not None:
                 template, target = found
                 return Match(target, template, self._values(template, parts))
         return None
 
     def methods(self, path: str) -> list[str]:
-        """HTTP verbs for which ``path`` has a route, sorted."""
-        allowed = []
-        for method in sorted(self._roots):
-            try:
-                found = self.match(method, path) is not None
-            except PathUndecodable:
-                found = True
-            if found:
-                allowed.append(method)
-        return allowed
+        """HTTP methods for which ``path`` has a route, sorted."""
+        known = self._methods - {ANY_METHOD}
+        if ANY_METHOD in self._methods:
+            known |= {*_METHODS}
+        return [method for method in sorted(known) if self._has(method, path)]
+
+    def _has(self, method: str, path: str) -> bool:
+        try:
+            return self.match(method, path) is not None
+        except PathUndecodable:
+            return True
 
     def _readings(self, last: str) -> Iterator[tuple[str, str]]:
         """Ways to read the last segment: as value and verb, longest verb first, then as a value alone."""
-        if ":" in last:
-            at = last.find(":")
-            if self._any_verb:
+        at = last.find(":", max(0, len(last) - self._longest_verb - 1))
+        while at >= 0:
+            if last[at + 1 :] in self._verbs:
                 yield last[:at], last[at + 1 :]
-                return
-            while at >= 0:
-                if last[at + 1 :] in self._verbs:
-                    yield last[:at], last[at + 1 :]
-                at = last.find(":", at + 1)
-        yield last, ""
+            at = last.find(":", at + 1)
+        if not (self._any_verb and ":" in last):
+            yield last, ""
 
     def _values(self, template: Template, segments: list[str]) -> tuple[str, ...]:
         values = []
@@ -322,26 +338,32 @@ class Router(Generic[TargetT]):
 
 
 def _find(
-    node: _Node[TargetT], segments: list[str], index: int, verb: str
+    node: _Node[TargetT], segments: list[str], index: int, wanted: tuple[str, str]
 ) -> tuple[Template, TargetT] | None:
     found = None
     if index == len(segments):
-        found = node.ends.get(verb)
+        found = _ending(node.ends, wanted)
     else:
         segment = segments[index]
         child = node.literals.get(segment)
         if child is not None:
-            found = _find(child, segments, index + 1, verb)
+            found = _find(child, segments, index + 1, wanted)
         if found is None and node.star is not None and segment:
-            found = _find(node.star, segments, index + 1, verb)
-    return found or _find_tail(node, segments, index, verb)
+            found = _find(node.star, segments, index + 1, wanted)
+    return found or (_find_tail(node, segments, index, wanted) if node.tails else None)
 
 
 def _find_tail(
-    node: _Node[TargetT], segments: list[str], index: int, verb: str
+    node: _Node[TargetT], segments: list[str], index: int, wanted: tuple[str, str]
 ) -> tuple[Template, TargetT] | None:
     for tail, ends in node.tails.items():
         begin = len(segments) - len(tail)
-        if begin >= index and verb in ends and tuple(segments[begin:]) == tail:
-            return ends[verb]
+        if begin >= index and tuple(segments[begin:]) == tail:
+            found = _ending(ends, wanted)
+            if found is not None:
+                return found
     return None
+
+
+def _ending(ends: _Ends[TargetT], wanted: tuple[str, str]) -> tuple[Template, TargetT] | None:
+    return ends.get(wanted) or ends.get((ANY_METHOD, wanted[1]))

@@ -22,7 +22,7 @@ from gateway.http.exchange import Exchange
 from gateway.http.metrics import observe
 from gateway.http.replies import HeaderList, Response, SendEvent, StatusSend, failure
 from gateway.http.requests import Request, Scope, check_head
-from gateway.http.routes import Route, RouteTable
+from gateway.http.routes import Route, RouteTable, method_of
 from gateway.http.scalars import JsonFault
 from gateway.http.streaming import Drain
 from gateway.http.templates import Match, PathUndecodable
@@ -121,6 +121,7 @@ class HttpDoor:
 
     def _match(self, request: Request) -> Match[Route] | None:
         router = self._routes.router
+        request.verb = method_of(self._routes, request)
         try:
             found = router.match(request.verb, request.path)
             if found is None and request.verb == "HEAD":
