@@ -24,6 +24,7 @@ from google.protobuf.message import Message
 
 from cohortlens.customers.usability import Activity
 from cohortlens.v1 import common_pb2
+from gateway.endings import Ending, EndingInvalidError, ending_of
 
 # Generated as bare FieldDescriptors, which the type stubs do not index.
 _POLICY: Any = common_pb2.policy
@@ -126,6 +127,7 @@ class MethodInfo:
         max_deadline_s: Seconds a call can have at most.
         brings_secrets: Whether a request can hold a field that is marked sensitive.
         row_fields: Names of the lists whose items are the rows of a request.
+        ending: When it goes; None for a method that is not deprecated.
     """
 
     full_name: str
@@ -141,6 +143,7 @@ class MethodInfo:
     max_deadline_s: float
     brings_secrets: bool = False
     row_fields: tuple[str, ...] = ()
+    ending: Ending | None = None
 
     def rows(self, request: Message) -> int:
         """Rows that a request weighs on its meter and rate class, at least 1."""
@@ -190,7 +193,7 @@ class MethodTable:
         """Add every service of ``files``, with the policies of their proto options.
 
         Raises:
-            MethodTableInvalid: An RPC lacks policy or HTTP rule; all faults at once.
+            MethodTableInvalid: An RPC lacks policy or HTTP rule, or has no proper end; all faults at once.
         """
         faults: list[str] = []
         for file in files:
@@ -227,8 +230,12 @@ class MethodTable:
                 open_read_only=declared.open_read_only,
                 activity=declared.activity,
             )
-            info = _method_info(descriptor, policy)
-            self.methods[info.full_name] = info
+            try:
+                info = _method_info(descriptor, policy)
+            except EndingInvalidError as fault:
+                faults.append(f"{where} {fault}")
+            else:
+                self.methods[info.full_name] = info
 
 
 def _contradiction(declared: Any) -> str:
@@ -262,6 +269,7 @@ def _method_info(descriptor: MethodDescriptor, policy: Policy) -> MethodInfo:
         max_deadline_s=max_s,
         brings_secrets=any(is_sensitive(one) for one in fields_of(descriptor.input_type)),
         row_fields=tuple(one.name for one in descriptor.input_type.fields if _rules(one).counts_rows),
+        ending=ending_of(descriptor),
     )
 
 

@@ -71,6 +71,9 @@ DOOR_CALLS = Counter(
 )
 INFLIGHT = Gauge("gateway_inflight", "RPCs under way", ("door",), registry=REGISTRY)
 ERRORS = Counter("gateway_errors_total", "Failed RPCs by reason", ("reason",), registry=REGISTRY)
+DEPRECATED_CALLS = Counter(
+    "gateway_deprecated_calls_total", "Calls of methods that are deprecated", ("method",), registry=REGISTRY
+)
 # Lines are dropped in any thread, so this one takes the lock.
 LOG_DROPPED = prometheus_client.Counter(
     "log_lines_dropped_total", "Log lines that could not be written", registry=REGISTRY

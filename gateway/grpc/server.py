@@ -253,6 +253,9 @@ class Gateway:
             self._board.block("draining")
         _LOG.info("draining")
         await asyncio.sleep(self._config.drain_delay)
+        if self._board is not None:
+            # Who would be sent away before would come back to this process.
+            self._board.block("stopping")
         waits: list[Awaitable[None]] = []
         if self._aio is not None:
             waits.append(self._aio.stop(self._config.drain_timeout))

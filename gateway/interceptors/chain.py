@@ -62,7 +62,8 @@ class Call:
         metadata: Request metadata.
         peer: Address of the connection's other end.
         timeout_s: Seconds the caller gives; None for the default of the method.
-        timeout_fault: Why the caller's timeout cannot be read; raised inside the ``errors`` step.
+        timeout_fault: What was wrong before the chain could say so, such as a timeout that cannot be read;
+            raised inside the ``errors`` step.
         task: The task that runs the call; asked of the loop when None.
         decoder: Makes a request message of one payload; raises CohortLensError or DecodeError.
         payload: The raw request of a unary request.

@@ -96,6 +96,7 @@ SPANISH: Final[dict[str, str]] = {
     "LOGIN_RATE_LIMITED": "Hubo demasiados intentos de acceso: espere antes del siguiente.",
     "MALFORMED_JSON": "El cuerpo no es JSON válido.",
     "METHOD_NOT_ALLOWED": "Esta ruta no admite ese método HTTP.",
+    "METHOD_REMOVED": "Este método se retiró: la cabecera Link indica su sustituto.",
     "MFA_REQUIRED": "Hace falta un segundo factor.",
     "NOTICE_OUTDATED": "El aviso de consentimiento cambió: muestre el vigente.",
     "NOT_ACCEPTABLE": "La respuesta no existe en el formato pedido.",

@@ -7,11 +7,14 @@ the ``errors`` step, so that it is logged and answered like any other.
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 
-from cohortlens.core.errors import CohortLensError, InvalidArgument
+from cohortlens.core.errors import CohortLensError, InvalidArgument, Unimplemented
 from cohortlens.core.ids import random_hex, uuid7_text
 from cohortlens.core.scrubbing import is_clean
-from cohortlens.core.telemetry import REQUEST_ID
+from cohortlens.core.telemetry import DEPRECATED_CALLS, REQUEST_ID
+from gateway.endings import Ending
 from gateway.interceptors.chain import Call, Proceed
 from gateway.limits.addresses import TrustedProxies
 
@@ -45,10 +48,12 @@ class RequestIdStep:
 
     Args:
         proxies: Whose word about callers' addresses is taken; nobody's when None.
+        clock: Seconds since 1970, for methods that go.
     """
 
-    def __init__(self, proxies: TrustedProxies | None = None) -> None:
+    def __init__(self, proxies: TrustedProxies | None = None, clock: Callable[[], float] = time.time) -> None:
         self._proxies = proxies or None
+        self._clock = clock
 
     async def __call__(self, call: Call, proceed: Proceed, /) -> None:
         """Name ``call`` and run the rest with the name bound to every log line."""
@@ -62,11 +67,23 @@ class RequestIdStep:
         trace = _TRACEPARENT.fullmatch(parent) if parent else None
         call.trace_id = trace[1] if trace else random_hex()
         _set_deadline(call)
+        if call.method.ending is not None:
+            self._tell(call, call.method.ending)
         token = REQUEST_ID.set(call.request_id)
         try:
             await proceed(call)
         finally:
             REQUEST_ID.reset(token)
+
+    def _tell(self, call: Call, ending: Ending) -> None:
+        """Say when a deprecated method goes; refuse it once it is gone."""
+        DEPRECATED_CALLS.labels(call.method.full_name).inc()
+        call.response_headers += ending.headers
+        if self._clock() >= ending.removed:
+            call.timeout_fault = Unimplemented(
+                "this method was removed; its Link header leads to what to use instead",
+                reason="METHOD_REMOVED",
+            )
 
 
 def _set_deadline(call: Call) -> None:

@@ -44,8 +44,13 @@ class HealthBoard:
         """Whether the process is stopping."""
         return "draining" in self._blocks
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the process accepts nothing more and ends when the calls under way have ended."""
+        return "stopping" in self._blocks
+
     def blocks(self) -> list[str]:
-        """Why the process takes no calls: starting, draining, postgres; sorted, empty when it does."""
+        """Why the process takes no calls: starting, draining, stopping, postgres; sorted, empty when none."""
         return sorted(self._blocks)
 
     def block(self, name: str) -> None:
