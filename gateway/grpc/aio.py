@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from gateway.grpc.framing import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, checked_reply
-from gateway.grpc.status import details
 from gateway.interceptors.chain import Call, CallFailed, Chain, MethodInfo
 from gateway.interceptors.errors import retry_after
+from gateway.interceptors.status import details
+from gateway.wire.framing import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, checked_reply
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),

@@ -14,7 +14,11 @@ from google.protobuf.message import Message
 
 from cohortlens.core import telemetry
 from cohortlens.core.errors import Unavailable, Unimplemented
-from gateway.grpc.framing import (
+from gateway.interceptors.chain import Call, CallFailed, Chain, MethodInfo
+from gateway.interceptors.metadata import Metadata
+from gateway.interceptors.request_id import parse_grpc_timeout
+from gateway.interceptors.status import status_headers
+from gateway.wire.framing import (
     ENCODINGS,
     MAX_REQUEST_BYTES,
     MAX_RESPONSE_BYTES,
@@ -23,11 +27,7 @@ from gateway.grpc.framing import (
     single_message,
     too_large,
 )
-from gateway.grpc.receiving import MAX_GATHERED_BYTES, Receive, Room, take_rest
-from gateway.grpc.status import status_headers
-from gateway.interceptors.chain import Call, CallFailed, Chain, MethodInfo
-from gateway.interceptors.metadata import Metadata
-from gateway.interceptors.request_id import parse_grpc_timeout
+from gateway.wire.receiving import MAX_GATHERED_BYTES, Receive, Room, take_rest
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]

@@ -21,8 +21,8 @@ from cohortlens.core.telemetry import get_logger
 from gateway.config import GatewayConfig
 from gateway.grpc.aio import AioDoor
 from gateway.grpc.asgi import GrpcDoor
-from gateway.grpc.status import status_headers
 from gateway.interceptors.chain import CallFailed, Chain
+from gateway.interceptors.status import status_headers
 from gateway.servicers.health import HealthBoard
 
 Scope = MutableMapping[str, Any]

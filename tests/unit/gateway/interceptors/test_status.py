@@ -7,9 +7,9 @@ import pytest
 from google.rpc import status_pb2
 
 from cohortlens.core.errors import Code, CohortLensError, InvalidArgument, Violation
-from gateway.grpc.status import MAX_DETAILS_BYTES, percent_encode, status_headers
 from gateway.interceptors.chain import CallFailed
 from gateway.interceptors.errors import HTTP_STATUS, rpc_status
+from gateway.interceptors.status import MAX_DETAILS_BYTES, percent_encode, status_headers
 
 
 @pytest.mark.parametrize(
