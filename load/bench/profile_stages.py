@@ -20,7 +20,12 @@ from gateway.grpc.server import AsgiApp
 from gateway.http.app import build_http_app
 from gateway.interceptors.chain import ORDER, Call, Chain, MethodTable, Proceed
 from gateway.servicers.analytics import AnalyticsServicer
+from gateway.servicers.cohorts import CohortsServicer
+from gateway.servicers.drift import DriftServicer
+from gateway.servicers.explanations import ExplanationsServicer
 from gateway.servicers.health import HealthBoard
+from gateway.servicers.joined import joined
+from gateway.servicers.segmentations import SegmentationsServicer
 from load.bench.profile_gateway import Setup
 
 SERVICE = "cohortlens.v1.AnalyticsService"
@@ -133,6 +138,13 @@ class Stages:
         self._table.add_public_api([pb.DESCRIPTOR])
         self._board = HealthBoard(self._table.services())
         self._recorded = _Recorded(setup.direct.analytics.predictions)
+        services = setup.direct
+        self._others = (
+            ExplanationsServicer(services),
+            DriftServicer(services),
+            CohortsServicer(services.analytics.cohorts, services.analytics.survival),
+            SegmentationsServicer(services),
+        )
 
     def whole(self) -> AsgiApp:
         """The door with nothing cut."""
@@ -163,8 +175,10 @@ class Stages:
 
     def _chain(self, servicer: AnalyticsServicer, steps: Mapping[str, Any] | None = None) -> Chain:
         verify = self._setup.direct.verifier.verify
-        chain = composition.make_chain(self._table, {SERVICE: servicer}, verify, self._board)
-        return chain if steps is None else Chain(self._table, {SERVICE: servicer}, steps)
+        # The table has every method of the service; only Predict is called.
+        servicers = {SERVICE: joined(servicer, *self._others)}
+        chain = composition.make_chain(self._table, servicers, verify, self._board)
+        return chain if steps is None else Chain(self._table, servicers, steps)
 
 
 def _http_door(chain: Chain) -> AsgiApp:
