@@ -45,7 +45,9 @@ class GatewayConfig(RateSettings):
     )
     tls_key: Path | None = setting("TLS_KEY", None, "private key of that certificate, PEM")
     cors_origins: str = setting(
-        "CORS_ORIGINS", "", "origins whose pages in a browser may read answers, separated by commas; none"
+        "CORS_ORIGINS",
+        "",
+        "origins whose pages in a browser may read answers, separated by commas; * for all",
     )
     reflection: bool | None = setting(
         "REFLECTION", None, "whether gRPC reflection is served; on when unset, never in production"
@@ -140,9 +142,12 @@ class GatewayConfig(RateSettings):
 
 
 def _origin_faults(origins: str) -> list[str]:
+    listed = listed_origins(origins)
+    if listed == ["*"]:
+        return []
     return [
-        f"COHORTLENS_CORS_ORIGINS: {one!r} is no origin; expected https://host or http://host:port"
-        for one in listed_origins(origins)
+        f"COHORTLENS_CORS_ORIGINS: {one!r} is no origin; expected https://host, http://host:port or * alone"
+        for one in listed
         if not _is_origin(one)
     ]
 

@@ -17,7 +17,9 @@ PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-he
 
 def behind(origins="", *, is_secure=False):
     api, recorder = public_api()
-    return Client(guarded(api.app, origins, is_secure=is_secure, is_page="/page".__eq__)), recorder
+    return Client(
+        guarded(api.app, origins, is_secure=is_secure, is_page="/page".__eq__, methods=api.app.methods)
+    ), recorder
 
 
 async def names(api, verb="GET", target="/api/v1/customers", **headers):
@@ -60,11 +62,37 @@ async def test_a_preflight_is_answered_before_authentication_and_reaches_no_serv
     answer = await api.request("OPTIONS", "/api/v1/customers", b"", {"origin": LISTED, **PREFLIGHT})
     assert (answer.status, answer.body) == (204, b"")
     assert answer.header("access-control-max-age") == "600"
+    assert answer.header("access-control-allow-methods") == "GET, HEAD, OPTIONS"
     assert "authorization" in answer.header("access-control-allow-headers")
     refused = await api.request("OPTIONS", "/api/v1/customers", b"", {"origin": FOREIGN, **PREFLIGHT})
     assert refused.status == 403
     assert not [name for name, _ in refused.headers if name.startswith(b"access-control")]
     assert recorder.asked == []
+
+
+async def test_all_origins_may_read_when_the_setting_says_so_but_none_without_a_name():
+    api, _ = behind("*")
+    for origin, told in ((FOREIGN, "*"), ("null", None)):
+        answer, _ = await names(api, origin=origin)
+        assert answer.header("access-control-allow-origin") == told
+        preflight = await api.request("OPTIONS", "/api/v1/predict", b"", {"origin": origin, **PREFLIGHT})
+        assert (preflight.status, preflight.header("access-control-allow-origin")) == (
+            204 if told else 403,
+            told,
+        )
+    assert read(GatewayConfig, {"COHORTLENS_CORS_ORIGINS": "*"}).faults() == []
+
+
+async def test_a_preflight_names_the_methods_of_its_path_and_the_headers_of_every_protocol():
+    api, _ = behind(LISTED)
+    for path, methods in (
+        ("/api/v1/predict", "OPTIONS, POST"),
+        ("/cohortlens.v1.X/Y", "GET, HEAD, POST, PUT"),
+    ):
+        answer = await api.request("OPTIONS", path, b"", {"origin": LISTED, **PREFLIGHT})
+        assert answer.header("access-control-allow-methods").startswith(methods)
+    headers = answer.header("access-control-allow-headers").split(", ")
+    assert {"connect-protocol-version", "x-grpc-web", "last-event-id", "if-match", "prefer"} <= set(headers)
 
 
 ENDPOINTS = (
