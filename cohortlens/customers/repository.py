@@ -66,6 +66,14 @@ class CustomersRepository:
         row = result.one_or_none()
         return None if row is None else _customer(row)
 
+    async def get_many(self, ids: Sequence[UUID]) -> dict[UUID, Customer]:
+        """Customers with their facts by identifier, of those that exist."""
+        result = await self._tx.execute(
+            text(_CUSTOMER + "AND c.id = ANY (CAST(:ids AS uuid[]))"), {"ids": list(ids)}
+        )
+        found = (_customer(row) for row in result)
+        return {one.customer_id: one for one in found}
+
     async def page(self, after_id: UUID | None, after_external: str, limit: int) -> list[Customer]:
         """Customers by external id, after a customer (or, if that one is gone, after a text)."""
         result = await self._tx.execute(

@@ -28,7 +28,6 @@ from cohortlens.customers.erased import ReadErased, nobody
 from cohortlens.customers.import_options import check_options
 from cohortlens.customers.imports import ImportsRepository
 from cohortlens.customers.models import (
-    EXTERNAL_PREFIX,
     IMPORT_REQUESTED,
     Customer,
     CustomerNotFound,
@@ -37,8 +36,8 @@ from cohortlens.customers.models import (
     ImportOptions,
     Page,
     TrainingSnapshot,
-    customer_key,
 )
+from cohortlens.customers.naming import known, resolved
 from cohortlens.customers.repository import CustomersRepository
 from cohortlens.customers.spool import Spool
 from cohortlens.customers.usability import (
@@ -176,11 +175,23 @@ class CustomersService:
             CustomerNotFound: No such customer of this tenant.
         """
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            ((customer_id, _),) = await _resolved(tx, [name], ["customer"])
+            ((customer_id, _),) = await resolved(tx, [name], ["customer"])
             customer = await CustomersRepository(tx).get(customer_id)
             if customer is None:
                 raise CustomerNotFound("customer")
             return (await self._with_segments(tx, [customer]))[0]
+
+    async def get_customers(self, ctx: RequestContext, names: Sequence[str]) -> list[Customer]:
+        """Customers in the order of their names, each once; those that do not exist are left out.
+
+        Raises:
+            InvalidArgument: The first name that is neither an identifier nor an ``external:`` one.
+        """
+        fields = [f"customers[{index}]" for index in range(len(names))]
+        async with self._db.tenant_transaction(ctx.tenant_id) as tx:
+            ids = [found[0] for found in await known(tx, names, fields) if found is not None]
+            by_id = await CustomersRepository(tx).get_many(ids) if ids else {}
+            return await self._with_segments(tx, [by_id[one] for one in dict.fromkeys(ids) if one in by_id])
 
     async def list_customers(self, ctx: RequestContext, size: int, token: str) -> Page:
         """A page of customers by external id, with their number.
@@ -215,7 +226,7 @@ class CustomersService:
 
     async def _deleted(self, ctx: RequestContext, name: str) -> None:
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            ((customer_id, _),) = await _resolved(tx, [name], ["customer"])
+            ((customer_id, _),) = await resolved(tx, [name], ["customer"])
             if not await CustomersRepository(tx).delete(customer_id):
                 raise CustomerNotFound("customer")
             secret = await self._tenant_keys.mac_key(tx, ctx.tenant_id, CUSTOMER_REF)
@@ -238,7 +249,7 @@ class CustomersService:
         """
         paths = fields or [f"customers[{index}]" for index in range(len(names))]
         async with self._db.tenant_transaction(ctx.tenant_id) as tx:
-            return await _resolved(tx, names, paths)
+            return await resolved(tx, names, paths)
 
     async def features(
         self,
@@ -327,36 +338,6 @@ class CustomersService:
             return customers
         names = await self._segment_names(tx, [customer.customer_id for customer in customers])
         return [replace(one, segment_name=names.get(one.customer_id, "")) for one in customers]
-
-
-async def _resolved(
-    tx: AsyncConnection, names: Sequence[str], fields: Sequence[str]
-) -> list[tuple[CustomerId, str]]:
-    keys = [_required_key(name, field) for name, field in zip(names, fields, strict=True)]
-    ids = [key for key in keys if isinstance(key, UUID)]
-    # PostgreSQL cannot hold a NUL in a text, so no customer has one.
-    externals = [key for key in keys if isinstance(key, str) and "\0" not in key]
-    repository = CustomersRepository(tx)
-    by_id = await repository.by_ids(ids) if ids else {}
-    by_external = await repository.by_external_ids(externals) if externals else {}
-    result = []
-    for key, field in zip(keys, fields, strict=True):
-        if isinstance(key, UUID):
-            found, external = (key if key in by_id else None), by_id.get(key, "")
-        else:
-            found, external = by_external.get(key), key
-        if found is None:
-            raise CustomerNotFound(field)
-        result.append((CustomerId(found), external))
-    return result
-
-
-def _required_key(name: str, field: str) -> UUID | str:
-    key = customer_key(name)
-    if key is None:
-        fault = f"expected a customer identifier, or {EXTERNAL_PREFIX} and the identifier in your own data"
-        raise InvalidArgument(f"{field}: {fault}", violations=(Violation(field, fault),))
-    return key
 
 
 async def _refresh_features(tx: AsyncConnection, wide: bool) -> None:

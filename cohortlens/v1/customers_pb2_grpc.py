@@ -60,6 +60,11 @@ class CustomersServiceStub:
                 request_serializer=cohortlens_dot_v1_dot_customers__pb2.GetCustomerRequest.SerializeToString,
                 response_deserializer=cohortlens_dot_v1_dot_customers__pb2.GetCustomerResponse.FromString,
                 _registered_method=True)
+        self.BatchGetCustomers = channel.unary_unary(
+                '/cohortlens.v1.CustomersService/BatchGetCustomers',
+                request_serializer=cohortlens_dot_v1_dot_customers__pb2.BatchGetCustomersRequest.SerializeToString,
+                response_deserializer=cohortlens_dot_v1_dot_customers__pb2.BatchGetCustomersResponse.FromString,
+                _registered_method=True)
         self.ListCustomers = channel.unary_unary(
                 '/cohortlens.v1.CustomersService/ListCustomers',
                 request_serializer=cohortlens_dot_v1_dot_customers__pb2.ListCustomersRequest.SerializeToString,
@@ -114,6 +119,13 @@ class CustomersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetCustomers(self, request, context):
+        """Customers by their names, so that nobody asks for a thousand of them one by one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCustomers(self, request, context):
         """Customers by external id.
         """
@@ -155,6 +167,11 @@ def add_CustomersServiceServicer_to_server(servicer, server):
                     servicer.GetCustomer,
                     request_deserializer=cohortlens_dot_v1_dot_customers__pb2.GetCustomerRequest.FromString,
                     response_serializer=cohortlens_dot_v1_dot_customers__pb2.GetCustomerResponse.SerializeToString,
+            ),
+            'BatchGetCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetCustomers,
+                    request_deserializer=cohortlens_dot_v1_dot_customers__pb2.BatchGetCustomersRequest.FromString,
+                    response_serializer=cohortlens_dot_v1_dot_customers__pb2.BatchGetCustomersResponse.SerializeToString,
             ),
             'ListCustomers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCustomers,
@@ -303,6 +320,33 @@ class CustomersService:
             '/cohortlens.v1.CustomersService/GetCustomer',
             cohortlens_dot_v1_dot_customers__pb2.GetCustomerRequest.SerializeToString,
             cohortlens_dot_v1_dot_customers__pb2.GetCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cohortlens.v1.CustomersService/BatchGetCustomers',
+            cohortlens_dot_v1_dot_customers__pb2.BatchGetCustomersRequest.SerializeToString,
+            cohortlens_dot_v1_dot_customers__pb2.BatchGetCustomersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,13 @@ class CustomersServicer:
         found = await self._customers.get_customer(call.context, request.customer)
         return pb.GetCustomerResponse(customer=customer_message(found))
 
+    async def BatchGetCustomers(
+        self, request: pb.BatchGetCustomersRequest, call: Call
+    ) -> pb.BatchGetCustomersResponse:
+        """Customers by name, in one round trip."""
+        found = await self._customers.get_customers(call.context, request.customers)
+        return pb.BatchGetCustomersResponse(customers=[customer_message(one) for one in found])
+
     async def ListCustomers(self, request: pb.ListCustomersRequest, call: Call) -> pb.ListCustomersResponse:
         """A page of customers."""
         page = await self._customers.list_customers(call.context, request.page_size, request.page_token)
