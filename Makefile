@@ -283,8 +283,12 @@ soak-fulfilment: setup-dev ## Consents under 50 random kills, 60 s without a cha
 	@$(MAIN)/python -m pytest tests/integration/consent/soak_fulfilment.py -q -s -p no:cacheprovider
 
 .PHONY: bench-grants
-bench-grants: setup-dev ## GrantConsent 100 times a second over gRPC at a gateway of its own beside the running stack
-	@$(MAIN)/python -m load.bench.grants
+bench-grants: setup-dev ## GrantConsent 100 times a second on a stack of its own, and what each process takes; ARGS="--rate 50"
+	@$(MAIN)/python -m load.bench.grants $(ARGS)
+
+.PHONY: bench-codec
+bench-codec: setup-dev ## The JSON codec beside json_format, large bodies, and what is made at start, each with its budget
+	@$(MAIN)/python -m load.bench.codec
 
 .PHONY: bench-credentials
 bench-credentials: setup-dev ## Credentials issued and verified a second, both suites, on a PostgreSQL of its own
