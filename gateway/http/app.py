@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version as installed_version
+from typing import Protocol
 
 from gateway.http import docs
 from gateway.http.body import Receive
@@ -17,9 +18,20 @@ from gateway.http.pages.door import PageDoor
 from gateway.http.replies import SendEvent
 from gateway.http.requests import Scope
 from gateway.http.routes import build_routes
+from gateway.http.streaming import Drain
 from gateway.http.transcoding import Handler, HttpDoor
 from gateway.http.webhooks import WebhookDoor
 from gateway.interceptors.chain import Chain
+
+
+class OwnDoor(Protocol):
+    """A door that answers some paths by itself."""
+
+    def has(self, path: str) -> bool:
+        """Whether a path is this door's."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> Awaitable[None]:
+        """Answer one request."""
 
 
 class HttpDoors:
@@ -32,6 +44,7 @@ class HttpDoors:
         pages: Serves the pages for people; None for none.
         missing: Names what keeps the process from being ready.
         webhook: Takes the payment provider's notifications; None where nobody could sign them.
+        graphql: Serves GraphQL; None for none.
     """
 
     def __init__(
@@ -42,10 +55,17 @@ class HttpDoors:
         pages: PageDoor | None,
         missing: Callable[[], Awaitable[list[str]]],
         webhook: WebhookDoor | None = None,
+        graphql: OwnDoor | None = None,
     ) -> None:
         self.missing = missing
         self._ours, self._oip, self._oauth, self._pages = ours, oip, oauth, pages
-        self._webhook = webhook
+        self._webhook, self._graphql = webhook, graphql
+
+    def methods(self, path: str) -> list[str]:
+        """The HTTP methods of a raw path, for pages of other sites; none for a path without a route."""
+        if is_oauth(path):
+            return self._oauth.methods(path)
+        return (self._oip if is_oip(path) else self._ours).methods(path)
 
     def __call__(self, scope: Scope, receive: Receive, send: SendEvent) -> Awaitable[None]:
         """Answer one request."""
@@ -54,6 +74,8 @@ class HttpDoors:
             return self._webhook(scope, receive, send)
         if self._pages is not None and self._pages.has(path):
             return self._pages(scope, receive, send)
+        if self._graphql is not None and self._graphql.has(path):
+            return self._graphql(scope, receive, send)
         if is_oauth(path):
             return self._oauth(scope, receive, send)
         return (self._oip if is_oip(path) else self._ours)(scope, receive, send)
@@ -66,6 +88,8 @@ def build_http_app(
     people: PageDoor | None = None,
     webhook: WebhookDoor | None = None,
     gate: AddressGate | None = None,
+    drain: Drain | None = None,
+    graphql: OwnDoor | None = None,
 ) -> HttpDoors:
     """The ASGI application of the HTTP listener; takes ``http`` scopes only.
 
@@ -76,6 +100,8 @@ def build_http_app(
         people: The pages for people; None for none.
         webhook: Takes the payment provider's notifications; None for none.
         gate: Limits what is answered beside the RPCs, but for the probes; None for no limit (tests).
+        drain: Tells that the process is stopping; None where nothing does.
+        graphql: Serves GraphQL, which stands above this door; None for none.
 
     Raises:
         TemplateInvalid: An HTTP rule of the protos is wrong; names file, RPC and rule.
@@ -92,5 +118,11 @@ def build_http_app(
     if healthz is not None:
         pages["/healthz"] = healthz
     return HttpDoors(
-        HttpDoor(chain, routes, pages), OipDoor(chain), OAuthDoor(chain), people, monitor.missing, webhook
+        HttpDoor(chain, routes, pages, drain),
+        OipDoor(chain),
+        OAuthDoor(chain),
+        people,
+        monitor.missing,
+        webhook,
+        graphql,
     )
