@@ -8,6 +8,13 @@ from tests.vectors.drift import DRIFT
 from tests.vectors.transcoding.bookstore import BOOKSTORE_EXCHANGES
 from tests.vectors.transcoding.errors import ERRORS
 from tests.vectors.transcoding.json_mapping import JSON_MAPPING
+from tests.vectors.transcoding.masks import PATCH_MASK
+from tests.vectors.transcoding.matches import PATH_MATCH, PATH_MATCH_GATEWAY
+from tests.vectors.transcoding.queries import QUERY_PARAMS
+from tests.vectors.transcoding.requests import HEADERS
+from tests.vectors.transcoding.rules import HTTP_RULES
+from tests.vectors.transcoding.statuses import ROUTING_STATUS
+from tests.vectors.transcoding.templates import PATH_TEMPLATE
 from tests.vectors.vc_keys import DID_KEYS, KEY_PAIRS
 from tests.vectors.vc_proofs import PROOF, SECURED, UNSIGNED
 from tests.vectors.vc_sources import CONTEXT
@@ -26,4 +33,12 @@ FORMATS: tuple[Format, ...] = (
     JSON_MAPPING,
     ERRORS,
     BOOKSTORE_EXCHANGES,
+    PATH_TEMPLATE,
+    PATH_MATCH,
+    PATH_MATCH_GATEWAY,
+    ROUTING_STATUS,
+    HTTP_RULES,
+    QUERY_PARAMS,
+    PATCH_MASK,
+    HEADERS,
 )
