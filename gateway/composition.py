@@ -299,6 +299,7 @@ def _http_door(
 ) -> tuple[AsgiApp, Callable[[], Awaitable[list[str]]]]:
     """The HTTP door as the network sees it, and what keeps it from being ready."""
     from cohortlens.core.sealing import derived_key
+    from gateway.graphql.door import GraphqlDoor
     from gateway.http.app import build_http_app
     from gateway.http.checks import http_checks
     from gateway.http.cors import guarded
@@ -315,9 +316,18 @@ def _http_door(
         people,
         webhook_door(services.billing.receiving, config.rate_webhook_in),
         AddressGate(limiter, TrustedProxies(config.trusted_proxies)),
+        board,
+        GraphqlDoor(chain, is_production=core.environment == "production", drain=board),
     )
     is_secure = config.tls_files() is not None or core.public_url.startswith("https:")
-    return guarded(http_app, config.cors_origins, is_secure=is_secure, is_page=people.has), http_app.missing
+    door = guarded(
+        http_app,
+        config.cors_origins,
+        is_secure=is_secure,
+        is_page=people.has,
+        methods=http_app.methods,
+    )
+    return door, http_app.missing
 
 
 async def _keys_given_back(chain: Chain) -> None:
@@ -351,6 +361,7 @@ def _import_slices() -> None:
     """Load what ``compose`` imports: it takes a second, and the ports must answer meanwhile."""
     for name in (
         "cohortlens.bootstrap.services",
+        "gateway.graphql.door",
         "gateway.http.app",
         "gateway.microbatch.batcher",
         "gateway.servicers.analytics",
