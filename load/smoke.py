@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cohortlens.cli.client import Client
 from cohortlens.cli.local import endpoints
 from cohortlens.cli.session import open_client
-from cohortlens.client.client import Client
 from cohortlens.v1 import analytics_pb2, consent_checks_pb2, customers_pb2
 from load.settings import LoadTarget, for_environment
 

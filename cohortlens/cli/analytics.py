@@ -10,10 +10,10 @@ import click
 from google.protobuf.json_format import MessageToDict
 
 from cohortlens.cli.asking import BASES, asks
+from cohortlens.cli.client import Client
 from cohortlens.cli.output import NEXT_BY_REASON, Fault, Output, table
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.cli.waiting import wait_until_final
-from cohortlens.client.client import Client
 from cohortlens.contracts.currency import minor_digits
 from cohortlens.v1 import analytics_pb2, common_pb2, explanations_pb2, models_pb2
 

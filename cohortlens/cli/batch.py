@@ -10,11 +10,11 @@ import click
 
 from cohortlens.cli.analytics import TASKS, days_of
 from cohortlens.cli.asking import asks
+from cohortlens.cli.client import Client
 from cohortlens.cli.data import open_file
 from cohortlens.cli.output import NEXT_BY_REASON, Fault, Output
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.cli.waiting import wait_until_final
-from cohortlens.client.client import Client
 from cohortlens.v1 import analytics_pb2, common_pb2
 
 _STATES = {

@@ -14,11 +14,11 @@ import click
 from google.api import httpbody_pb2
 
 from cohortlens.cli import local
+from cohortlens.cli.client import Client
 from cohortlens.cli.firstrun import seed_and_probe
 from cohortlens.cli.output import Fault, Output, table
 from cohortlens.cli.seed_consents import demo_controller
 from cohortlens.cli.session import Session, calls_api
-from cohortlens.client.client import Client
 from cohortlens.embedded import stack
 from cohortlens.v1 import (
     consent_acts_pb2,

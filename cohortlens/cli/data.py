@@ -8,11 +8,11 @@ from typing import IO, Any
 
 import click
 
+from cohortlens.cli.client import Client
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.output import EXIT_FINDINGS, NEXT_BY_REASON, Fault, Output, table
 from cohortlens.cli.session import Session, calls_api
 from cohortlens.cli.waiting import wait_until_final
-from cohortlens.client.client import Client
-from cohortlens.client.errors import ApiError
 from cohortlens.v1 import common_pb2, customers_pb2
 
 SHOWN_FAULTS = 50

@@ -16,10 +16,10 @@ from cohortlens.cli.analytics import (
     segment_data,
     segments_table,
 )
+from cohortlens.cli.client import Client
 from cohortlens.cli.consent import demo_consent
 from cohortlens.cli.output import table
 from cohortlens.cli.session import Session, calls_api
-from cohortlens.client.client import Client
 from cohortlens.v1 import analytics_pb2
 
 SHOWN_CUSTOMERS = 10

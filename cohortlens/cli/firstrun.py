@@ -8,11 +8,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
+from cohortlens.cli.client import Client
 from cohortlens.cli.local import data_dir, endpoints
 from cohortlens.cli.output import Fault, Output
 from cohortlens.cli.seed import seed_demo
 from cohortlens.cli.session import CredentialsFile
-from cohortlens.client.client import Client
 from cohortlens.v1 import analytics_pb2, customers_pb2
 
 TASK = "PREDICTION_TASK_SPEND"

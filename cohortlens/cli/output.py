@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.errors import ApiError
 from cohortlens.core.errors import CohortLensError
 
 EXIT_UNEXPECTED, EXIT_PRECONDITION, EXIT_UNAVAILABLE, EXIT_FINDINGS, EXIT_INTERRUPTED = 1, 5, 7, 8, 130

@@ -7,8 +7,8 @@ import asyncio
 from cohortlens.audit.models import Actor
 from cohortlens.audit.trail import AuditTrail
 from cohortlens.cli import local
+from cohortlens.cli.client import Client
 from cohortlens.cli.session import Account
-from cohortlens.client.client import Client
 from cohortlens.core.db import Database
 from cohortlens.core.ids import PLATFORM_TENANT_ID
 from cohortlens.embedded.settings import StackConfig

@@ -15,14 +15,14 @@ from typing import Any
 from uuid import UUID
 
 from cohortlens.cli.analytics import wait_for_training
+from cohortlens.cli.client import Client, Credentials
 from cohortlens.cli.data import run_import
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.output import Fault, Output
 from cohortlens.cli.plans import grant_demo_plan
 from cohortlens.cli.registering import register_locally
 from cohortlens.cli.seed_consents import record_decisions, refusing_customers
 from cohortlens.cli.session import Account, CredentialsFile, FileTokenStore
-from cohortlens.client.client import Client, Credentials
-from cohortlens.client.errors import ApiError
 from cohortlens.v1 import (
     analytics_pb2,
     auth_pb2,

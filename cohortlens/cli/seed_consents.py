@@ -6,7 +6,7 @@ import csv
 import gzip
 from typing import IO, Final, cast
 
-from cohortlens.client.client import Client
+from cohortlens.cli.client import Client
 from cohortlens.v1 import (
     consent_acts_pb2,
     consent_notices_pb2,

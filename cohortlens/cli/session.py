@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import click
 
+from cohortlens.cli.client import Client, Credentials, Tokens
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.output import Fault, Output
-from cohortlens.client.client import Client, Credentials, Tokens
-from cohortlens.client.errors import ApiError
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.private import make_private, write_private
 

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from cohortlens.cli import local
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.firstrun import FirstPrediction, ready_box, seed_and_probe
 from cohortlens.cli.output import EXIT_PRECONDITION, EXIT_UNAVAILABLE, Fault, Output, table
 from cohortlens.cli.session import CredentialsFile, guarded, open_client
-from cohortlens.client.errors import ApiError
 from cohortlens.embedded import preflight, secrets, stack
 from cohortlens.embedded.postgres import database_urls
 from cohortlens.embedded.postgres_cluster import EXTERNAL_ROLES_SQL

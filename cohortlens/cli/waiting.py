@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.output import Fault
-from cohortlens.client.errors import ApiError
 from cohortlens.v1 import common_pb2
 
 POLL_S = 0.3

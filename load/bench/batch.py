@@ -36,9 +36,9 @@ from cohortlens.adapters.replicas import ReplicaDirectory
 from cohortlens.analytics.batches.files import InputWriter
 from cohortlens.analytics.batches.models import SLICE_ROWS
 from cohortlens.analytics.batches.ports import ScoringOrder
+from cohortlens.cli.client import Client
 from cohortlens.cli.local import data_dir
 from cohortlens.cli.output import table
-from cohortlens.client.client import Client
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.batch_files import BatchFolder
 from cohortlens.contracts.features import SCHEMA

@@ -20,11 +20,11 @@ from types import MappingProxyType
 import psutil
 
 from cohortlens.cli.analytics import wait_for_training
+from cohortlens.cli.client import Client
 from cohortlens.cli.local import data_dir, endpoints
 from cohortlens.cli.output import Output
 from cohortlens.cli.seed import seed_demo
 from cohortlens.cli.session import Account, CredentialsFile, open_client
-from cohortlens.client.client import Client
 from cohortlens.embedded import stack
 from cohortlens.embedded.ports import free_port
 from cohortlens.v1 import models_pb2

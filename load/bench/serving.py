@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from cohortlens.cli.client import Client
 from cohortlens.cli.local import data_dir, endpoints
 from cohortlens.cli.output import table
 from cohortlens.cli.session import open_client
-from cohortlens.client.client import Client
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.v1 import analytics_pb2, auth_tenants_pb2, models_pb2

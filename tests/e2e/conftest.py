@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cohortlens.client.client import Client, Credentials
+from cohortlens.cli.client import Client, Credentials
 from cohortlens.embedded.ports import free_ports
 from cohortlens.v1 import auth_login_pb2, auth_pb2
 from load.bench.raised import RAISED

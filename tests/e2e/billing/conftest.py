@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from cohortlens.client.client import Client
+from cohortlens.cli.client import Client
 from tests.fixtures.fake_stripe import FakeStripe
 from tests.fixtures.waiting import eventually_blocking
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from cohortlens.cli.client import Client, Credentials
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.seed_consents import publish_notice
-from cohortlens.client.client import Client, Credentials
-from cohortlens.client.errors import ApiError
 from cohortlens.embedded.ports import free_port
 from cohortlens.v1 import analytics_pb2, common_pb2, consent_acts_pb2, consent_notices_pb2, models_pb2
 from tests.fixtures.waiting import eventually_blocking

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
-from cohortlens.client.client import Client
+from cohortlens.cli.client import Client
 from cohortlens.v1 import auth_oauth_pb2 as pb
 from cohortlens.v1 import auth_pb2
 from tests.fixtures.browser import Browser

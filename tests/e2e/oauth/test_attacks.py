@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.errors import ApiError
 from cohortlens.v1 import auth_oauth_pb2 as pb
 from cohortlens.v1 import auth_pb2
 from tests.e2e.oauth.asking import (

@@ -6,7 +6,7 @@ import pytest
 
 from cohortlens.audit.export_file import verify_export
 from cohortlens.cli.audit import read_keys
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.errors import ApiError
 from cohortlens.core.ids import uuid7
 from cohortlens.v1 import audit_pb2, auth_pb2, common_pb2, customers_pb2
 from tests.fixtures.waiting import eventually_blocking

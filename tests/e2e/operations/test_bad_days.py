@@ -12,7 +12,7 @@ import urllib.request
 import psutil
 import pytest
 
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.errors import ApiError
 from cohortlens.v1 import analytics_pb2, customers_pb2
 
 SPEND = analytics_pb2.PREDICTION_TASK_SPEND

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.errors import ApiError
 from cohortlens.v1 import analytics_pb2, customers_pb2
 from tests.e2e.conftest import COHORTLENS
 from tests.fixtures.waiting import eventually_blocking

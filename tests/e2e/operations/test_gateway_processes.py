@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cohortlens.client.client import Client, Credentials
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.client import Client, Credentials
+from cohortlens.cli.errors import ApiError
 from cohortlens.v1 import analytics_pb2
 from tests.fixtures.waiting import eventually_blocking as eventually
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.errors import ApiError
 from cohortlens.contracts.artifacts import LocalArtifactStore
 from cohortlens.contracts.manifest import ModelManifest
 from cohortlens.core.db import Database

@@ -6,9 +6,9 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from cohortlens.cli.client import Client
 from cohortlens.cli.consent import DemoWallet
-from cohortlens.client.client import Client
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.errors import ApiError
 from cohortlens.v1 import (
     analytics_pb2,
     audit_pb2,

@@ -11,8 +11,8 @@ from http.cookiejar import CookieJar
 import pyotp
 import pytest
 
-from cohortlens.client.client import Client, Credentials
-from cohortlens.client.errors import ApiError
+from cohortlens.cli.client import Client, Credentials
+from cohortlens.cli.errors import ApiError
 from cohortlens.v1 import auth_login_pb2, auth_pb2, auth_tenants_pb2, auth_users_pb2
 from tests.e2e.conftest import PASSWORD
 

@@ -9,7 +9,7 @@ import grpc
 import pyotp
 import pytest
 
-from cohortlens.client.errors import from_rpc_error
+from cohortlens.cli.errors import from_rpc_error
 from cohortlens.core.errors import Unavailable
 from cohortlens.identity.access import jws
 from cohortlens.identity.access.signing_keys import SigningKeys

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from cohortlens.cli import waiting
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.output import Fault
-from cohortlens.client.errors import ApiError
 from cohortlens.v1 import common_pb2
 
 PENDING = SimpleNamespace(state=common_pb2.WORK_STATE_PENDING)

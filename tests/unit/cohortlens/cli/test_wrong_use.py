@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from cohortlens.cli import session
 from cohortlens.cli.data import run_import
+from cohortlens.cli.errors import ApiError
 from cohortlens.cli.main import main
 from cohortlens.cli.output import Fault, Output
-from cohortlens.client.errors import ApiError
 from cohortlens.v1.customers_pb2 import ImportOptions
 
 

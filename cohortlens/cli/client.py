@@ -1,6 +1,7 @@
-"""``Client``: one channel, one attribute per service, a session that logs in and renews itself.
+"""``Client``: the command line's channel to the API, which scripts of load and tests borrow.
 
-Synchronous on purpose: scripts, notebooks and the command line call it.
+It speaks with the server's own stubs, so no second set of message types runs beside them; programs of others
+use ``cohortlens.client``. Synchronous on purpose: one attribute per service, a session that renews itself.
 ``with Client(target, credentials) as c: c.call(c.analytics.Predict, request)``.
 """
 
@@ -15,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 
-from cohortlens.client.errors import ApiError, from_rpc_error
+from cohortlens.cli.errors import ApiError, from_rpc_error
 from cohortlens.v1 import (
     analytics_pb2,
     analytics_pb2_grpc,
