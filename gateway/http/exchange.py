@@ -13,6 +13,7 @@ from cohortlens.core.errors import Cancelled, CohortLensError, Unavailable
 from gateway.http import body, conditional, faults, headers
 from gateway.http.binding import HTTP_BODY, RawRequest
 from gateway.http.body import ClientGone, Receive
+from gateway.http.encodings import packed
 from gateway.http.headers import JSON, NDJSON
 from gateway.http.replies import HeaderList, Response, StatusSend, failure
 from gateway.http.requests import Request
@@ -307,6 +308,7 @@ class Exchange:
             extra.append(_VARY)
             if conditional.is_known(self._request.head, tag):
                 answer = Response(304, "", b"", extra)
+        answer = await packed(answer, self._request.head)
         await answer.write(self._send, head_only=self._request.verb == "HEAD")
 
     def _content_type(self, reply: Any) -> str:

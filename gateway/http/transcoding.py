@@ -18,6 +18,7 @@ from cohortlens.core.telemetry import ERRORS, get_logger
 from gateway.http import faults, headers
 from gateway.http.binding import refuse
 from gateway.http.body import ClientGone, Receive
+from gateway.http.encodings import packed
 from gateway.http.exchange import Exchange
 from gateway.http.metrics import observe
 from gateway.http.replies import HeaderList, Response, SendEvent, StatusSend, failure
@@ -103,7 +104,7 @@ class HttpDoor:
         check_head(scope, request)
         page = self._pages.get(request.path)
         if page is not None and request.verb in {"GET", "HEAD"}:
-            response = await page(request)
+            response = await packed(await page(request), request.head)
             await response.write(send, head_only=request.verb == "HEAD")
             return request.path
         match = self._match(request)
