@@ -183,6 +183,10 @@ format: setup-dev ## Format the code; refresh .env.example and the settings refe
 	$(MAIN)/ruff check --fix .
 	$(MAIN)/python -m docs.generate
 
+.PHONY: graphql-schema
+graphql-schema: setup-dev ## Write docs/reference/schema.graphql, and what else is generated from the code
+	$(MAIN)/python -m docs.generate
+
 .PHONY: types
 types: setup-dev ## mypy strict, each environment with its own packages
 	$(MAIN)/mypy cohortlens gateway sidecars load docs

@@ -1,4 +1,4 @@
-"""Generates what must agree with the code: ``.env.example``, the settings and the errors reference.
+"""Generates what must agree with the code: ``.env.example``, the settings, the errors, the GraphQL schema.
 
 ``python -m docs.generate`` writes them; a test compares them (``make format`` runs it).
 """
@@ -25,7 +25,10 @@ from cohortlens.v1 import (
     models_pb2,
     rewards_pb2,
 )
+from gateway.composition import public_table
 from gateway.config import GatewayConfig
+from gateway.graphql.schema import build_schema, sdl
+from gateway.http.comments import Comments
 from gateway.servicers.inference_v2_policy import POLICIES, SERVICE
 from sidecars.web3.config import Web3Config
 from workers.config import WorkerConfig
@@ -135,7 +138,13 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def graphql_schema() -> str:
+    """Text of ``docs/reference/schema.graphql``: the schema of the GraphQL door, sorted by name."""
+    return sdl(build_schema(public_table(with_reflection=False), Comments.load()))
+
+
 GENERATED = {
+    "docs/reference/schema.graphql": graphql_schema,
     ".env.example": env_example,
     "docs/reference/settings.md": settings_page,
     "docs/reference/errors.md": errors_page,
