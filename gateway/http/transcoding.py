@@ -122,6 +122,8 @@ class HttpDoor:
 
     def _match(self, request: Request) -> Match[Route] | None:
         router = self._routes.router
+        if not request.path.startswith("/"):
+            raise InvalidArgument("the path must start with a slash", reason="PATH_ENCODING_INVALID")
         request.verb = method_of(self._routes, request)
         try:
             found = router.match(request.verb, request.path)

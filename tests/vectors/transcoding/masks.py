@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any, Final
 
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -20,10 +22,18 @@ from tests.vectors.cases import Case, Format, Vector, differing
 from tests.vectors.transcoding.listed import each, first_keys
 from tests.vectors.transcoding.schema import Schema, message_class
 
-_TYPED: Final = re.compile(r"\b([A-Za-z_]\w*):? (google\.protobuf\.[A-Z]\w*|[a-z]+[0-9]*)\b")
-_SCALARS: Final = frozenset(
-    {"string", "bytes", "bool", "float", "double"}
-    | {f"{sign}{width}" for sign in ("int", "uint", "sint", "fixed", "sfixed") for width in (32, 64)}
+_TYPE: Final = r"map<\s*\w+\s*,\s*[\w.]+\s*>|[\w.]+"
+# `uuid string`, `anytype: google.protobuf.Any`, and the other way about.
+_SAID: Final = (
+    re.compile(rf"\b(?P<name>[A-Za-z_]\w*):? (?:repeated )?(?P<kind>{_TYPE})"),
+    re.compile(rf"(?P<kind>{_TYPE}) (?P<name>[A-Za-z_]\w*)\b"),
+)
+_WIDTHS: Final = (
+    f"{kind}{width}" for kind in ("int", "uint", "sint", "fixed", "sfixed") for width in (32, 64)
+)
+_SCALARS: Final = frozenset({"string", "bytes", "bool", "float", "double", *_WIDTHS})
+_KNOWN: Final = frozenset(
+    {"Any", "Duration", "Empty", "FieldMask", "ListValue", "Struct", "Timestamp", "Value"}
 )
 _ANY: Final = "google.protobuf.Any"
 
@@ -43,44 +53,69 @@ def _faults(case: Mapping[str, Any]) -> Iterator[str]:
     codecs = (Codecs(pool), Codecs(pool, lenient=True))
     rule = Rule("PATCH", parse_template("/it"), "resource")
     binding = Binding(rule, message_class(pool, "masks.Patch"), *codecs)
-    body = json.dumps(_known_types(case["body"])).encode()
+    body = json.dumps(_known_types(case["body"] or {})).encode()
     request: Any = binding.decode(RawRequest(body=body, content_type="application/json"))
     yield from differing(sorted(case["paths"]), sorted(request.update_mask.paths))
 
 
 def _pool(case: Mapping[str, Any]) -> DescriptorPool:
-    said = {
-        name: kind
-        for name, kind in _TYPED.findall(case.get("schema", ""))
-        if kind in _SCALARS or kind.startswith("google.")
-    }
+    names = {part for path in case["paths"] for part in path.split(".")}
     schema = Schema("masks")
-    _add(schema, "Resource", [case["body"]], said)
+    _add(schema, "Resource", [case["body"] or {}], _Prose(_said(case.get("schema", "")), names))
     schema.message("Patch", {"resource": "Resource", "update_mask": "google.protobuf.FieldMask"})
     return schema.build()
 
 
-def _add(schema: Schema, name: str, bodies: list[dict[str, Any]], said: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class _Prose:
+    """What a case tells beside its body: types of fields, and proto names that lower_snake_case is not."""
+
+    kinds: Mapping[str, str]
+    names: AbstractSet[str]
+
+    def name_of(self, key: str) -> str:
+        """The proto name of a key: as the paths write it."""
+        return next((name for name in self.names if _folded(name) == _folded(key)), _snake(key))
+
+
+def _said(prose: str) -> dict[str, str]:
+    found = {}
+    for form in reversed(_SAID):
+        for one in form.finditer(prose):
+            kind = f"google.protobuf.{one['kind']}" if one["kind"] in _KNOWN else one["kind"]
+            if kind in _SCALARS or kind.startswith(("google.protobuf.", "map<")):
+                found[one["name"]] = kind.rstrip(".").replace(" ", "")
+    return found
+
+
+def _add(schema: Schema, name: str, bodies: list[dict[str, Any]], prose: _Prose) -> None:
     """Add the message that these objects are, and before it the messages inside it."""
-    fields: dict[str, list[Any]] = {}
+    values: dict[str, list[Any]] = {}
+    keys: dict[str, str] = {}
     for body in bodies:
         for key, value in body.items():
-            fields.setdefault(_snake(key), []).append(value)
-    kinds = {field: _kind(schema, f"{name}_{field}", field, values, said) for field, values in fields.items()}
-    schema.message(name, kinds)
+            field = prose.name_of(key)
+            keys[field] = key
+            values.setdefault(field, []).append(value)
+    schema.message(
+        name, {field: _kind(schema, f"{name}_{field}", field, values[field], prose) for field in values}
+    )
+    for one in schema.file.message_type[-1].field:
+        if keys[one.name] != one.name:
+            one.json_name = keys[one.name]
 
 
-def _kind(schema: Schema, name: str, field: str, values: list[Any], said: Mapping[str, str]) -> str:
+def _kind(schema: Schema, name: str, field: str, values: list[Any], prose: _Prose) -> str:
     first = values[0]
     if isinstance(first, list):
         items = [item for value in values for item in value]
-        return f"repeated {_kind(schema, name, field, items or [''], said)}"
-    if field in said:
-        return said[field]
+        return f"repeated {_kind(schema, name, field, items or [''], prose)}"
+    if field in prose.kinds:
+        return prose.kinds[field]
     if isinstance(first, dict):
         if "@type" in first:
             return _ANY
-        _add(schema, name, values, said)
+        _add(schema, name, values, prose)
         return name
     return {bool: "bool", int: "int64", float: "double"}.get(type(first), "string")
 
@@ -94,6 +129,10 @@ def _known_types(value: Any) -> Any:
             return {"@type": "type.googleapis.com/google.protobuf.Empty"}
         return {key: _known_types(one) for key, one in value.items()}
     return value
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _snake(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from google.api import http_pb2
 
@@ -22,6 +23,8 @@ _SERVICE: Final = "routing.Routing"
 _VERBS: Final = frozenset({"get", "put", "post", "delete", "patch"})
 # What others answer where a path exists under another method; ours is 405 with Allow, as RFC 9110 has it.
 _OTHERS, _OURS = 501, 405
+_LEGACY: Final = "UnescapingModeLegacy"
+_ALL: Final = "UnescapingModeAllCharacters"
 
 
 def recognises(content: Mapping[str, Any]) -> bool:
@@ -35,6 +38,7 @@ def cases(vector: Vector) -> Iterator[Case]:
 
 
 def _faults(case: Mapping[str, Any]) -> Iterator[str]:
+    mode = case.get("unescaping_mode") or _LEGACY
     schema = Schema("routing")
     variables = {
         ".".join(one.field_path): "string"
@@ -48,14 +52,14 @@ def _faults(case: Mapping[str, Any]) -> Iterator[str]:
     services = [_SERVICE] if case["routes"] else []
     service = Scripted(pool, _SERVICE) if services else None
     options = {
-        "router": Router(UNESCAPING[case.get("unescaping_mode", "UnescapingModeAllExceptReserved")]),
+        "router": Router(UNESCAPING[mode]),
         "form_fallback": not case.get("disable_path_length_fallback", False),
         "strict": Codecs(pool),
         "lenient": Codecs(pool, lenient=True),
     }
     client, request = Client(door_for(pool, services, service, **options)), case["request"]
-    headers = request.get("headers") or {}
-    answer = asyncio.run(client.request(request["method"], request["path"], headers=headers))
+    headers, path = request.get("headers") or {}, _path(request["path"], mode)
+    answer = asyncio.run(client.request(request["method"], path, headers=headers))
     if case["status"] == _OTHERS and answer.status == _OURS:
         if not answer.header("allow"):
             yield "expected the header Allow, found none"
@@ -66,6 +70,17 @@ def _faults(case: Mapping[str, Any]) -> Iterator[str]:
         places = [case["routes"][int(name[1:])] for name in called]
         found = [f"{route['method']} {route['template']}" for route in places]
         yield from differing([case["matched"]], found)
+
+
+def _path(path: str, mode: str) -> str:
+    """The path as the server of these vectors splits it, which depends on its mode.
+
+    Source: grpc-ecosystem/grpc-gateway runtime/mux.go, ``ServeHTTP``.
+    """
+    if mode == _LEGACY:
+        # It sees decoded paths only; what a request line cannot hold is escaped again.
+        return quote(unquote(path), safe="/:!$&'()*+,;=@~")
+    return path.replace("%2F", "/") if mode == _ALL else path
 
 
 def _rule(route: Mapping[str, str]) -> http_pb2.HttpRule:
