@@ -28,6 +28,7 @@ from cohortlens.embedded.server_process import ServerProcess
 from cohortlens.embedded.settings import StackConfig
 from cohortlens.embedded.state import ServiceRecord
 from cohortlens.embedded.web3 import WEB3
+from cohortlens.embedded.yielding import yield_to_others
 
 Readiness = Callable[["CommandService"], bool]
 _HEARTBEAT_KEY = "cl:jobs:heartbeat"
@@ -86,6 +87,10 @@ class Service(ABC):
     def stop(self) -> None:
         """Stop it; no process of it remains."""
         self.server.stop((signal.SIGTERM, 2.0))
+
+    def settle(self) -> None:
+        """Take its place among the others now that it is ready."""
+        return
 
     @property
     def identity(self) -> ProcessIdentity | None:
@@ -167,12 +172,14 @@ class Program:
         command: Program and arguments.
         readiness: Asked about the running service until it says yes.
         bound_s: Seconds its start may take.
+        yields: Whether it answers nobody who waits, so that others go before it once it is ready.
     """
 
     name: str
     command: Sequence[str]
     readiness: Readiness
     bound_s: float
+    yields: bool = False
 
 
 class CommandService(Service):
@@ -206,6 +213,11 @@ class CommandService(Service):
     def is_ready(self) -> bool:
         """Whether it said or showed that it does its work."""
         return self._program.readiness(self)
+
+    def settle(self) -> None:
+        """Yield to those that answer, if it is such a program; not before, since its start has a bound."""
+        if self._program.yields and self.identity is not None:
+            yield_to_others(self.identity.pid)
 
 
 def is_live(service: CommandService) -> bool:
@@ -268,7 +280,7 @@ def standard_programs(config: StackConfig) -> Programs:
         Program("migrate", [python, "-m", "cohortlens.embedded.migration"], says_ready, bound_s=60.0),
         [
             Program("gateway", [python, "-m", "gateway"], is_live, bound_s=30.0),
-            Program("jobs", [python, "-m", "cohortlens.jobs"], beats, bound_s=30.0),
+            Program("jobs", [python, "-m", "cohortlens.jobs"], beats, bound_s=30.0, yields=True),
             Program("workers", [str(config.workers_python), "-m", "workers"], says_ready, bound_s=90.0),
         ],
         Program("mail", [python, "-m", "cohortlens.embedded.mail"], says_ready, bound_s=30.0)
@@ -277,7 +289,7 @@ def standard_programs(config: StackConfig) -> Programs:
         Program("stripe", [python, "-m", "cohortlens.embedded.stripe"], is_live, bound_s=30.0)
         if config.embeds_stripe
         else None,
-        Program(WEB3, [python, "-m", "sidecars.web3"], says_ready, bound_s=30.0)
+        Program(WEB3, [python, "-m", "sidecars.web3"], says_ready, bound_s=30.0, yields=True)
         if config.embeds_web3
         else None,
     )

@@ -290,6 +290,8 @@ class Supervisor:
     def _note(self, service: Service, state: ServiceState, detail: str = "") -> None:
         record = service.record
         is_new = (record.state, record.detail) != (state, detail)
+        if state == "ready":
+            service.settle()
         record.state, record.detail, record.identity = state, detail, service.identity
         if record.port:
             self._state.ports[record.name] = record.port
