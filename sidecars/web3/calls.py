@@ -45,14 +45,14 @@ class Guard(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the method's handler."""
+        """Wrap the method's handler; without the token no message is parsed, let alone worked on."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
         shown = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
         is_known = hmac.compare_digest(str(shown).encode(), self._expected)
         method = handler_call_details.method.rpartition("/")[2]
-        return _wrapped(handler, method, is_known=is_known)
+        return _wrapped(handler, method) if is_known else _refusing(handler, method)
 
 
 def status_of(error: CohortLensError) -> status_pb2.Status:
@@ -72,10 +72,18 @@ def status_of(error: CohortLensError) -> status_pb2.Status:
     return status
 
 
-def _wrapped(handler: Any, method: str, *, is_known: bool) -> Any:
+def _refusing(handler: Any, method: str) -> Any:
+    """A handler of the same form for callers without the token: it takes their bytes as they are."""
+
+    async def refuse(_request: Any, context: Any) -> None:
+        await _refuse(TokenInvalid(), method, context)
+
+    return _maker(handler)(refuse, None, handler.response_serializer)
+
+
+def _wrapped(handler: Any, method: str) -> Any:
     async def one(request: Any, context: Any) -> Any:
         try:
-            _admit(is_known)
             inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
             answer = await inner(request, context)
         except Exception as error:
@@ -85,7 +93,6 @@ def _wrapped(handler: Any, method: str, *, is_known: bool) -> Any:
 
     async def many(request: Any, context: Any) -> AsyncIterator[Any]:
         try:
-            _admit(is_known)
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
             async for part in inner(request, context):
                 yield part
@@ -93,20 +100,18 @@ def _wrapped(handler: Any, method: str, *, is_known: bool) -> Any:
             await _refuse(error, method, context)
         CALLS.labels(method, "OK").inc()
 
-    makers: dict[tuple[bool, bool], Any] = {
+    behavior = many if handler.response_streaming else one
+    return _maker(handler)(behavior, handler.request_deserializer, handler.response_serializer)
+
+
+def _maker(handler: Any) -> Callable[..., Any]:
+    makers: dict[tuple[bool, bool], Callable[..., Any]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (True, False): grpc.stream_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
-    make = makers[handler.request_streaming, handler.response_streaming]
-    behavior = many if handler.response_streaming else one
-    return make(behavior, handler.request_deserializer, handler.response_serializer)
-
-
-def _admit(is_known: bool) -> None:
-    if not is_known:
-        raise TokenInvalid
+    return makers[handler.request_streaming, handler.response_streaming]
 
 
 async def _refuse(error: Exception, method: str, context: Any) -> NoReturn:

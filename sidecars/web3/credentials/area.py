@@ -28,6 +28,8 @@ from sidecars.web3.journal.pool import Journal
 from sidecars.web3.sealing import Kek
 
 _THREADS = 4
+_VERIFYING = 2
+"""Threads of verification: strangers ask for it, and what they send must not hold up an issue or a list."""
 _LOG = get_logger(__name__)
 
 
@@ -60,6 +62,7 @@ class CredentialsArea:
         self._contexts = contexts
         self._mode = "did:web" if config.did_web_host else "did:key"
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="credentials")
+        self._verifying = ThreadPoolExecutor(_VERIFYING, thread_name_prefix="verifying")
         is_local = config.environment != "production"
         canonicalizer = RdfCanonicalizer(contexts)
         self.issuers = Issuers(journal, kek, config.did_web_host, time.monotonic)
@@ -69,7 +72,7 @@ class CredentialsArea:
             journal, self.issuers, self.lists, canonicalizer, self._pool, now, own_lists.changed
         )
         methods = MethodResolver(self.issuers, Fetcher(config.did_web_hosts, is_local), time.monotonic)
-        self.verifier = Verifier(contexts, canonicalizer, methods, self._pool)
+        self.verifier = Verifier(contexts, canonicalizer, methods, self._verifying)
         self.statuses = StatusReader(own_lists, Fetcher(config.status_hosts, is_local), self.verifier)
 
     async def run(self) -> None:
@@ -86,6 +89,7 @@ class CredentialsArea:
 
     async def close(self) -> None:
         """Let the threads go; call it after ``run`` was cancelled."""
+        await asyncio.to_thread(self._verifying.shutdown)
         await asyncio.to_thread(self._pool.shutdown)
 
 

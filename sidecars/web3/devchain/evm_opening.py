@@ -106,21 +106,21 @@ async def open_evm(config: Web3Config, journal: Journal, folder: Path) -> Opened
         node = await anvil.start()
     except AnvilFailed as fault:
         _LOG.warning("no anvil: py-evm serves instead, without disk", extra={"why": str(fault)})
-        return await _in_process(config, journal, keys)
+        return await _in_process(config, journal, keys, folder)
     await fund(node, keys.minter.address)
     settings = _settings(config, config.evm_chain_id, Anvil.mode)
     return OpenedEvm(
-        _chain(node, journal, keys, settings, partial(mine, node)),
+        _chain(node, journal, keys, settings, folder, partial(mine, node)),
         anvil,
         partial(fund, node, keys.minter.address),
     )
 
 
-async def _in_process(config: Web3Config, journal: Journal, keys: EvmKeys) -> OpenedEvm:
+async def _in_process(config: Web3Config, journal: Journal, keys: EvmKeys, folder: Path) -> OpenedEvm:
     made: Any = await asyncio.to_thread(importlib.import_module, "sidecars.web3.devchain.py_evm")
     node: EvmNode = await made.py_evm(keys)
     settings = _settings(config, made.PY_EVM_CHAIN_ID, made.MODE, confirmations=0)
-    return OpenedEvm(_chain(node, journal, keys, settings, None))
+    return OpenedEvm(_chain(node, journal, keys, settings, folder))
 
 
 def _remote(config: Web3Config, journal: Journal, folder: Path) -> OpenedEvm:
@@ -140,7 +140,7 @@ def _remote(config: Web3Config, journal: Journal, folder: Path) -> OpenedEvm:
             )
     settings = _settings(config, config.evm_chain_id, "remote")
     return OpenedEvm(
-        _chain(http_node(str(config.evm_url), config.evm_chain_id), journal, keys, settings, None)
+        _chain(http_node(str(config.evm_url), config.evm_chain_id), journal, keys, settings, folder)
     )
 
 
@@ -149,9 +149,11 @@ def _chain(
     journal: Journal,
     keys: EvmKeys,
     settings: EvmSettings,
-    nudge: Callable[[], Awaitable[None]] | None,
+    folder: Path,
+    nudge: Callable[[], Awaitable[None]] | None = None,
 ) -> EvmChain:
-    return EvmChain(EvmDesk(node, journal, EvmSigners(keys.minter, keys.voucher), settings), nudge)
+    desk = EvmDesk(node, journal, EvmSigners(keys.minter, keys.voucher), settings)
+    return EvmChain(desk, folder / "epochs", nudge)
 
 
 def _settings(config: Web3Config, chain_id: int, mode: str, confirmations: int | None = None) -> EvmSettings:

@@ -84,6 +84,19 @@ _SLOT = (
     "(chain, genesis, signer, nonce) = (SELECT m.chain, m.genesis, m.signer, m.nonce "
     "FROM web3.chain_tx m WHERE m.tx_id = $1)"
 )
+FRUITLESS = (
+    "(EXISTS (SELECT 1 FROM web3.chain_tx s WHERE (s.chain, s.genesis, s.signer, s.nonce) "
+    "= (o.chain, o.genesis, o.signer, o.nonce) AND s.state IN ('MINED', 'FINAL') "
+    "AND (s.kind = 'FILL' OR s.reason = 'REVERTED')) "
+    "OR NOT EXISTS (SELECT 1 FROM web3.chain_tx s WHERE (s.chain, s.genesis, s.signer, s.nonce) "
+    "= (o.chain, o.genesis, o.signer, o.nonce) AND s.state <> 'EXPIRED'))"
+)
+"""Whether transaction ``o`` came to nothing: reverted, its nonce filled, or no attempt can be mined."""
+
+_IN_VAIN = (
+    "r.state = 'CANCELLED' AND r.delivery <> 'MINT' AND EXISTS (SELECT 1 FROM web3.chain_tx o "  # noqa: S608
+    f"WHERE o.tx_id = r.tx_id AND {FRUITLESS})"
+)
 
 
 class ChainRows(RewardRows):
@@ -314,6 +327,20 @@ class ChainRows(RewardRows):
             list(tx_ids),
         )
         return await self._reopen("tx_id = ANY($2)", "SIGNER_NONCE_CONFLICT", list(tx_ids))
+
+    async def cancelled_in_vain(self, limit: int) -> list[RewardRow]:
+        """Cancelled rewards that holders could have claimed and whose cancellation came to nothing."""
+        return await self._rewards(f"{_IN_VAIN} ORDER BY r.created_at, r.reward_id LIMIT $2", limit)
+
+    async def is_cancelled_in_vain(self, reward_id: bytes) -> bool:
+        """Whether this reward is one of ``cancelled_in_vain``."""
+        return bool(await self._rewards(f"{_IN_VAIN} AND r.reward_id = $2", reward_id))
+
+    async def cancelled_elsewhere(self, reward_id: bytes) -> None:
+        """The chain has cancelled a reward, by a transaction that is not ours."""
+        await self._tx.execute(
+            "UPDATE web3.reward_tx SET tx_id = NULL WHERE reward_id = $1 AND state = 'CANCELLED'", reward_id
+        )
 
     async def _txs(self, where: str, *arguments: Any) -> list[TxRow]:
         rows = await self._tx.fetch(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from sidecars.web3.journal.chains import FRUITLESS
 from sidecars.web3.journal.pool import JournalTransaction
 
 
@@ -20,6 +21,16 @@ class EpochRow:
     tx_hash: str
     block_height: int | None
     block_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochInVain:
+    """An epoch whose transaction came to nothing; columns of ``web3.epoch``."""
+
+    epoch: int
+    root: bytes
+    set_sha256: bytes
+    total_micro: int
 
 
 _EPOCH = (
@@ -119,12 +130,52 @@ class EpochRows:
             list(leaves),
         )
 
-    async def leaves(self, epoch: int) -> dict[bytes, bytes]:
-        """Leaves of an epoch by their rewards."""
+    async def leaf(self, reward_id: bytes) -> bytes | None:
+        """The leaf of a reward; None where it stands in no epoch."""
+        found = await self._tx.fetchval(
+            "SELECT leaf FROM web3.epoch_leaf WHERE chain = $1 AND genesis = $2 AND reward_id = $3",
+            self._chain,
+            self._genesis,
+            reward_id,
+        )
+        return None if found is None else bytes(found)
+
+    async def leaves(self, epoch: int) -> list[bytes]:
+        """Every leaf of an epoch."""
         rows = await self._tx.fetch(
-            "SELECT reward_id, leaf FROM web3.epoch_leaf WHERE chain = $1 AND genesis = $2 AND epoch = $3",
+            "SELECT leaf FROM web3.epoch_leaf WHERE chain = $1 AND genesis = $2 AND epoch = $3",
             self._chain,
             self._genesis,
             epoch,
         )
-        return {row["reward_id"]: row["leaf"] for row in rows}
+        return [row["leaf"] for row in rows]
+
+    async def in_vain(self, limit: int) -> list[EpochInVain]:
+        """Epochs whose transaction came to nothing: no holder can claim from them."""
+        rows = await self._tx.fetch(
+            "SELECT e.epoch, e.root, e.set_sha256, e.total_micro::bigint FROM web3.epoch e "  # noqa: S608
+            "JOIN web3.chain_tx o ON o.tx_id = e.tx_id "
+            f"WHERE e.chain = $1 AND e.genesis = $2 AND {FRUITLESS} ORDER BY e.epoch LIMIT $3",
+            self._chain,
+            self._genesis,
+            limit,
+        )
+        return [EpochInVain(**row) for row in rows]
+
+    async def stands_by(self, epoch: int, tx_id: UUID, expires_at: datetime | None = None) -> None:
+        """Another transaction publishes the epoch now.
+
+        Args:
+            epoch: Its number.
+            tx_id: The transaction.
+            expires_at: Until when that lets holders claim; None where it is not ours to say.
+        """
+        await self._tx.execute(
+            "UPDATE web3.epoch SET tx_id = $4, expires_at = coalesce($5, expires_at) "
+            "WHERE chain = $1 AND genesis = $2 AND epoch = $3",
+            self._chain,
+            self._genesis,
+            epoch,
+            tx_id,
+            expires_at,
+        )

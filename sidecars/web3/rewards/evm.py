@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from eth_account import Account
 from eth_account.messages import encode_defunct
@@ -29,8 +30,10 @@ from sidecars.web3.rewards.chain import (
     WalletAddressInvalid,
     WalletProofInvalid,
 )
-from sidecars.web3.rewards.claims import EpochProof, EpochRefused, PublishedEpoch, Voucher
+from sidecars.web3.rewards.claims import EpochProof, PublishedEpoch, Voucher
+from sidecars.web3.rewards.epoch_trees import EpochTrees
 from sidecars.web3.rewards.epochs import EvmEpochs
+from sidecars.web3.rewards.evm_cancels import EvmCancels
 from sidecars.web3.rewards.evm_contract import own_addresses, provide_contract
 from sidecars.web3.rewards.evm_desk import NAME, EvmDesk, change
 from sidecars.web3.rewards.evm_keys import check_keys
@@ -45,6 +48,7 @@ _SIGNATURE_BYTES = 65
 _LATE_S = 1800.0
 _OPEN_LIMIT = 10_000
 _CALL_GAS = 100_000
+_AMEND_EVERY_S = 15.0
 _MINTS_IN_RESERVE = 100
 _MODES = {
     "embedded-anvil": "local development chain, id {chain_id}; tokens have no value",
@@ -59,16 +63,21 @@ class EvmChain:
 
     Args:
         desk: Node, journal, signers and settings.
+        trees: Folder of the trees of epochs.
         nudge: Lets an embedded chain mine a block, so that what is mined becomes final; None elsewhere.
     """
 
-    def __init__(self, desk: EvmDesk, nudge: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, desk: EvmDesk, trees: Path, nudge: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         check_keys(desk.signers, desk.settings.is_remote)
         self._desk = desk
         self._nudge = nudge
         self._sender = EvmSender(desk)
         self._watcher = EvmWatcher(desk)
-        self._epochs = EvmEpochs(desk)
+        self._cancels = EvmCancels(desk, self._watcher)
+        self._epochs = EvmEpochs(desk, self._watcher, EpochTrees(trees))
+        self._amended_at = float("-inf")
         self._turn = asyncio.Lock()
         self._is_ready = False
         self._fault: Exception | None = None
@@ -210,7 +219,9 @@ class EvmChain:
         """See ``ClaimableChain``."""
         async with self._turn:
             await self._ready()
-            return await self._cancel(reward_id)
+            cancelled = await self._cancels.sign(reward_id)
+            await self._sender.send()
+            return cancelled
 
     @asynccontextmanager
     async def _noting(self) -> AsyncIterator[None]:
@@ -244,11 +255,21 @@ class EvmChain:
         changes += await self._watcher.finalize(head, await self._desk.final_height(head))
         await self._sender.raise_stuck(head)
         try:
+            changes += await self._amend()
             changes += await self._sign(None, self._desk.settings.gather_s)
         except (ChainRefused, ChainUnavailable) as fault:
             self._fault = fault
         changes += await self._sender.send()
         await self._nudged()
+        return changes
+
+    async def _amend(self) -> list[RewardChange]:
+        """See ``EvmCancels.amend`` and ``EvmEpochs.amend``; seldom, since hardly ever is there anything."""
+        if time.monotonic() - self._amended_at < _AMEND_EVERY_S:
+            return []
+        self._amended_at = time.monotonic()
+        changes = await self._cancels.amend()
+        await self._epochs.amend()
         return changes
 
     async def _sign(self, reward_ids: Sequence[bytes] | None, min_age_s: float) -> list[RewardChange]:
@@ -295,29 +316,6 @@ class EvmChain:
         raise ChainRefused(
             "the reward token takes no mints now; see the reason of the rewards", reason=reason
         )
-
-    async def _cancel(self, reward_id: bytes) -> RewardChange:
-        desk = self._desk
-        data = desk.token.call("cancelReward", reward_id)
-        try:
-            await desk.node.gas(desk.minter, desk.instance.token, data)
-        except Reverted:
-            # The holder was faster, or it is cancelled already; the chain knows which.
-            async with desk.rows() as rows:
-                known = await rows.by_id([reward_id])
-            found = await self._watcher.look_up(known)
-            return found[0] if found else change(known[0])
-        fees, count = await current_fees(desk, await desk.head()), await desk.node.nonce(desk.minter)
-        async with desk.rows() as rows:
-            nonce = await allocate(desk, rows, count)
-            tx_id = await sign_next(
-                desk, rows, nonce, Call("CANCEL", desk.instance.token, data, _CALL_GAS), fees
-            )
-            ended = await rows.end([reward_id], "CANCELLED", None, tx_id)
-        await self._sender.send()
-        if not ended:
-            raise EpochRefused("the reward is not known here", reason="REWARD_NOT_CLAIMABLE")
-        return change(ended[0])
 
     async def _take_count(self) -> tuple[int, list[RewardChange], bool]:
         desk = self._desk

@@ -6,9 +6,11 @@ the same amount; whose transaction it was does not matter.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from cohortlens.core.failpoints import failpoint
@@ -22,6 +24,7 @@ from sidecars.web3.rewards.token import REVERTED, Minted
 
 _MISSES_TO_HALT = 3
 _REWIND = 64
+_ASKED_AT_ONCE = 10
 _LOOKED_UP = 100
 _WINDOWS = 10
 _LOG = logging.getLogger(__name__)
@@ -173,7 +176,7 @@ class EvmWatcher:
         own = {event.reward_id: event for event in events}
         missing = [reward.reward_id for reward in rewards if reward.reward_id not in own]
         elsewhere = await self._found(missing) if missing else {}
-        is_settled = {key: await self._is_settled(key) for key in missing if key not in elsewhere}
+        is_settled = {key: await self.is_settled(key) for key in missing if key not in elsewhere}
         async with desk.rows() as rows:
             await rows.mark_mined(row, receipt.height, receipt.block_hash, receipt.is_reverted)
             changes = []
@@ -199,26 +202,14 @@ class EvmWatcher:
         if (event.to, event.amount_micro) != (reward.recipient, reward.amount_micro):
             _LOG.error("a reward was minted on the EVM chain with another body")
             return [change(row) for row in await rows.end([reward.reward_id], "FAILED", "REWARD_CONFLICT")]
-        tx_id = await self._row_of(rows, event)
+        genesis, place = self._desk.instance.genesis, (event.block_height, event.block_hash)
+        tx_id = await adopted(rows, genesis, event.tx_hash, *place)
         if reward.state in ("CLAIMABLE", "CANCELLED"):
             return [change(row) for row in await rows.end([reward.reward_id], "CLAIMED", None, tx_id)]
         return [change(row) for row in await rows.mined_rewards([reward.reward_id], tx_id)]
 
-    async def _row_of(self, rows: ChainRows, event: Minted) -> UUID:
-        genesis = self._desk.instance.genesis
-        known = await rows.by_hash(genesis, event.tx_hash)
-        if known is not None:
-            return known.tx_id
-        # Nothing is asked of the node here: whose it was is told by its hash alone.
-        new = NewTx("adopted:" + event.tx_hash, 0, 1, "ADOPTED", event.tx_hash, None)
-        tx_id = await rows.insert_tx(genesis, new)
-        adopted = await rows.by_hash(genesis, event.tx_hash)
-        assert adopted is not None
-        await rows.mark_mined(adopted, event.block_height, event.block_hash, False)
-        return tx_id
-
     async def _claims(self, first: int, last: int) -> list[RewardChange]:
-        events = await self._events(None, first, last)
+        events = await self._events(first, last)
         if not events:
             return []
         async with self._desk.rows() as rows:
@@ -230,20 +221,71 @@ class EvmWatcher:
                     changes += await self._adopt(rows, open_claims[event.reward_id], event)
         return changes
 
-    async def _found(self, reward_ids: Sequence[bytes]) -> dict[bytes, Minted]:
-        head = await self._desk.head()
-        events = await self._events(reward_ids, self._desk.instance.deployed_height, head.height)
-        return {event.reward_id: event for event in events}
+    async def newest_logs(
+        self, topics: Sequence[str | list[str] | None], wanted: set[bytes]
+    ) -> dict[bytes, Any]:
+        """The newest event of each wanted identifier, read back from the head until all are found.
 
-    async def _events(self, reward_ids: Sequence[bytes] | None, first: int, last: int) -> list[Minted]:
-        token, desk = self._desk.token, self._desk
-        topics: list[str | list[str] | None] = [token.topic("RewardMinted")]
-        if reward_ids is not None:
-            topics.append(["0x" + key.hex() for key in reward_ids])
-        logs = await desk.node.logs(desk.instance.token, topics, first, last)
-        return [token.minted(log) for log in logs]
+        Args:
+            topics: Kinds of events, and what they are of; the second topic of a log is its identifier.
+            wanted: The identifiers, 32 bytes each.
+        """
+        desk, found = self._desk, dict[bytes, Any]()
+        last, first_of_all = (await desk.head()).height, desk.instance.deployed_height
+        while last >= first_of_all and len(found) < len(wanted):
+            first = max(first_of_all, last - LOG_WINDOW + 1)
+            for log in await desk.node.logs(desk.instance.token, topics, first, last):
+                # Within a window the node tells the oldest first.
+                found[bytes(log["topics"][1])] = log
+            last = first - 1
+        return found
 
-    async def _is_settled(self, reward_id: bytes) -> bool:
+    async def is_settled(self, reward_id: bytes) -> bool:
+        """Whether the contract has minted or cancelled a reward."""
         desk = self._desk
         answer = await desk.node.call(desk.instance.token, desk.token.call("settled", reward_id))
         return any(answer)
+
+    async def _found(self, reward_ids: Sequence[bytes]) -> dict[bytes, Minted]:
+        """The mints of rewards; only what the contract has settled is looked for, from the newest block back.
+
+        A settled reward has exactly one event, of its mint or of its cancellation: the search ends with the
+        last one and reads the chain to its beginning for none that was never settled.
+        """
+        token, settled = self._desk.token, list[bytes]()
+        for start in range(0, len(reward_ids), _ASKED_AT_ONCE):
+            part = reward_ids[start : start + _ASKED_AT_ONCE]
+            answers = await asyncio.gather(*(self.is_settled(one) for one in part))
+            settled += [one for one, is_so in zip(part, answers, strict=True) if is_so]
+        if not settled:
+            return {}
+        kinds = [token.topic("RewardMinted"), token.topic("RewardCancelled")]
+        logs = await self.newest_logs([kinds, ["0x" + one.hex() for one in settled]], set(settled))
+        mints = [log for log in logs.values() if bytes(log["topics"][0]).hex() == kinds[0][2:]]
+        return {event.reward_id: event for event in map(token.minted, mints)}
+
+    async def _events(self, first: int, last: int) -> list[Minted]:
+        token, desk = self._desk.token, self._desk
+        topics = [token.topic("RewardMinted")]
+        logs = await desk.node.logs(desk.instance.token, topics, first, last)
+        return [token.minted(log) for log in logs]
+
+
+async def adopted(rows: ChainRows, genesis: str, tx_hash: str, height: int, block_hash: str) -> UUID:
+    """The row of a mined transaction; made where it is not ours. Nothing is asked of the node here.
+
+    Args:
+        rows: The transaction of the journal.
+        genesis: First block of the chain.
+        tx_hash: The transaction.
+        height: Block that holds it.
+        block_hash: Hash of that block.
+    """
+    known = await rows.by_hash(genesis, tx_hash)
+    if known is not None:
+        return known.tx_id
+    tx_id = await rows.insert_tx(genesis, NewTx("adopted:" + tx_hash, 0, 1, "ADOPTED", tx_hash, None))
+    made = await rows.by_hash(genesis, tx_hash)
+    assert made is not None
+    await rows.mark_mined(made, height, block_hash, False)
+    return tx_id

@@ -45,6 +45,11 @@ class MerkleTree:
             self._levels.append(_parents(self._levels[-1]))
 
     @property
+    def levels(self) -> Sequence[Sequence[bytes]]:
+        """The sorted leaves, their parents, and so on; the last level holds the root alone."""
+        return self._levels
+
+    @property
     def root(self) -> bytes:
         """The root, 32 bytes; of a single leaf, the leaf."""
         return self._levels[-1][0]

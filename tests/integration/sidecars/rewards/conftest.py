@@ -77,7 +77,7 @@ def keys(tmp_path):
 
 
 @pytest.fixture
-async def evm(anvil, keys, journal):
+async def evm(anvil, keys, journal, tmp_path):
     """Makes started chains on the anvil; each stands for one sidecar."""
     from sidecars.web3.devchain.evm import fund, mine
     from sidecars.web3.rewards.evm import EvmChain
@@ -91,7 +91,7 @@ async def evm(anvil, keys, journal):
         node = http_node(url or anvil.url, 80002)
         settings = replace(EvmSettings(80002, "embedded-anvil", gather_s=0.0), **changes)
         desk = EvmDesk(node, journal, EvmSigners(keys.minter, keys.voucher), settings)
-        chain = EvmChain(desk)
+        chain = EvmChain(desk, tmp_path / "epochs")
         chain.mine = lambda blocks=1: mine(anvil.node, blocks)
         made.append(chain)
         if start:

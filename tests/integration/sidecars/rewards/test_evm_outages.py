@@ -64,7 +64,7 @@ async def test_a_contract_with_other_code_signs_nothing(evm, journal, keys):
     assert refused.value.reason == "CONTRACT_MISMATCH"
 
 
-async def test_py_evm_serves_where_there_is_no_anvil_and_says_so(journal, keys):
+async def test_py_evm_serves_where_there_is_no_anvil_and_says_so(journal, keys, tmp_path):
     from sidecars.web3.devchain.py_evm import MODE, PY_EVM_CHAIN_ID, py_evm
     from sidecars.web3.rewards.evm import EvmChain
     from sidecars.web3.rewards.evm_desk import EvmDesk, EvmSettings
@@ -75,7 +75,7 @@ async def test_py_evm_serves_where_there_is_no_anvil_and_says_so(journal, keys):
     for _start in range(2):  # the second has lost everything and is rebuilt from the journal
         settings = EvmSettings(PY_EVM_CHAIN_ID, MODE, confirmations=0, gather_s=0.0)
         signers = EvmSigners(keys.minter, keys.voucher)
-        chain = EvmChain(EvmDesk(await py_evm(keys), journal, signers, settings))
+        chain = EvmChain(EvmDesk(await py_evm(keys), journal, signers, settings), tmp_path / "epochs")
         await chain.start()
         for _ in range(4):
             await chain.poll()

@@ -1,9 +1,11 @@
 """What a call of the sidecar is refused with."""
 
+import grpc
+import pytest
 from google.rpc import error_details_pb2
 
 from cohortlens.core.errors import InvalidArgument, Unavailable, Violation
-from sidecars.web3.calls import status_of
+from sidecars.web3.calls import Guard, status_of
 
 
 def _details(status):
@@ -41,3 +43,38 @@ def test_what_a_retry_can_help_says_when():
         status_of(Unavailable("the chain is down", reason="CHAIN_UNAVAILABLE", retry_delay_s=1.5))
     )
     assert details[error_details_pb2.RetryInfo].retry_delay.ToNanoseconds() == 1_500_000_000
+
+
+async def test_without_the_token_no_message_is_parsed_whatever_form_the_call_has():
+    read = []
+
+    def parse(message):
+        read.append(message)
+        return message
+
+    async def answer(request, _context):
+        return request
+
+    async def answers(request, _context):
+        yield request
+
+    handlers = {
+        "One": grpc.unary_unary_rpc_method_handler(answer, parse, bytes),
+        "Many": grpc.unary_stream_rpc_method_handler(answers, parse, bytes),
+        "Sent": grpc.stream_unary_rpc_method_handler(answer, parse, lambda _: b""),
+    }
+    server = grpc.aio.server(interceptors=[Guard("the token of this test")])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        one, many = channel.unary_unary("/test.Service/One"), channel.unary_stream("/test.Service/Many")
+        sent = channel.stream_unary("/test.Service/Sent")
+        for call in (one(b"poison"), many(b"poison").read(), sent(iter([b"poison"]))):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert read == []
+        shown = (("authorization", "Bearer the token of this test"),)
+        assert (await one(b"asked", metadata=shown), read) == (b"asked", [b"asked"])
+    await server.stop(None)

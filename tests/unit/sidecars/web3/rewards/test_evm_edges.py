@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientConnectionError
@@ -32,7 +33,8 @@ MIXED = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 def chain():
     """A chain that was never reached."""
     signers = EvmSigners(Account.create(), Account.create())
-    return EvmChain(EvmDesk(_node("never"), None, signers, EvmSettings(80002, "embedded-anvil")))
+    desk = EvmDesk(_node("never"), None, signers, EvmSettings(80002, "embedded-anvil"))
+    return EvmChain(desk, Path("unused"))
 
 
 def _node(said, clock=lambda: 0.0, **more):

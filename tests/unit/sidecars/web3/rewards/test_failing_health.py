@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from eth_account import Account
@@ -56,10 +57,10 @@ class Lost(Unavailable):
 async def test_an_evm_chain_whose_node_or_journal_fails_is_down(fault, said):
     signers = EvmSigners(Account.create(), Account.create())
     desk = EvmDesk(EvmNode(Broken(fault)), Broken(fault), signers, EvmSettings(80002, "embedded-anvil"))
-    health = await EvmChain(desk).health()
+    health = await EvmChain(desk, Path("unused")).health()
     assert health.status == "down"
     desk.head = Broken(fault).start
-    health = await EvmChain(desk).health()
+    health = await EvmChain(desk, Path("unused")).health()
     assert (health.status, health.detail.rpartition("; ")[2]) == ("down", said)
 
 
