@@ -69,6 +69,7 @@ class Call:
         payload: The raw request of a unary request.
         read: Reads the payload when the door has not yet; run within the deadline and after ``authn``,
             so that nobody unknown makes us gather a body.
+        reading: Whether ``read`` is under way: what is late then is the caller.
         payloads: The raw requests of a client stream.
         request: The request message, once ``validate`` has run.
         requests: The checked messages of a client stream.
@@ -99,6 +100,7 @@ class Call:
     # Most calls leave most of these as they are, so they are set where they differ.
     payload: Any = None
     read: Callable[[], Awaitable[Any]] | None = None
+    reading = False
     payloads: AsyncIterator[Any] | None = None
     request: Message | None = None
     requests: AsyncIterator[Message] | None = None
@@ -156,6 +158,13 @@ class Call:
     def header(self, name: str) -> str | None:
         """The first value of a metadata entry, by lower-case name."""
         return self.metadata.first(name)
+
+    async def gather(self) -> None:
+        """Read the payload when the door has not yet."""
+        if self.read is not None:
+            self.reading = True
+            self.payload, self.read = await self.read(), None
+            self.reading = False
 
     def decode(self, payload: Any) -> Message:
         """One raw request as a message, through the door's decoder."""

@@ -217,7 +217,7 @@ async def _until(call: Call, proceed: Proceed, left_s: float) -> None:
 
 
 def _deadline_passed(call: Call) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        "the deadline passed before the answer was ready",
-        metadata={"deadline_ms": str(round((call.deadline - call.started) * 1000))},
-    )
+    given = {"deadline_ms": str(round((call.deadline - call.started) * 1000))}
+    if call.reading:
+        return DeadlineExceeded("the body did not arrive in time", reason="REQUEST_TIMEOUT", metadata=given)
+    return DeadlineExceeded("the deadline passed before the answer was ready", metadata=given)

@@ -60,7 +60,7 @@ class ShareStep:
     async def _single(self, call: Call, proceed: Proceed) -> None:
         if call.read is not None:
             # A slow body must not keep a place that others could use.
-            call.payload, call.read = await call.read(), None
+            await call.gather()
         rows = 1 + call.request_bytes // _BYTES_PER_ROW
         place = self._share.enter(_tenant(call), rows) or await self._turn(call, rows)
         if call.send is not None:

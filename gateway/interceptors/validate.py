@@ -70,10 +70,12 @@ class ValidateStep:
             InvalidArgument: MESSAGE_MALFORMED, FIELD_INVALID or VALUE_NOT_FINITE.
         """
         if call.payloads is None:
-            if call.read is None:
-                call.request = self._message(call, call.payload)
+            if call.read is not None:
+                await call.gather()
+            if call.request_bytes > LARGE_BYTES and call.door != "grpc":
+                call.request = await self._aside(call)
             else:
-                call.request = await self._read(call, await call.read())
+                call.request = self._message(call, call.payload)
             call.payload = None
             if call.method.brings_secrets:
                 with hiding(lambda: secrets_of(call)):
@@ -84,13 +86,11 @@ class ValidateStep:
             async with aclosing(self._stream(call, call.payloads)) as call.requests:
                 await proceed(call)
 
-    async def _read(self, call: Call, payload: Any) -> Any:
-        """The message of a payload that the door has read; ``call.request_bytes`` says how large it was."""
-        if call.request_bytes <= LARGE_BYTES:
-            return self._message(call, payload)
-        # The parsers of JSON hold the interpreter for some milliseconds at a time, and let go between them.
+    async def _aside(self, call: Call) -> Any:
+        """The message of a large payload; the parsers of JSON let other threads run in between."""
         run = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(_DECODING, run, self._message, call, payload)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_DECODING, run, self._message, call, call.payload)
 
     def _message(self, call: Call, payload: Any) -> Any:
         name = call.method.full_name
