@@ -130,6 +130,8 @@ def errors_page() -> str:
         "Common to all methods: `FIELD_INVALID`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`,",
         "`SCOPE_MISSING`, `RATE_LIMITED`, `DEADLINE_EXCEEDED`, `DATABASE_UNAVAILABLE`, `INTERNAL`.",
         "To calls with a key (`request_id`): `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.",
+        "To documents at `/graphql`: `GRAPHQL_SYNTAX_INVALID`, `GRAPHQL_DOCUMENT_INVALID`,",
+        "`GRAPHQL_LIMIT_EXCEEDED`.",
         "",
         "| reason | answered by |",
         "| --- | --- |",
