@@ -218,6 +218,7 @@ async def _until(call: Call, proceed: Proceed, left_s: float) -> None:
 
 def _deadline_passed(call: Call) -> DeadlineExceeded:
     given = {"deadline_ms": str(round((call.deadline - call.started) * 1000))}
-    if call.reading:
+    if call.reading and call.door != "grpc":
+        # A status that only HTTP has.
         return DeadlineExceeded("the body did not arrive in time", reason="REQUEST_TIMEOUT", metadata=given)
     return DeadlineExceeded("the deadline passed before the answer was ready", metadata=given)
