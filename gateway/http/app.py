@@ -18,6 +18,8 @@ from gateway.http.pages.door import PageDoor
 from gateway.http.replies import SendEvent
 from gateway.http.requests import Scope
 from gateway.http.routes import build_routes
+from gateway.http.rpc import Served
+from gateway.http.rpc_doors import RpcDoors
 from gateway.http.streaming import Drain
 from gateway.http.transcoding import Handler, HttpDoor
 from gateway.http.webhooks import WebhookDoor
@@ -45,6 +47,7 @@ class HttpDoors:
         missing: Names what keeps the process from being ready.
         webhook: Takes the payment provider's notifications; None where nobody could sign them.
         graphql: Serves GraphQL; None for none.
+        rpcs: Serves Connect and gRPC-Web; None for neither.
     """
 
     def __init__(
@@ -56,13 +59,16 @@ class HttpDoors:
         missing: Callable[[], Awaitable[list[str]]],
         webhook: WebhookDoor | None = None,
         graphql: OwnDoor | None = None,
+        rpcs: RpcDoors | None = None,
     ) -> None:
         self.missing = missing
         self._ours, self._oip, self._oauth, self._pages = ours, oip, oauth, pages
-        self._webhook, self._graphql = webhook, graphql
+        self._webhook, self._graphql, self._rpcs = webhook, graphql, rpcs
 
     def methods(self, path: str) -> list[str]:
         """The HTTP methods of a raw path, for pages of other sites; none for a path without a route."""
+        if self._rpcs is not None and self._rpcs.has(path):
+            return self._rpcs.methods(path)
         if is_oauth(path):
             return self._oauth.methods(path)
         return (self._oip if is_oip(path) else self._ours).methods(path)
@@ -76,6 +82,8 @@ class HttpDoors:
             return self._pages(scope, receive, send)
         if self._graphql is not None and self._graphql.has(path):
             return self._graphql(scope, receive, send)
+        if self._rpcs is not None and self._rpcs.has(path):
+            return self._rpcs(scope, receive, send)
         if is_oauth(path):
             return self._oauth(scope, receive, send)
         return (self._oip if is_oip(path) else self._ours)(scope, receive, send)
@@ -125,4 +133,5 @@ def build_http_app(
         monitor.missing,
         webhook,
         graphql,
+        RpcDoors(Served(chain, routes)),
     )

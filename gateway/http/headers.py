@@ -66,6 +66,7 @@ _PERMANENT = frozenset(
 _BINARY = "-bin"
 _METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
 _SECONDS = re.compile(r"[0-9]{1,8}(?:\.[0-9]{1,9})?")
+_MILLISECONDS = re.compile(r"[0-9]{1,10}")
 _LONG_NANOS = re.compile(r"([1-9][0-9]{8,9})n")
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PARAMETER = re.compile(r';\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
@@ -171,24 +172,43 @@ def _base64(value: bytes | None) -> str:
 
 def timeout(head: Head) -> tuple[float | None, CohortLensError | None]:
     """Seconds the caller gives, the smallest of all it names; or the fault DEADLINE_INVALID."""
-    if "grpc-timeout" not in head.values and "x-request-timeout" not in head.values:
-        return None, None
     found: list[float] = []
-    for text in head.values.get("grpc-timeout", ()):
-        # Up to ten digits of nanoseconds, not eight as in gRPC: other transcoders take them.
-        long_nanos = _LONG_NANOS.fullmatch(text)
-        seconds, fault = (int(long_nanos[1]) * 1e-9, None) if long_nanos else parse_grpc_timeout(text)
-        if seconds is None:
-            return None, fault
-        found.append(seconds)
-    for text in head.values.get("x-request-timeout", ()):
-        if not _SECONDS.fullmatch(text) or float(text) == 0:
-            fault = InvalidArgument(
-                "X-Request-Timeout must be seconds above zero, such as 2.5", reason="DEADLINE_INVALID"
-            )
-            return None, fault
-        found.append(float(text))
+    for name, read in _TIMEOUTS.items():
+        for text in head.values.get(name, ()):
+            seconds, fault = read(text)
+            if seconds is None:
+                return None, fault
+            found.append(seconds)
     return (min(found) if found else None), None
+
+
+def _grpc_timeout(text: str) -> tuple[float | None, CohortLensError | None]:
+    # Up to ten digits of nanoseconds, not eight as in gRPC: other transcoders take them.
+    long_nanos = _LONG_NANOS.fullmatch(text)
+    return (int(long_nanos[1]) * 1e-9, None) if long_nanos else parse_grpc_timeout(text)
+
+
+def _request_timeout(text: str) -> tuple[float | None, CohortLensError | None]:
+    if _SECONDS.fullmatch(text) and float(text) > 0:
+        return float(text), None
+    return None, _deadline_invalid("X-Request-Timeout must be seconds above zero, such as 2.5")
+
+
+def _connect_timeout(text: str) -> tuple[float | None, CohortLensError | None]:
+    if _MILLISECONDS.fullmatch(text) and int(text) > 0:
+        return int(text) * 1e-3, None
+    return None, _deadline_invalid("Connect-Timeout-Ms must be milliseconds above zero, at most ten digits")
+
+
+def _deadline_invalid(message: str) -> InvalidArgument:
+    return InvalidArgument(message, reason="DEADLINE_INVALID")
+
+
+_TIMEOUTS: Final = {
+    "grpc-timeout": _grpc_timeout,
+    "x-request-timeout": _request_timeout,
+    "connect-timeout-ms": _connect_timeout,
+}
 
 
 def media_type(text: str) -> tuple[str, dict[str, str]]:

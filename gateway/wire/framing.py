@@ -36,11 +36,7 @@ class FrameReader:
 
     def __init__(self, encoding: str = "", max_bytes: int = MAX_REQUEST_BYTES) -> None:
         if encoding not in ("", "identity", "gzip"):
-            raise Unimplemented(
-                "grpc-encoding must be identity or gzip",
-                reason="ENCODING_UNSUPPORTED",
-                metadata={"supported": ENCODINGS},
-            )
+            raise encoding_unsupported()
         self._gzip = encoding == "gzip"
         self._max_bytes = max_bytes
         self._buffer = bytearray()
@@ -59,7 +55,7 @@ class FrameReader:
             if size > self._max_bytes:
                 raise too_large(self._max_bytes)
             if flag not in (0, 1):
-                raise _broken("the compression byte must be 0 or 1")
+                raise broken_frame("the compression byte must be 0 or 1")
             end = _PREFIX_BYTES + size
             if len(buffer) < end:
                 return
@@ -75,20 +71,20 @@ class FrameReader:
     def end(self) -> None:
         """Note the end of the stream; raises InvalidArgument (FRAME_INVALID) within a message."""
         if self._buffer:
-            raise _broken("the stream ended inside a message")
+            raise broken_frame("the stream ended inside a message")
 
     def _inflate(self, message: bytes) -> bytes:
         if not self._gzip:
-            raise _broken("a compressed message needs grpc-encoding: gzip")
+            raise broken_frame("a compressed message needs grpc-encoding: gzip")
         inflater = zlib.decompressobj(_GZIP_WBITS)
         try:
             inflated = inflater.decompress(message, self._max_bytes + 1)
         except zlib.error:
-            raise _broken("the message is not gzip") from None
+            raise broken_frame("the message is not gzip") from None
         if len(inflated) > self._max_bytes:
             raise too_large(self._max_bytes)
         if not inflater.eof or inflater.unused_data:
-            raise _broken("the message is not one whole gzip member")
+            raise broken_frame("the message is not one whole gzip member")
         return inflated
 
 
@@ -107,7 +103,7 @@ def single_message(body: bytes, encoding: str, max_bytes: int) -> bytes:
     messages = list(reader.feed(body))
     reader.end()
     if len(messages) != 1:
-        raise _broken(f"this call takes exactly one message; got {len(messages)}")
+        raise broken_frame(f"this call takes exactly one message; got {len(messages)}")
     return messages[0]
 
 
@@ -144,5 +140,15 @@ def too_large(max_bytes: int) -> ResourceExhausted:
     )
 
 
-def _broken(what: str) -> InvalidArgument:
+def encoding_unsupported(header: str = "grpc-encoding") -> Unimplemented:
+    """The fault of an encoding that is neither identity nor gzip, named in ``header``."""
+    return Unimplemented(
+        f"{header} must be identity or gzip",
+        reason="ENCODING_UNSUPPORTED",
+        metadata={"supported": ENCODINGS},
+    )
+
+
+def broken_frame(what: str) -> InvalidArgument:
+    """The fault of frames that cannot be read."""
     return InvalidArgument(what, reason="FRAME_INVALID")

@@ -87,7 +87,9 @@ async def test_a_preflight_names_the_methods_of_its_path_and_the_headers_of_ever
     api, _ = behind(LISTED)
     for path, methods in (
         ("/api/v1/predict", "OPTIONS, POST"),
-        ("/cohortlens.v1.X/Y", "GET, HEAD, POST, PUT"),
+        ("/cohortlens.v1.ModelsService/GetTrainingRun", "GET, POST"),
+        ("/cohortlens.v1.ModelsService/StartTraining", "POST"),
+        ("/elsewhere", "GET, HEAD, POST, PUT"),
     ):
         answer = await api.request("OPTIONS", path, b"", {"origin": LISTED, **PREFLIGHT})
         assert answer.header("access-control-allow-methods").startswith(methods)

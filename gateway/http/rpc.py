@@ -1,0 +1,275 @@
+"""An RPC called by its full name over HTTP: what the doors of Connect and gRPC-Web share.
+
+The path names the method, as in gRPC; bodies, statuses and errors are the protocol's. Nothing of a body is
+read before the chain asks for it, that is before the caller is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+from google.protobuf.message import Message
+
+from cohortlens.core.errors import Cancelled, Unavailable, Unimplemented
+from gateway.http import faults, headers
+from gateway.http.binding import refuse
+from gateway.http.body import ClientGone, Receive
+from gateway.http.headers import JSON_POLICY, SECURITY_HEADERS
+from gateway.http.replies import HeaderList, StatusSend
+from gateway.http.requests import Request, Scope
+from gateway.http.routes import RouteTable
+from gateway.http.scalars import JsonFault
+from gateway.http.streaming import STALLED_S
+from gateway.interceptors.chain import Call, CallFailed, Chain
+from gateway.interceptors.metadata import Metadata
+from gateway.registry import MethodInfo
+from gateway.wire.receiving import MAX_GATHERED_BYTES, Room, take_rest
+
+# Most calls are over before a watch for the caller's leaving would be worth its cost.
+_WATCH_AFTER_S: Final = 0.05
+# A body this small is cheaper to leave to the server than a new connection.
+_SMALL_BYTES: Final = 64 * 1024
+_PATH: Final = re.compile(r"/[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+/[A-Za-z_][A-Za-z0-9_]*")
+NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+def is_rpc(path: str) -> bool:
+    """Whether a path has the form of a method's full name: ``/package.Service/Method``."""
+    return _PATH.fullmatch(path) is not None
+
+
+def method_unknown() -> Unimplemented:
+    """No method has this name."""
+    return Unimplemented("no such method; see the reflection service for what there is")
+
+
+@dataclass(slots=True)
+class Served:
+    """What all calls of a door share.
+
+    Attributes:
+        chain: The chain.
+        routes: Its codecs read and write JSON.
+        room: What bodies under way may take together.
+    """
+
+    chain: Chain
+    routes: RouteTable
+    room: Room = field(default_factory=lambda: Room(MAX_GATHERED_BYTES))
+
+
+@dataclass(slots=True)
+class JsonText:
+    """A request in JSON, so that nobody takes its bytes for Protobuf.
+
+    Attributes:
+        text: The JSON.
+    """
+
+    text: bytes
+
+
+class RpcExchange(ABC):
+    """One call by its full name.
+
+    Args:
+        served: What all calls of the door share.
+        method: The RPC.
+        request: Request line and headers.
+        scope: The ASGI scope.
+        receive: The ASGI ``receive``.
+        send: Where the answer goes.
+
+    Attributes:
+        door: Name of the door in logs and metrics.
+        is_json: Whether messages are proto JSON, else Protobuf.
+        is_received: Whether all of the request has come.
+    """
+
+    door: ClassVar[str]
+    is_json = False
+    _watcher: asyncio.Task[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _left = False
+    _stalled = False
+    is_received = False
+
+    def __init__(
+        self,
+        served: Served,
+        method: MethodInfo,
+        request: Request,
+        scope: Scope,
+        receive: Receive,
+        send: StatusSend,
+    ) -> None:
+        self._served, self._method, self._request = served, method, request
+        self._receive, self._send = receive, send
+        self._task = asyncio.current_task()
+        timeout_s, fault = headers.timeout(request.head)
+        both_ways = method.client_streaming and method.server_streaming
+        if both_ways and request.version.startswith("1"):
+            fault = fault or faults.streaming_unsupported()
+        self._call = Call(
+            self.door,
+            method,
+            Metadata(scope["headers"]),
+            peer=request.peer,
+            timeout_s=timeout_s,
+            timeout_fault=fault,
+            decoder=self.decoded,
+            task=self._task,
+        )
+
+    @abstractmethod
+    async def read(self) -> Any:
+        """The one request of a call whose requests are no stream."""
+
+    @abstractmethod
+    def requests(self) -> AsyncIterator[Any]:
+        """The requests of a client stream."""
+
+    @abstractmethod
+    def encode(self, reply: Message) -> bytes:
+        """A reply as it goes out."""
+
+    @abstractmethod
+    async def message(self, reply: Message) -> None:
+        """Send one reply of a stream."""
+
+    @abstractmethod
+    async def end(self, failure: CallFailed | None) -> None:
+        """Send what is left of the answer."""
+
+    async def run(self) -> None:
+        """Run the call and send its answer, whatever it is.
+
+        Raises:
+            ClientGone: Nobody is left to answer.
+            ConnectionAbortedError: The reader took nothing for too long.
+        """
+        try:
+            await self._run()
+            await self.end(None)
+        except CallFailed as failed:
+            self._check_reader()
+            await self.end(failed)
+        except asyncio.CancelledError:
+            if self._left and self._task is not None:
+                self._task.uncancel()
+                raise ClientGone from None
+            # The server is stopping and its patience is over.
+            gone = Unavailable("the server is stopping; repeat the call", reason="SHUTTING_DOWN")
+            await self.end(CallFailed(gone, self._call.request_id))
+            raise
+        except Cancelled:
+            # The end of the answer was not taken.
+            self._check_reader()
+            raise
+        finally:
+            self._close()
+        if not self.is_received:
+            await take_rest(self._receive)
+
+    def _run(self) -> Awaitable[Any]:
+        call, method, chain = self._call, self._method, self._served.chain
+        if not method.client_streaming:
+            call.read = self.read
+        if not method.server_streaming:
+            call.encoder = self.encode
+            return (
+                chain.client_stream(call, self.requests()) if method.client_streaming else chain.unary(call)
+            )
+        if method.client_streaming:
+            return chain.bidi_stream(call, self.requests(), self.message)
+        return chain.server_stream(call, None, self.message)
+
+    def _check_reader(self) -> None:
+        if self._left:
+            raise ClientGone from None
+        if self._stalled:
+            raise ConnectionAbortedError("the reader took nothing for 30 s") from None
+
+    def decoded(self, payload: Any) -> Message:
+        """A request message; raises CohortLensError for JSON that is none, DecodeError for Protobuf."""
+        if not isinstance(payload, JsonText):
+            return self._method.input_class.FromString(payload)
+        message, routes = self._method.input_class(), self._served.routes
+        codecs = routes.lenient if headers.wants_lenient(self._request.head) else routes.strict
+        try:
+            codecs.parse(message, payload.text)
+        except JsonFault as fault:
+            raise refuse(fault) from None
+        return message
+
+    def payload(self, text: bytes) -> Any:
+        """A request as the chain takes it."""
+        return JsonText(text) if self.is_json else text
+
+    def serialized(self, reply: Message) -> bytes:
+        """The bytes of a reply."""
+        if self.is_json:
+            return self._served.routes.strict.print(reply)
+        return bytes(reply.SerializeToString())
+
+    def gone(self) -> Cancelled:
+        """Note that the caller left in the middle of its request."""
+        self._left = True
+        return Cancelled("the connection was closed before the body was complete")
+
+    def request_over(self) -> None:
+        """Note that the request is complete; from soon on the caller's leaving cancels the call."""
+        self.is_received = True
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch_now)
+
+    def _watch_now(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def own_headers(self) -> HeaderList:
+        """The headers of every answer: the chain's, and what browsers must keep to."""
+        own = [(name.encode("ascii"), value.encode("ascii", "replace")) for name, value in self._pairs()]
+        own += [*SECURITY_HEADERS, JSON_POLICY]
+        if self._is_large() and not self.is_received and self._request.version.startswith("1"):
+            own.append((b"connection", b"close"))
+        return own
+
+    def _is_large(self) -> bool:
+        head = self._request.head
+        return "transfer-encoding" in head.values or (head.length() or 0) > _SMALL_BYTES
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        # A call by POST is nothing that a cache may keep, whatever the method says of its GET.
+        return [one for one in self._call.response_headers if one[0] != "cache-control"]
+
+    async def put(self, event: dict[str, Any]) -> None:
+        """Send an event, waiting while the caller does not read.
+
+        Raises:
+            Cancelled: It took nothing for 30 s.
+        """
+        try:
+            async with asyncio.timeout(STALLED_S):
+                await self._send(event)
+        except TimeoutError:
+            self._stalled = True
+            raise Cancelled("the reader took nothing for 30 s") from None
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        # Call and exchange hold each other; apart, they are freed at once.
+        self._call.read = self._call.encoder = None
