@@ -58,7 +58,7 @@ def _asked(value: Any) -> Asked:
     if type(value) is list:
         raise InvalidArgument("a request holds one operation; send those of a batch one by one")
     if type(value) is not dict:
-        raise JsonFault('expected an object such as {"query": "{ me { user { email } } }"}')
+        raise JsonFault('expected an object such as {"query": "{ me { user } }"}')
     for name in value:
         if name not in _MEMBERS:
             raise unknown_field(name, list(_MEMBERS), "UNKNOWN_FIELD").under(name[:64])

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from cohortlens.core.errors import Code, CohortLensError
 from gateway.graphql.arguments import Arguments, Values
 from gateway.graphql.faults import Failed
+from gateway.graphql.references import Loader, Reference
 from gateway.http.codec import Codecs
 from gateway.interceptors.chain import ORDER, Call, CallFailed, Chain, Proceed, Step
 from gateway.interceptors.errors import retry_after
@@ -32,6 +33,8 @@ _KEPT: Final = frozenset(
     {"ratelimit", "ratelimit-policy", "www-authenticate", "x-deadline-clamped", "idempotent-replayed"}
 )
 _NOTHING: Final = object()
+# A subscription can make many calls for what its messages name.
+_ENDED_MAX: Final = 64
 
 
 @dataclass(slots=True)
@@ -65,7 +68,7 @@ class Calls:
         caller: Whose request it is.
 
     Attributes:
-        ended: The calls that were run, in the order of their ends.
+        ended: The calls that were run, in the order of their ends; the last 64.
         begun: How many were begun.
     """
 
@@ -74,6 +77,19 @@ class Calls:
         self._caller = caller
         self.ended: list[Call] = []
         self.begun = 0
+        self._loaders: dict[str, Loader] = {}
+
+    def loader(self, reference: Reference, method: MethodInfo) -> Loader:
+        """What gathers the references of one kind."""
+        found = self._loaders.get(reference.name)
+        if found is None:
+            found = self._loaders[reference.name] = Loader(self, reference, method)
+        return found
+
+    def close(self) -> None:
+        """End what nobody waits for any more."""
+        for loader in self._loaders.values():
+            loader.close()
 
     async def unary(self, method: MethodInfo, arguments: Values) -> Any:
         """The JSON value of a reply.
@@ -88,7 +104,7 @@ class Calls:
         except CallFailed as failed:
             raise Failed(failed.error, failed.request_id) from None
         finally:
-            self.ended.append(call)
+            self._end(call)
         return orjson.loads(call.encoded)
 
     async def stream(self, method: MethodInfo, arguments: Values) -> AsyncIterator[Any]:
@@ -115,7 +131,7 @@ class Calls:
             else:
                 await waiting.put(_NOTHING)
             finally:
-                self.ended.append(call)
+                self._end(call)
 
         task = asyncio.create_task(run())
         try:
@@ -155,7 +171,11 @@ class Calls:
         try:
             await gate.run(call, fault)
         finally:
-            self.ended.append(call)
+            self._end(call)
+
+    def _end(self, call: Call) -> None:
+        self.ended.append(call)
+        del self.ended[:-_ENDED_MAX]
 
     def _call(self, method: MethodInfo) -> Call:
         caller = self._caller

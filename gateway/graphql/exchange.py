@@ -113,6 +113,7 @@ class Exchange:
             if not await self._cut_by_us():
                 raise
         finally:
+            self._calls.close()
             if self._timer is not None:
                 self._timer.cancel()
             for helper in self._helpers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from graphql import (
@@ -15,9 +14,10 @@ from graphql import (
 
 from gateway.graphql.calls import resolver, subscriber
 from gateway.graphql.names import Root, field_name, root_of, served
+from gateway.graphql.references import References
 from gateway.graphql.types import Types
 from gateway.http.comments import Comments
-from gateway.registry import MethodInfo
+from gateway.registry import MethodInfo, MethodTable
 
 _DESCRIPTIONS: Final = {
     Root.QUERY: "What changes nothing. Fields run side by side; each is one call.",
@@ -26,19 +26,19 @@ _DESCRIPTIONS: Final = {
 }
 
 
-def build_schema(methods: Iterable[MethodInfo], comments: Comments) -> GraphQLSchema:
+def build_schema(table: MethodTable, comments: Comments) -> GraphQLSchema:
     """The schema of all methods that GraphQL can call.
 
     Args:
-        methods: The methods of the process; those of other protocols are left out.
+        table: The methods of the process; those of other protocols are left out.
         comments: Descriptions.
 
     Raises:
         ValueError: Two methods or two types would have one name.
     """
-    types = Types(comments)
+    types = Types(comments, References(table))
     roots: dict[Root, dict[str, GraphQLField]] = {root: {} for root in Root}
-    for method in served(methods):
+    for method in served(table):
         root, name = root_of(method), field_name(method)
         if name in roots[root]:
             raise ValueError(

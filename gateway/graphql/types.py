@@ -22,6 +22,7 @@ from graphql import (
 
 from cohortlens.v1 import common_pb2
 from gateway.graphql.names import type_name
+from gateway.graphql.references import References
 from gateway.graphql.scalars import DOUBLE, OF_KIND, OF_MESSAGE
 from gateway.http.codec import Descriptor, is_map, is_repeated, message_type
 from gateway.http.comments import Comments
@@ -37,13 +38,14 @@ class Types:
 
     Args:
         comments: Descriptions.
+        references: Fields of messages beside their own.
 
     Raises:
         ValueError: Two different types would have one name; names both.
     """
 
-    def __init__(self, comments: Comments) -> None:
-        self._comments = comments
+    def __init__(self, comments: Comments, references: References) -> None:
+        self._comments, self._references = comments, references
         self._made: dict[str, tuple[str, GraphQLNamedType]] = {}
 
     def output(self, descriptor: Descriptor) -> GraphQLObjectType:
@@ -125,7 +127,7 @@ class Types:
             fields[_OK] = GraphQLField(
                 GraphQLNonNull(GraphQLBoolean), description=done, resolve=lambda *_: True
             )
-        return fields
+        return fields | self._references.fields_of(descriptor, self.output)
 
     def _output_field(self, field: FieldDescriptor) -> GraphQLField:
         resolve = _entries_of(field) if is_map(field) else None
