@@ -110,7 +110,7 @@ def _oracle(table, path):
     return None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     table=st.lists(templates(), min_size=1, max_size=5),
     paths=st.lists(st.lists(st.sampled_from(VALUES), max_size=6), min_size=1, max_size=6),
@@ -125,7 +125,7 @@ def test_a_table_of_routes_matches_as_regular_expressions_do(table, paths):
         assert (None if found is None else (found.target, found.values)) == _oracle(table, path), path
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(templates())
 def test_a_template_is_parsed_to_what_it_was_made_of(made):
     text, spans, segments, verb = made
@@ -215,7 +215,7 @@ def test_a_rule_of_any_method_answers_what_no_rule_of_its_shape_does():
         ("/a/x:w:v:w", ("/a/{b}:v:w", ("x:w",))),
         ("/a/x:w", ("/a/{b}", ("x:w",))),
         ("/a/x%3Av", ("/a/{b}", ("x:v",))),
-        ("/a/:v", None),
+        ("/a/:v", ("/a/{b}", (":v",))),
         ("/a:v", None),
     ],
 )
