@@ -25,7 +25,7 @@ help: ## List the targets
 setup: $(STATE)/main $(STATE)/workers $(STATE)/node ## Make the two environments from their lock files
 
 .PHONY: setup-dev
-setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/credentials-node $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/credentials-node $(STATE)/client-types $(STATE)/client-wheels $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
 
 $(STATE)/python:
 	@mkdir -p $(STATE)
@@ -62,6 +62,19 @@ $(STATE)/oip: $(LOCKS)/oip-clients.lock | $(STATE)/python
 	@test -x .venv-oip/bin/python || $(PYTHON) -m venv .venv-oip
 	@.venv-oip/bin/python $(PIP) install --no-deps --requirement $<
 	@.venv-oip/bin/python $(PIP) check
+	@touch $@
+
+$(STATE)/client-types: $(LOCKS)/client-types.lock | $(STATE)/python
+	@echo "setup: generator of the client's types (.venv-client)"
+	@test -x .venv-client/bin/python || $(PYTHON) -m venv .venv-client
+	@.venv-client/bin/python $(PIP) install --no-deps --requirement $<
+	@.venv-client/bin/python $(PIP) check
+	@touch $@
+
+# What a program needs to run the client, as files: a test installs it from them without a network.
+$(STATE)/client-wheels: $(LOCKS)/client.lock | $(STATE)/main
+	@echo "setup: packages of the client"
+	@rm -rf $@ && $(MAIN)/python $(PIP) download --no-deps --requirement $< --dest $@
 	@touch $@
 
 $(STATE)/pgbouncer: | $(STATE)/python

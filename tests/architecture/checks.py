@@ -28,7 +28,7 @@ def python_files(root: Path, *folders: str) -> Iterator[tuple[str, Path]]:
     for folder in folders:
         for path in sorted((root / folder).rglob("*.py")):
             name = path.relative_to(root).as_posix()
-            if "_pb2" not in name and "__pycache__" not in name:
+            if not re.search("_pb2|__pycache__|/_generated/", name):
                 yield name, path
 
 
