@@ -6,14 +6,13 @@ Anvil keeps its state in the data folder; its output shows keys and is dropped. 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import fcntl
 import json
 import os
 import re
 import secrets
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -29,7 +28,7 @@ FUNDS_WEI = 10**24
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 _START_S = 15.0
 _STOP_S = 10.0
-_PR_SET_PDEATHSIG = 1
+_TETHER = Path(__file__).with_name("tether.py")
 
 
 class AnvilFailed(Exception):
@@ -113,7 +112,6 @@ class Anvil:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                preexec_fn=_die_with_parent,
             )
             async with asyncio.timeout(_START_S):
                 self.port = await self._listening()
@@ -152,7 +150,8 @@ class Anvil:
         # `finalized` is the newest block less two with one slot an epoch. The mnemonic is random, so that no
         # account of this chain has a key that the world knows.
         return [
-            str(self._binary), "--host", "127.0.0.1", "--port", str(self.port or self._wanted_port),
+            sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), str(self._binary),
+            "--host", "127.0.0.1", "--port", str(self.port or self._wanted_port),
             "--chain-id", str(self.chain_id), "--slots-in-an-epoch", "1", "--mnemonic-random", "12",
             "--state", str(self._folder / "state.json"), "--state-interval", "5",
         ]  # fmt: skip
@@ -166,7 +165,6 @@ class Anvil:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,
         )
         try:
             said, _ = await asyncio.wait_for(asked.communicate(), _START_S)
@@ -221,8 +219,3 @@ async def fund(node: EvmNode, address: str) -> None:
 async def mine(node: EvmNode, blocks: int = 1) -> None:
     """Let an embedded anvil mine, so that what is mined becomes final."""
     await node.w3.provider.make_request(RPCEndpoint("anvil_mine"), [hex(blocks)])
-
-
-def _die_with_parent() -> None:
-    with contextlib.suppress(OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures.waiting import eventually
+from cohortlens.embedded.processes import identity_of
+from tests.fixtures.waiting import eventually, eventually_blocking
 from tests.integration.sidecars.rewards.conftest import ANVIL, HAS_ANVIL, NO_ANVIL
 from tests.integration.sidecars.rewards.owed import mints, owe, until
 
@@ -113,3 +116,20 @@ async def test_a_restarted_anvil_is_asked_for_funds_until_it_gives_them(monkeypa
     await asyncio.sleep(0.05)
     await opened.close()
     assert len(asked) == 3
+
+
+def test_anvil_ends_with_the_process_that_started_it(tmp_path):
+    program = (
+        "import asyncio, sys, time; from pathlib import Path; from sidecars.web3.devchain.evm import Anvil\n"
+        "anvil = Anvil(Path(sys.argv[1]), Path(sys.argv[2])); asyncio.run(anvil.start())\n"
+        "print(anvil.pid, flush=True); time.sleep(60)"
+    )
+    if not HAS_ANVIL:
+        pytest.skip(NO_ANVIL)
+    command = [sys.executable, "-c", program, str(ANVIL), str(tmp_path / "evm")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        pid = int(parent.stdout.readline())
+        assert Path(f"/proc/{pid}/comm").read_text().strip() == "anvil"
+        parent.kill()
+        parent.wait()
+        eventually_blocking(lambda: identity_of(pid) is None)
