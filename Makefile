@@ -307,6 +307,10 @@ bench-grants: setup-dev ## GrantConsent 100 times a second on a stack of its own
 bench-codec: setup-dev ## The JSON codec beside json_format, large bodies, and what is made at start, each with its budget
 	@$(MAIN)/python -m load.bench.codec
 
+.PHONY: bench-routing
+bench-routing: setup-dev ## What finding a route costs, over all routes of the product and on hostile paths, each with its budget
+	@$(MAIN)/python -m load.bench.routing
+
 .PHONY: bench-credentials
 bench-credentials: setup-dev ## Credentials issued and verified a second, both suites, on a PostgreSQL of its own
 	@$(MAIN)/python -m load.bench.credentials
