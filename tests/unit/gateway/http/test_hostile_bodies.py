@@ -12,7 +12,8 @@ from gateway.http.body import MAX_JSON_BYTES
 from gateway.interceptors.validate import LARGE_BYTES
 from tests.unit.gateway.http.public_api import TOKEN, public_api
 
-JSON = {**TOKEN, "content-type": "application/json"}
+# Time enough for a machine that counts every piece of memory.
+JSON = {**TOKEN, "content-type": "application/json", "x-request-timeout": "60"}
 GZIP = {**JSON, "content-encoding": "gzip"}
 PREDICT = "/api/v1/predict"
 
