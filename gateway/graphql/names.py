@@ -28,6 +28,7 @@ FIELDS: Final[dict[str, str]] = {
     "AuthService.CreateOAuthClient": "createOauthClient",
     "AuthService.DeleteOAuthClient": "deleteOauthClient",
     "AuthService.RotateOAuthClientSecret": "rotateOauthClientSecret",
+    "CustomersService.BatchGetCustomers": "customersByName",
     # `queries` is what a document holds.
     "MarketplaceService.ListQueries": "marketQueries",
     "MarketplaceService.RunQuery": "runMarketQuery",
@@ -40,7 +41,7 @@ TYPES: Final[dict[str, str]] = {
 }
 """Types that are not named by the rule, by full name of the message."""
 
-_ASKING: Final = re.compile(r"(?:Get|List|Query)(?=[A-Z])")
+_ASKING: Final = re.compile(r"\A(?:Get|List|Query)(?=[A-Z])")
 _GET: Final = "get"
 _NO_SIDE_EFFECTS: Final = 1
 
