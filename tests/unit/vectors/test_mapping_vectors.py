@@ -7,10 +7,11 @@ import json
 import pytest
 
 from tests.vectors.runner import FAILED, PASSED, run
+from tests.vectors.transcoding.connect_codes import CONNECT_CODES
 from tests.vectors.transcoding.errors import ERRORS
 from tests.vectors.transcoding.json_mapping import JSON_MAPPING, SCHEMA, SHARED
 
-FORMATS = (JSON_MAPPING, ERRORS)
+FORMATS = (JSON_MAPPING, ERRORS, CONNECT_CODES)
 
 
 def ran(folder, *cases):
@@ -85,3 +86,19 @@ def test_a_detail_that_a_case_asks_for_is_one_that_the_fault_brings(tmp_path):
         tmp_path, {"id": "all", "grpc_code": "OUT_OF_RANGE", "http_status": 400, "details_types": details}
     )
     assert code == PASSED, lines
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ({"connect_code": "canceled", "http_status": 408}, "expected 408, found 499"),
+        ({"connect_code": "cancelled", "http_status": 499}, "KeyError: 'cancelled'"),
+        ({"connect_code": "ok", "http_status": 200}, "KeyError: 'ok'"),
+    ],
+)
+def test_a_code_of_connect_that_is_not_as_it_says_fails(case, said, tmp_path):
+    first = {"id": "first", "connect_code": "aborted", "http_status": 409}
+    code, lines = ran(tmp_path, first, {"id": "wrong", **case})
+    assert code == FAILED
+    assert said in "\n".join(lines)
+    assert lines[-1] == "1 passed, 1 failed"
