@@ -15,6 +15,7 @@ from gateway.interceptors.request_id import parse_grpc_timeout
 MAX_TARGET_BYTES: Final = 16 * 1024
 MAX_HEADER_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
+_MAX_ITEMS: Final = 64
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -211,6 +212,11 @@ _TIMEOUTS: Final = {
 }
 
 
+def _items(text: str) -> list[str]:
+    """The first items of a list of a header; 32,000 of them took 85 ms to compare, and nobody means them."""
+    return text.split(",", _MAX_ITEMS)[:_MAX_ITEMS]
+
+
 def media_type(text: str) -> tuple[str, dict[str, str]]:
     """Media type in lower case and its parameters; an empty type when ``text`` is none."""
     match = _MEDIA_TYPE.match(text.strip())
@@ -236,7 +242,7 @@ def accepts(head: Head, offered: Iterable[str]) -> str | None:
     if not text.strip():
         return offers[0]
     best: tuple[float, int, str] | None = None
-    for item in text.split(","):
+    for item in _items(text):
         name, given = media_type(item)
         quality = _quality(given.get("q", "1"))
         for rank, offer in enumerate(offers):
@@ -260,14 +266,14 @@ def _quality(text: str) -> float:
 
 def wants_problem(head: Head) -> bool:
     """Whether errors are to be RFC 9457 problem details."""
-    return any(media_type(item)[0] == PROBLEM for item in head.get("accept").split(","))
+    return any(media_type(item)[0] == PROBLEM for item in _items(head.get("accept")))
 
 
 def wants_lenient(head: Head) -> bool:
     """Whether unknown names are to be dropped: ``Prefer: handling=lenient``."""
     if "prefer" not in head.values:
         return False
-    preferences = [item.strip().lower() for item in head.get("prefer").split(",")]
+    preferences = [item.strip().lower() for item in _items(head.get("prefer"))]
     return "handling=lenient" in preferences
 
 

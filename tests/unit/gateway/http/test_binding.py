@@ -254,3 +254,9 @@ async def test_binary_metadata_is_base64_of_one_alphabet_or_refused_by_name(valu
     answer = await client.request("GET", "/people", headers={"grpc-metadata-key-bin": value})
     assert (answer.status, answer.reason, service.called) == (400, "HEADER_INVALID", [])
     assert "grpc-metadata-key-bin must be base64" in answer.json["message"]
+
+
+@pytest.mark.parametrize(("before", "chosen"), [(63, "application/json"), (64, None)])
+def test_of_a_list_in_a_header_only_the_first_items_are_compared(before, chosen):
+    head = headers.Head({"accept": ["a/b," * before + "application/json"]})
+    assert headers.accepts(head, ["application/json"]) == chosen
