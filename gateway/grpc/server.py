@@ -263,6 +263,7 @@ class Gateway:
             waits.append(self._internal.stop())
         if self._server is not None and self._serving is not None:
             self._server.shutdown()
+            self._refuse_connections()
             waits.append(self._served(self._serving))
         await asyncio.gather(*waits)
         self._close_sockets()
@@ -295,6 +296,18 @@ class Gateway:
             await serving
         except RuntimeError as error:
             _LOG.warning("drain_incomplete", exc_info=error)
+
+    def _refuse_connections(self) -> None:
+        """Let nobody wait for a process that accepts no more.
+
+        The server keeps its copies of the sockets open until it ends, and the kernel goes on taking
+        connections for them, which would be reset then. Sockets of several processes are left alone, since
+        the others accept.
+        """
+        if self._handed is None:
+            for one in self._sockets:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
 
     def _close_sockets(self) -> None:
         for one in self._sockets:

@@ -254,7 +254,7 @@ class Exchange:
         writer = self._writer = StreamWriter(
             self._send,
             framing_of(media, self._routes.strict),
-            self._headers,
+            lambda: [*self._headers(), *self._closing()],
             head_only=self._request.verb == "HEAD",
         )
         if media == EVENTS and self._task is not None:
@@ -327,7 +327,9 @@ class Exchange:
         return large and not self._body_over and self._request.version.startswith("1")
 
     def _closing(self) -> HeaderList:
-        return [(b"connection", b"close")] if self._unread() else []
+        """Ask an HTTP/1 client for a new connection: its body was not read, or this process goes away."""
+        leaving = self._drain is not None and self._drain.draining and self._request.version.startswith("1")
+        return [(b"connection", b"close")] if leaving or self._unread() else []
 
     async def _swallow(self) -> None:
         """Swallow the rest of a body after its answer: a client that only writes would never read it."""

@@ -32,6 +32,10 @@ class Drain(Protocol):
     """Tells that the process is stopping; ``gateway.servicers.health.HealthBoard``."""
 
     @property
+    def draining(self) -> bool:
+        """Whether the process will stop soon."""
+
+    @property
     def stopping(self) -> bool:
         """Whether the process takes no more calls and ends when those there are have ended."""
 

@@ -59,9 +59,9 @@ class Process:
             return await self.process.wait()
 
 
-@asynccontextmanager
-async def gateway(*arguments, **settings):
-    environ = {
+def environment(**settings):
+    """The environment of a gateway on free ports."""
+    return {
         **{name: value for name, value in os.environ.items() if not name.startswith("COHORTLENS_")},
         "PYTHONPATH": str(ROOT),
         "COHORTLENS_GRPC_PORT": "0",
@@ -69,13 +69,17 @@ async def gateway(*arguments, **settings):
         "COHORTLENS_OPS_PORT": "0",
         **settings,
     }
+
+
+@asynccontextmanager
+async def gateway(*arguments, **settings):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.fakes.gateway_process",
         *arguments,
         cwd=ROOT,
-        env=environ,
+        env=environment(**settings),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
