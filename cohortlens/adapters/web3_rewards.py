@@ -13,6 +13,7 @@ from cohortlens.consent.web3_models import (
     ChainStatus,
     Delivery,
     EpochProof,
+    PartStatus,
     PublishedEpoch,
     RewardOrder,
     RewardStatus,
@@ -115,7 +116,10 @@ class GrpcRewardLedger:
     async def chains(self) -> Chains:
         """See the port."""
         reply = await self._channel.ask(self._stub.GetChains, pb.GetChainsRequest())
-        return Chains(reply.reward_chain, tuple(_chain(chain) for chain in reply.chains))
+        parts = tuple(
+            PartStatus(one.part, one.mode, one.status, one.detail, dict(one.waiting)) for one in reply.parts
+        )
+        return Chains(reply.reward_chain, tuple(_chain(chain) for chain in reply.chains), parts)
 
     async def resync(self, chain: str) -> tuple[int, int]:
         """See the port."""

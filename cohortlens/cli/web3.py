@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from cohortlens.embedded import secrets, stack
 
 ResultT = TypeVar("ResultT")
 _HEADER = ["chain", "mode", "status", "head", "final", "supply", "signer", "detail"]
+_PARTS = ["part", "mode", "status", "waiting", "detail"]
 _MICRO = 1_000_000
 
 
@@ -33,9 +34,16 @@ def web3() -> None:
 @web3.command()
 @guarded("web3 status")
 def status(out: Output) -> None:
-    """Show each chain: how it is, its newest and its final block, tokens in circulation, who signs."""
+    """Show each chain, and credentials and pins: how they are, and what waits.
+
+    Of a chain: its newest and its final block, tokens in circulation, who signs.
+    """
     chains = _with(lambda ledger: ledger.chains())
-    data = {"reward_chain": chains.reward_chain, "chains": [asdict(one) for one in chains.chains]}
+    data = {
+        "reward_chain": chains.reward_chain,
+        "chains": [asdict(one) for one in chains.chains],
+        "parts": [asdict(one) for one in chains.parts],
+    }
     rows = [
         [
             one.chain,
@@ -49,7 +57,9 @@ def status(out: Output) -> None:
         ]
         for one in chains.chains
     ]
-    out.result(data, f"{table(rows, _HEADER)}\n\nrewards of wallets on both chains: {chains.reward_chain}")
+    parts = [[one.part, one.mode, one.status, _listed(one.waiting), one.detail] for one in chains.parts]
+    shown = f"{table(rows, _HEADER)}\n\n{table(parts, _PARTS)}"
+    out.result(data, f"{shown}\n\nrewards of wallets on both chains: {chains.reward_chain}")
 
 
 @web3.command()
@@ -66,6 +76,10 @@ def resync(out: Output, chain: str) -> None:
         {"chain": chain, "adopted": adopted, "reopened": reopened},
         f"{chain}: {adopted} rewards were settled there already, {reopened} are owed again",
     )
+
+
+def _listed(waiting: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(waiting.items())) or "nothing"
 
 
 def _with(work: Callable[[GrpcRewardLedger], Awaitable[ResultT]]) -> ResultT:

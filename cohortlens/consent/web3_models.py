@@ -287,11 +287,31 @@ class ChainStatus:
 
 
 @dataclass(frozen=True)
+class PartStatus:
+    """How a part of the sidecar beside its chains is.
+
+    Attributes:
+        part: ``credentials`` or ``pins``.
+        mode: What it stands on.
+        status: ``ok`` or ``degraded``.
+        detail: One sentence for a person.
+        waiting: What waits or failed, by ``service:state``.
+    """
+
+    part: str
+    mode: str
+    status: str
+    detail: str
+    waiting: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Chains:
-    """The chains in use and the one on which rewards are paid."""
+    """The chains in use, the one on which rewards are paid, and the parts beside them."""
 
     reward_chain: str
     chains: tuple[ChainStatus, ...] = field(default=())
+    parts: tuple[PartStatus, ...] = field(default=())
 
 
 @dataclass(frozen=True)

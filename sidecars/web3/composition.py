@@ -80,7 +80,12 @@ class Parts:
         )
         web3_pinning_pb2_grpc.add_PinningServiceServicer_to_server(PinningServicer(pinning.pinner), server)
         web3_rewards_pb2_grpc.add_RewardServiceServicer_to_server(
-            RewardServicer(rewards.ledger, config.reward_chain), server
+            RewardServicer(
+                rewards.ledger,
+                config.reward_chain,
+                {"credentials": credentials.health, "pins": pinning.health},
+            ),
+            server,
         )
         self._work |= {
             "credentials": credentials.run(),

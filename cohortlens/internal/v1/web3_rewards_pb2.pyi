@@ -230,13 +230,36 @@ class Chain(_message.Message):
     total_supply_micro: int
     def __init__(self, chain: _Optional[str] = ..., mode: _Optional[str] = ..., status: _Optional[str] = ..., detail: _Optional[str] = ..., chain_id: _Optional[int] = ..., genesis: _Optional[str] = ..., token: _Optional[str] = ..., head_height: _Optional[int] = ..., final_height: _Optional[int] = ..., signer: _Optional[str] = ..., signer_balance: _Optional[str] = ..., lag_s: _Optional[float] = ..., total_supply_micro: _Optional[int] = ...) -> None: ...
 
+class Web3Part(_message.Message):
+    __slots__ = ("part", "mode", "status", "detail", "waiting")
+    class WaitingEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    PART_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    part: str
+    mode: str
+    status: str
+    detail: str
+    waiting: _containers.ScalarMap[str, int]
+    def __init__(self, part: _Optional[str] = ..., mode: _Optional[str] = ..., status: _Optional[str] = ..., detail: _Optional[str] = ..., waiting: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
 class GetChainsResponse(_message.Message):
-    __slots__ = ("chains", "reward_chain")
+    __slots__ = ("chains", "reward_chain", "parts")
     CHAINS_FIELD_NUMBER: _ClassVar[int]
     REWARD_CHAIN_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
     chains: _containers.RepeatedCompositeFieldContainer[Chain]
     reward_chain: str
-    def __init__(self, chains: _Optional[_Iterable[_Union[Chain, _Mapping]]] = ..., reward_chain: _Optional[str] = ...) -> None: ...
+    parts: _containers.RepeatedCompositeFieldContainer[Web3Part]
+    def __init__(self, chains: _Optional[_Iterable[_Union[Chain, _Mapping]]] = ..., reward_chain: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Web3Part, _Mapping]]] = ...) -> None: ...
 
 class ResyncChainRequest(_message.Message):
     __slots__ = ("chain",)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cohortlens.core.clock import now
 from cohortlens.core.config import SettingsInvalid
@@ -41,11 +42,13 @@ class CredentialsHealth:
         mode: ``did:key`` or ``did:web``.
         status: ``ok`` or ``degraded``.
         detail: One sentence for a person.
+        waiting: Nothing: what is asked for is signed or refused at once.
     """
 
     mode: str
     status: str
     detail: str
+    waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 class CredentialsArea:

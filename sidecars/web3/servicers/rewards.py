@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from cohortlens.core.errors import InvalidArgument, Violation
@@ -23,17 +23,48 @@ _DELIVERIES = {
 }
 
 
+class PartHealth(Protocol):
+    """How a part is; see ``PinningHealth`` and ``CredentialsHealth``."""
+
+    @property
+    def mode(self) -> str:
+        """What it stands on."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """``ok`` or ``degraded``."""
+        ...
+
+    @property
+    def detail(self) -> str:
+        """One sentence for a person."""
+        ...
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """What waits or failed, by a name."""
+        ...
+
+
 class RewardServicer(rpc.RewardServiceServicer):
     """Answers for rewards.
 
     Args:
         ledger: Does the work.
         reward_chain: The chain that pays wallets bound on both.
+        parts: Health of the parts beside the chains, asked by name.
     """
 
-    def __init__(self, ledger: RewardLedger, reward_chain: str) -> None:
+    def __init__(
+        self,
+        ledger: RewardLedger,
+        reward_chain: str,
+        parts: Mapping[str, Callable[[], Awaitable[PartHealth]]],
+    ) -> None:
         self._ledger = ledger
         self._reward_chain = reward_chain
+        self._parts = parts
 
     async def SubmitRewards(
         self, request: pb.SubmitRewardsRequest, _context: Any
@@ -108,9 +139,11 @@ class RewardServicer(rpc.RewardServiceServicer):
         return pb.VerifyWalletProofResponse(address=address)
 
     async def GetChains(self, _request: pb.GetChainsRequest, _context: Any) -> pb.GetChainsResponse:
-        """How the chains are."""
+        """How the chains are, and the parts beside them."""
         return pb.GetChainsResponse(
-            chains=[_chain(one) for one in await self._ledger.health()], reward_chain=self._reward_chain
+            chains=[_chain(one) for one in await self._ledger.health()],
+            reward_chain=self._reward_chain,
+            parts=[_part(name, await health()) for name, health in self._parts.items()],
         )
 
     async def ResyncChain(self, request: pb.ResyncChainRequest, _context: Any) -> pb.ResyncChainResponse:
@@ -126,6 +159,12 @@ def _item(item: pb.RewardItem, path: str) -> RewardItem:
     if delivery is None:
         raise _invalid(f"{path}.delivery", "must be MINT, VOUCHER or EPOCH")
     return RewardItem(item.reward_id, item.chain, item.to, item.amount_micro, delivery)
+
+
+def _part(name: str, health: PartHealth) -> pb.Web3Part:
+    return pb.Web3Part(
+        part=name, mode=health.mode, status=health.status, detail=health.detail, waiting=health.waiting
+    )
 
 
 def _submitted(rewards: Sequence[StoredReward]) -> bytes:
