@@ -4,6 +4,7 @@
 """
 
 from cohortlens.client import v1
+from cohortlens.client._generated.google.protobuf import FieldMask
 from cohortlens.client.calls import CallOptions
 from cohortlens.client.client import BlockingCohortLens, CohortLens
 from cohortlens.client.credentials import (
@@ -23,6 +24,7 @@ __all__ = [
     "BlockingCohortLens",
     "CallOptions",
     "CohortLens",
+    "FieldMask",
     "FileTokenStore",
     "MemoryTokenStore",
     "Password",

@@ -22,7 +22,13 @@ RULES = {
     "RepeatDataBodyPut": ("put", "/v1beta1/repeat:bodyput", "*"),
     "RepeatDataBodyPatch": ("patch", "/v1beta1/repeat:bodypatch", "*"),
 }
-"""Verb, path and body of each method."""
+"""Verb, path and body of each method with one route."""
+PATH_RESOURCES = (
+    "/v1beta1/repeat/{info.f_string=first/*}/{info.f_child.f_string=second/*}/bool/{info.f_bool}:pathresource",
+    "/v1beta1/repeat/{info.f_child.f_string=first/*}/{info.f_string=second/*}/bool/{info.f_bool}"
+    ":childfirstpathresource",
+)
+"""Routes of RepeatDataPathResource, in order."""
 
 
 @lru_cache(maxsize=1)
@@ -85,4 +91,7 @@ def pool() -> DescriptorPool:
     for name, (verb, path, body) in RULES.items():
         rule = {verb: path} | ({"body": body} if body else {})
         schema.method("Compliance", name, "RepeatRequest", "RepeatResponse", rule)
+    first, *others = ({"get": path} for path in PATH_RESOURCES)
+    rule = {**first, "additionalBindings": others}
+    schema.method("Compliance", "RepeatDataPathResource", "RepeatRequest", "RepeatResponse", rule)
     return schema.build()
