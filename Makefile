@@ -25,7 +25,7 @@ help: ## List the targets
 setup: $(STATE)/main $(STATE)/workers $(STATE)/node ## Make the two environments from their lock files
 
 .PHONY: setup-dev
-setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/credentials-node $(STATE)/client-types $(STATE)/client-wheels $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/interop-node $(STATE)/credentials-node $(STATE)/client-types $(STATE)/client-wheels $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
 
 $(STATE)/python:
 	@mkdir -p $(STATE)
@@ -104,6 +104,14 @@ $(STATE)/oauth-node: $(OAUTH_NODE)/package.json $(OAUTH_NODE)/package-lock.json
 	@if command -v npm > /dev/null; then echo "setup: the OAuth client of npm, which the tests run"; \
 	  npm ci --prefix $(OAUTH_NODE) --ignore-scripts --no-audit --no-fund --silent; \
 	  else echo "not checked: npm openid-client; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
+	@if command -v npm > /dev/null; then touch $@; fi
+
+INTEROP_NODE := tests/e2e/interop/clients
+$(STATE)/interop-node: $(INTEROP_NODE)/package.json $(INTEROP_NODE)/package-lock.json
+	@mkdir -p $(STATE)
+	@if command -v npm > /dev/null; then echo "setup: clients of gRPC, gRPC-Web and Connect of npm, which the tests call with"; \
+	  npm ci --prefix $(INTEROP_NODE) --ignore-scripts --no-audit --no-fund --silent; \
+	  else echo "not checked: npm @connectrpc/connect-node; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
 	@if command -v npm > /dev/null; then touch $@; fi
 
 CREDENTIALS_NODE := tests/integration/sidecars/credentials/node
