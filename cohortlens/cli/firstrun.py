@@ -62,6 +62,7 @@ def ready_box(found: FirstPrediction, seconds: float) -> str:
             f"in {p.horizon_days} days ({p.lower:,.2f} .. {p.upper:,.2f}); {reasons}",
             f"  JSON              {where.http}/api/v1/",
             f"  gRPC              {where.grpc}",
+            f"  GraphQL           {where.http}/graphql",
             f"  plan and usage    {where.http}/billing  (sign in as {store.load()[0].email}; "
             "`cohortlens credentials` shows the password)",
             f"  API reference     {where.http}/docs",

@@ -171,6 +171,7 @@ def _up_data(config: StackConfig, found: FirstPrediction | None, seconds: float)
         "urls": {
             "api": f"{where.http}/api/v1/",
             "grpc": where.grpc,
+            "graphql": f"{where.http}/graphql",
             "billing": f"{where.http}/billing",
             "docs": f"{where.http}/docs",
             "metrics": f"{where.ops}/metrics",

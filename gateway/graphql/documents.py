@@ -25,7 +25,8 @@ from graphql.validation import MaxIntrospectionDepthRule, ValuesOfCorrectTypeRul
 from gateway.graphql import limits
 from gateway.graphql.faults import INVALID, SYNTAX, Refused, invalid, limit, wrong_variables
 
-_KEPT: Final = 256
+# A document of a thousand tokens takes half a megabyte.
+_KEPT: Final = 64
 _KEPT_BYTES: Final = 8 * 1024
 _ERRORS_MAX: Final = 50
 _ECHOES: Final = (", found", " found:", ", but ", ": ", ". Did you")
