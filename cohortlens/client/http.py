@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import betterproto2
 
+from cohortlens.client._generated.google.api import HttpBody
 from cohortlens.client._generated.google.protobuf import FieldMask
 from cohortlens.client._generated.methods import METHODS
 from cohortlens.client.methods import Binding
@@ -41,13 +42,15 @@ class HttpRequest:
         verb: HTTP method.
         path: Path, percent-encoded.
         query: Parameters in order, not encoded.
-        body: What to send as JSON; None to send no body.
+        body: What to send: bytes as they are, anything else as JSON; None to send no body.
+        content_type: Media type of the body.
     """
 
     verb: str
     path: str
     query: tuple[tuple[str, str], ...]
     body: Any = None
+    content_type: str = "application/json"
 
     @property
     def target(self) -> str:
@@ -60,7 +63,7 @@ class _Unfit(Exception):
 
 
 def request_of(method: str, message: betterproto2.Message) -> HttpRequest:
-    """The HTTP request of a call of the API.
+    """The HTTP request of a call of the API, for methods whose requests are no stream.
 
     Args:
         method: Service and method, such as ``AnalyticsService.Predict``.
@@ -70,7 +73,11 @@ def request_of(method: str, message: betterproto2.Message) -> HttpRequest:
         KeyError: No such method.
         NoBindingApplies: A field of its path is empty or has characters that a path cannot carry.
     """
-    return expand(METHODS[method].bindings, _json(message), message.to_dict(include_default_values=True))
+    defaults = message.to_dict(casing=betterproto2.Casing.SNAKE, include_default_values=True)
+    request = expand(METHODS[method].bindings, _json(message), defaults)
+    if isinstance(request.body, HttpBody):
+        return replace(request, body=request.body.data, content_type=request.body.content_type)
+    return request
 
 
 def expand(
@@ -195,11 +202,17 @@ def _text(value: Any) -> str:
 
 
 def _json(message: betterproto2.Message) -> dict[str, Any]:
-    """A message as proto JSON; field masks, which betterproto writes as messages, as text."""
-    found = message.to_dict()
+    """A message as proto JSON under its proto names, which the service takes as well as JSON names.
+
+    betterproto does not know names that a proto gives to JSON, writes a field mask as a message, and a body
+    of any kind as text.
+    """
+    found = message.to_dict(casing=betterproto2.Casing.SNAKE)
     for field in fields(message):  # type: ignore[arg-type] # every message is a dataclass
         value = getattr(message, field.name)
         if isinstance(value, FieldMask):
             paths = (".".join(_camel(part) for part in path.split(".")) for path in value.paths)
-            found[_camel(field.name)] = ",".join(paths)
+            found[field.name] = ",".join(paths)
+        elif isinstance(value, HttpBody):
+            found[field.name] = value
     return found
