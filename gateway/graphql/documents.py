@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +29,10 @@ from gateway.graphql.faults import INVALID, SYNTAX, Refused, invalid, limit, wro
 # A document of a thousand tokens takes half a megabyte.
 _KEPT: Final = 64
 _KEPT_BYTES: Final = 8 * 1024
-_ERRORS_MAX: Final = 50
+# Each error may look through all names of the schema for one that is alike.
+_ERRORS_MAX: Final = 10
+# A longer document may take tens of milliseconds, in which the loop must go on.
+_LONG: Final = 2048
 _ECHOES: Final = (", found", " found:", ", but ", ": ", ". Did you")
 _GAVE_UP: Final = "Parsing aborted"
 
@@ -74,7 +78,7 @@ class Documents:
         self._schema, self._hides = schema, hides
         self._kept: OrderedDict[str, DocumentNode] = OrderedDict()
 
-    def read(self, source: str, name: str | None) -> Operation:
+    async def read(self, source: str, name: str | None) -> Operation:
         """The operation that a request asks for.
 
         Args:
@@ -86,12 +90,15 @@ class Documents:
         """
         document = self._kept.get(source)
         if document is None:
-            document = self._checked(source)
+            if len(source) > _LONG:
+                document = await asyncio.to_thread(self._checked, source)
+            else:
+                document = self._checked(source)
             if len(source) <= _KEPT_BYTES:
                 self._kept[source] = document
                 if len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
-        else:
+        elif source in self._kept:
             self._kept.move_to_end(source)
         return _chosen(document, name)
 
@@ -118,6 +125,7 @@ class Documents:
 
     def _checked(self, source: str) -> DocumentNode:
         document = _parsed(source)
+        limits.check_form(document)
         try:
             errors = validate(
                 self._schema, document, _RULES, max_errors=_ERRORS_MAX, hide_suggestions=self._hides

@@ -153,7 +153,7 @@ class Exchange:
         self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
         asked = bodies.read(text)
         documents = self._service.documents
-        operation = documents.read(asked.source, asked.operation)
+        operation = await documents.read(asked.source, asked.operation)
         documents.check_variables(operation, asked.variables)
         documents.check_cost(operation, asked.variables)
         return asked, operation

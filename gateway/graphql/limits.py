@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graphql import (
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -34,11 +35,14 @@ MAX_DEPTH: Final = 10
 MAX_ALIASES: Final = 15
 MAX_ROOT_FIELDS: Final = 10
 MAX_COST: Final = 1000
+MAX_SELECTION: Final = 100
+"""Fields written beside one another: each is compared with each, and no type has as many."""
 PAGE_ITEMS: Final = 50
 """Items a list of a reply is taken to have when its request names no page size."""
 NESTED_ITEMS: Final = 10
 """Items a list inside an item is taken to have."""
 
+_BESIDE: Final = "fields beside one another"
 _PAGE_SIZE: Final = "pageSize"
 
 
@@ -86,6 +90,32 @@ def check(
     ):
         if is_ > most:
             raise limit(what, most, found=str(is_))
+
+
+def check_form(document: DocumentNode) -> None:
+    """Raise Refused (GRAPHQL_LIMIT_EXCEEDED) for a document that would take long to be checked by the schema.
+
+    Checking compares fields with one another, so a document is first counted as it is written.
+    """
+    aliases = 0
+    # Each selection with the most fields it may have: the first of an operation are root fields.
+    left: list[tuple[SelectionSetNode, int, str]] = []
+    for one in document.definitions:
+        if isinstance(one, OperationDefinitionNode):
+            left.append((one.selection_set, MAX_ROOT_FIELDS, "root fields"))
+        elif isinstance(one, FragmentDefinitionNode):
+            left.append((one.selection_set, MAX_SELECTION, _BESIDE))
+    while left:
+        selections, most, what = left.pop()
+        if len(selections.selections) > most:
+            raise limit(what, most)
+        for selection in selections.selections:
+            aliases += isinstance(selection, FieldNode) and selection.alias is not None
+            inner = getattr(selection, "selection_set", None)
+            if inner is not None:
+                left.append((inner, MAX_SELECTION, _BESIDE))
+    if aliases > MAX_ALIASES:
+        raise limit("aliases", MAX_ALIASES, found=str(aliases))
 
 
 class _Meter:

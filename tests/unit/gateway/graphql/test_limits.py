@@ -29,6 +29,7 @@ REFUSED = {
     "nesting": "{ a" * 400,
     "values nested": "{ customers(pageSize: " + "[" * 900 + ") { totalSize } }",
     "root fields": "{ " + many(11, "a#: customers { totalSize } ") + "}",
+    "root fields of one name": "{ " + "jwks { __typename } " * 245 + "}",
     "root fields in fragments": "{ ...A ...B } fragment A on Query { "
     + many(6, "a#: customers { totalSize } ")
     + "} fragment B on Query { "
@@ -36,6 +37,7 @@ REFUSED = {
     + "}",
     "aliases": "{ customers { customers { " + many(16, "a#: externalId ") + "} } }",
     "aliases of a bomb": bomb(60),
+    "fields beside one another": "{ customers { customers { " + "externalId " * 101 + "} } }",
     "page size": "{ customers(pageSize: 1001) { customers { externalId } } }",
     "introspection": "{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }",
 }
