@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from cohortlens.core.errors import Code
-from cohortlens.v1 import customers_pb2
+from cohortlens.v1 import analytics_pb2, customers_pb2
 from gateway.grpc.server import Router, asgi_server, listen
 from tests.unit.gateway.http.public_api import TOKEN, build
 
@@ -231,6 +231,38 @@ async def test_hostile_json_over_a_socket_leaves_the_server_well(door):
     headers = {**TOKEN, "content-encoding": "gzip"}
     assert (await door.client.post("/api/v1/predict", content=bomb, headers=headers)).status_code == 413
     assert (await door.client.get("/livez")).status_code == 200
+
+
+async def test_a_body_that_stops_coming_is_answered_408_when_its_time_is_over(door):
+    head = "\r\n".join(
+        [
+            "POST /api/v1/predict HTTP/1.1",
+            "Host: x",
+            f"Authorization: {TOKEN['authorization']}",
+            "Content-Type: application/json",
+            "Content-Length: 1000",
+            "X-Request-Timeout: 0.3",
+        ]
+    )
+    answer = await door.raw(head.encode() + b'\r\n\r\n{"task":')
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"reason":"REQUEST_TIMEOUT"' in answer
+    assert door.recorder.asked == []
+
+
+async def test_a_large_body_and_a_large_answer_travel_compressed(door):
+    vectors = b",".join([b'{"values":[' + b",".join([b"-123.4567890123"] * 40) + b"]}"] * 1000)
+    body = b'{"task":2,"vectors":[' + vectors + b"]}"
+    door.recorder.script["Predict"] = analytics_pb2.PredictResponse(
+        predictions=[analytics_pb2.Prediction(customer=f"customers/{n}") for n in range(200)]
+    )
+    headers = {**TOKEN, "content-type": "application/json", "content-encoding": "gzip"}
+    answer = await door.client.post(
+        "/api/v1/predict", content=gzip.compress(body), headers={**headers, "accept-encoding": "gzip"}
+    )
+    assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+    assert len(answer.json()["predictions"]) == 200
+    assert door.recorder.asked[0][1].vectors.shape == (1000, 40)
 
 
 async def test_a_hundred_callers_at_once_get_each_their_own_answer(door):
