@@ -1,7 +1,7 @@
 """Server reflection, v1 and v1alpha, as ordinary methods of the chain.
 
-Only the files of the services in the table and what they import can be read; the stubs between our own
-processes stay unknown to callers.
+Only the files of the services in the table, what they import and the details of failures can be read; the
+stubs between our own processes stay unknown to callers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from cohortlens.core.errors import Code
@@ -63,6 +64,8 @@ class ReflectionServicer:
         self._files: dict[str, FileDescriptor] = {}
         for method in table:
             self._add(method.descriptor.containing_service.file)
+        # No method names them, yet every failure carries them: grpcurl asks for their types by name.
+        self._add(error_details_pb2.DESCRIPTOR)
         self._symbols: dict[str, FileDescriptor] = {}
         self._extensions: dict[tuple[str, int], FileDescriptor] = {}
         for file in self._files.values():

@@ -57,6 +57,11 @@ async def test_a_symbol_gives_its_file_first_and_then_all_it_imports(symbol):
     assert len(found) == len(set(found))
 
 
+async def test_the_details_of_failures_are_found_although_no_method_names_them():
+    found = files(await ask(SERVICES[0], file_containing_symbol="google.rpc.ErrorInfo"))
+    assert found[0] == "google/rpc/error_details.proto"
+
+
 async def test_a_file_is_found_by_name():
     assert files(await ask(SERVICES[1], file_by_filename="cohortlens/v1/auth.proto"))[0].endswith(
         "auth.proto"
