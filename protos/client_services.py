@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,15 @@ from cohortlens.client.methods import Binding, Method
 
 METHODS: Final[Mapping[str, Method]] = {
 '''
+_SENSITIVE_HEAD = '''"""Fields that no text for people may show, by message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+SENSITIVE: Final[Mapping[str, frozenset[str]]] = {
+'''
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,18 @@ class Rpc:
 
 def _type(message: Any) -> str:
     module = "v1" if message.file.package == "cohortlens.v1" else message.file.package.rpartition(".")[2]
-    return f"{module}.{pythonize_class_name(message.name)}"
+    return f"{module}.{_python_name(message)}"
+
+
+def _python_name(message: Any) -> str:
+    """Name of a message's class: nested ones carry the names of those around them."""
+    return pythonize_class_name(message.full_name.removeprefix(f"{message.file.package}."))
+
+
+def _with_nested(messages: Iterable[Any]) -> Iterator[Any]:
+    for message in messages:
+        yield message
+        yield from _with_nested(message.nested_types)
 
 
 class Services:
@@ -133,7 +153,11 @@ class Services:
         self._rules = pool.FindExtensionByName(f"{package}.rules")
         self._comments: dict[str, str] = {}
         self._services: dict[str, list[Rpc]] = {}
+        self._messages: list[Any] = []
         for file in files.file:
+            if file.package == package:
+                found = pool.FindFileByName(file.name).message_types_by_name.values()
+                self._messages += _with_nested(found)
             if file.package == package and file.service:
                 self._read(file, pool)
 
@@ -155,8 +179,11 @@ class Services:
             ]
 
     def _is_required(self, field: Any) -> bool:
+        return bool(self._rules_of(field).required)
+
+    def _rules_of(self, field: Any) -> Any:
         options = self._field_options.FromString(field.GetOptions().SerializeToString())
-        return bool(options.Extensions[self._rules].required)
+        return options.Extensions[self._rules]
 
     def _policy_of(self, rpc: Rpc) -> Any:
         raw = rpc.descriptor.GetOptions().SerializeToString()
@@ -178,6 +205,18 @@ class Services:
             marks = f"public={is_public}, deprecated={options.deprecated}"
             rows.append(f'    "{rpc.key}": Method("{path}", ({bindings.rstrip()}), {marks}),\n')
         return _METHODS_HEAD + "".join(rows) + "}\n"
+
+    def sensitive(self) -> str:
+        """Text of the table of fields that must not be shown."""
+        rows = []
+        for message in self._messages:
+            hidden = [
+                pythonize_field_name(one.name) for one in message.fields if self._rules_of(one).sensitive
+            ]
+            if hidden:
+                names = ", ".join(f'"{name}"' for name in hidden)
+                rows.append(f'    "{_python_name(message)}": frozenset({{{names}}}),\n')
+        return _SENSITIVE_HEAD + "".join(rows) + "}\n"
 
     def config(self) -> dict[str, Any]:
         """The service config after gRFC A6: which methods may be sent again, and when."""

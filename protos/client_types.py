@@ -42,6 +42,7 @@ def generate(out: Path) -> None:
     _write(out / GENERATED / "methods.py", _SOURCE + services.methods())
     _write(out / GENERATED / "services.py", _SOURCE + services.asynchronous())
     _write(out / GENERATED / "blocking_services.py", _SOURCE + services.blocking())
+    _write(out / GENERATED / "sensitive.py", _SOURCE + services.sensitive())
     config = json.dumps(services.config(), indent=2) + "\n"
     _write(out / GENERATED / CONFIG, config)
     _write(out / REFERENCE / CONFIG, config)

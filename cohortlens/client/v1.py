@@ -1,3 +1,6 @@
 """The messages and enums of the API, as dataclasses: ``v1.PredictRequest(...)``."""
 
 from cohortlens.client._generated.cohortlens.v1 import *  # noqa: F403 - the generated module says what is public
+from cohortlens.client.masking import mask
+
+mask(globals())

@@ -14705,7 +14705,7 @@ class ProjectRetentionRequest(betterproto2.Message):
     """
     A question about how many customers will stay.
 
-    Example: {"survivors": [1000, 869, 743, 653, 593, 551, 517, 491], "periods": 12}
+    Example: {"survivors": ["1000", "869", "743", "653", "593", "551", "517", "491"], "periods": 12}
     """
 
     survivors: "list[int]" = betterproto2.field(1, betterproto2.TYPE_INT64, repeated=True)
