@@ -157,8 +157,9 @@ def started(replicas: int) -> Iterator[FaultStack]:
         os.environ |= {f"COHORTLENS_{name}": str(free_port()) for name in _PORTS}
         os.environ |= {"COHORTLENS_DATA_DIR": f"{folder}/data", "COHORTLENS_REPLICAS": str(replicas)} | RAISED
         command = str(Path(sys.executable).with_name("cohortlens"))
-        up = subprocess.run([command, "up", "--detach"], capture_output=True, timeout=_UP_S, check=False)
         try:
+            # Also where this is given up: what has started by then must not be left running.
+            up = subprocess.run([command, "up", "--detach"], capture_output=True, timeout=_UP_S, check=False)
             if up.returncode:
                 raise SystemExit(f"error STACK_NOT_STARTED: {up.stderr.decode()[-2000:]}")
             yield FaultStack()
