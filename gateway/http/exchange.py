@@ -15,6 +15,7 @@ from gateway.http.binding import HTTP_BODY, RawRequest
 from gateway.http.body import ClientGone, Receive
 from gateway.http.encodings import packed
 from gateway.http.headers import JSON, NDJSON
+from gateway.http.leaving import Ends, until_gone
 from gateway.http.replies import HeaderList, Response, StatusSend, failure
 from gateway.http.requests import Request
 from gateway.http.routes import Route, RouteTable
@@ -55,6 +56,7 @@ class Exchange:
     max_body_bytes: ClassVar[int] = body.MAX_JSON_BYTES
     _writer: StreamWriter | None = None
     _attendant: asyncio.Task[None] | None = None
+    _looker: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -346,21 +348,30 @@ class Exchange:
 
     def _start_watch(self) -> None:
         self._watcher = asyncio.create_task(self._watch())
+        if self._request.ends is not None and self._request.version.startswith("1"):
+            self._looker = asyncio.create_task(self._look(self._request.ends))
+
+    async def _look(self, ends: Ends) -> None:
+        await until_gone(ends)
+        self._leave()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._left = True
-        if self._task is not None:
+        self._leave()
+
+    def _leave(self) -> None:
+        """Cancel the call: its caller is gone."""
+        if not self._left and self._task is not None:
+            self._left = True
             self._task.cancel()
 
     def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-        if self._attendant is not None:
-            self._attendant.cancel()
+        for one in (self._watcher, self._looker, self._attendant):
+            if one is not None:
+                one.cancel()
 
 
 class _Unread(AsyncIterator[Any]):

@@ -10,6 +10,7 @@ from typing import Any
 from cohortlens.core.errors import InvalidArgument
 from gateway.http import headers
 from gateway.http.headers import Head
+from gateway.http.leaving import Ends
 
 Scope = MutableMapping[str, Any]
 
@@ -26,6 +27,7 @@ class Request:
         head: Headers.
         peer: Address of the connection's other end.
         version: Version of HTTP, such as ``1.1`` or ``2``.
+        ends: The two ends of the connection; None where they have no ports (tests).
     """
 
     verb: str
@@ -34,6 +36,7 @@ class Request:
     head: Head
     peer: str
     version: str = ""
+    ends: Ends | None = None
 
     @classmethod
     def read(cls, scope: Scope) -> Request:
@@ -47,7 +50,14 @@ class Request:
             Head.read(scope["headers"]),
             client[0] if client else "",
             scope.get("http_version", ""),
+            _ends(client, scope.get("server")),
         )
+
+
+def _ends(client: Any, server: Any) -> Ends | None:
+    if not client or not server or not client[1] or not server[1]:
+        return None
+    return client[0], client[1], server[0], server[1]
 
 
 def check_head(scope: Scope, request: Request) -> None:

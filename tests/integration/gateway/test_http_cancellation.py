@@ -11,8 +11,9 @@ import pytest
 
 from cohortlens.v1 import analytics_pb2
 from gateway.grpc.server import Router, asgi_server, listen
-from gateway.http import streaming
+from gateway.http import leaving, streaming
 from gateway.http.codec import Codecs
+from gateway.http.requests import Request
 from tests.fixtures.waiting import eventually
 from tests.integration.gateway.test_http_door import BOUND_S, _served
 from tests.ports.test_inference_client import DIGEST, Batched, Framed
@@ -60,11 +61,51 @@ async def test_a_deadline_is_answered_while_the_model_hangs_and_cancels_the_call
 
 async def test_a_caller_that_leaves_cancels_the_call_to_the_model(slow):
     door, replica, cancelled = slow
-    task = asyncio.create_task(door.client.post("/api/v1/predict", json=PREDICT, headers=TOKEN))
+    # Long enough that nothing but the caller's leaving ends the call while this test waits.
+    headers = {**TOKEN, "X-Request-Timeout": "60"}
+    task = asyncio.create_task(door.client.post("/api/v1/predict", json=PREDICT, headers=headers))
     await eventually(lambda: replica.calls == 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await eventually(cancelled)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+async def test_a_caller_over_http1_is_seen_to_leave_and_never_before(host, monkeypatch):
+    monkeypatch.setattr(leaving, "LOOK_EVERY_S", 0.02)
+    gone = asyncio.Event()
+    ended = []
+
+    async def app(scope, receive, send):
+        request = Request.read(scope)
+        task = asyncio.create_task(leaving.until_gone(request.ends))
+        await asyncio.sleep(0.2)
+        ended.append(task.done())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        async with asyncio.timeout(BOUND_S):
+            await task
+        gone.set()
+
+    try:
+        one = listen(host, 0, "COHORTLENS_HTTP_PORT")
+    except OSError:
+        pytest.skip(f"NOT CHECKED: this machine has no {host}")
+    with one:
+        server = asgi_server(app, [one], 1)
+        serving = asyncio.create_task(server.serve())
+        await server.wait_started()
+        near = "127.0.0.1" if "." in host else "::1"
+        reader, writer = await asyncio.open_connection(near, one.getsockname()[1])
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(BOUND_S):
+            await reader.readuntil(b"first")
+            assert not gone.is_set()
+            writer.close()
+            await gone.wait()
+        server.shutdown()
+        await serving
+    assert ended == [False]
 
 
 class Flood:
