@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -16,8 +13,6 @@ from cohortlens.consent.data_requests.models import (
     CustomerNotVerified,
     DataRequestMissing,
     DataRequestStateInvalid,
-    DataRequestType,
-    ExportNotReady,
     LegalHold,
 )
 from cohortlens.consent.models import CustomerErased
@@ -28,26 +23,7 @@ from cohortlens.core.idempotency_keys import Held, IdempotencyKeys
 from cohortlens.core.outbox import Wanted
 from cohortlens.core.personal_data import Subject
 from tests.fixtures.people import MARK, file_traces, import_rows, marked_person, traces
-
-TYPE = DataRequestType
-
-
-async def asked(rights, tenant, type_=TYPE.ACCESS, customer=f"external:{MARK}", **given):
-    given.setdefault("verification", "seen at the desk")
-    return await rights.requests.create(tenant.context(), customer, type_, channel="EMAIL", **given)
-
-
-async def done(rights, tenant, *args, **given):
-    """A request that was approved and worked on."""
-    request = await asked(rights, tenant, *args, **given)
-    await rights.requests.approve(tenant.context(), request.request_id)
-    await rights.work.run(tenant.tenant_id, request.request_id)
-    return await rights.requests.get(tenant.tenant_id, request.request_id)
-
-
-async def archive_of(rights, tenant, request):
-    content = b"".join([piece async for piece in await rights.requests.content(tenant.tenant_id, request)])
-    return zipfile.ZipFile(io.BytesIO(content))
+from tests.integration.consent.asking import TYPE, archive_of, asked, done
 
 
 async def test_access_gives_every_row_with_a_manifest_that_matches_it(
@@ -326,66 +302,6 @@ async def test_another_tenants_request_is_not_there(rights, tenants):
     await rights.work.run(other.tenant_id, request.request_id)
 
 
-async def test_the_file_of_an_export_is_removed_when_its_time_is_over(
-    rights, customers, database, tenant, tmp_path
-):
-    await marked_person(database, customers, tenant, tmp_path)
-    request = await done(rights, tenant)
-    assert await rights.work.sweep() == 0
-    rights.work._clock = rights.requests._clock = lambda: datetime.now(UTC) + timedelta(days=8)
-    with pytest.raises(ExportNotReady):
-        await rights.requests.content(tenant.tenant_id, request.request_id)
-    assert await rights.work.sweep() == 1
-    assert file_traces(tmp_path / "data-exports", MARK) == []
-
-
-@pytest.mark.parametrize("late_at", ["customers", "package"])
-async def test_an_export_under_way_leaves_no_file_of_a_person_who_is_erased_meanwhile(
-    rights, customers, database, tenant, tmp_path, monkeypatch, late_at
-):
-    await marked_person(database, customers, tenant, tmp_path)
-    export = await asked(rights, tenant, TYPE.ACCESS)
-    await rights.requests.approve(tenant.context(), export.request_id)
-    work, do = rights.work, rights.work._do
-
-    async def overtaken(tenant_id, request, step):
-        if step.name == late_at and request.request_id == export.request_id:
-            monkeypatch.setattr(work, "_do", do)
-            await done(rights, tenant, TYPE.ERASURE)
-        await do(tenant_id, request, step)
-
-    monkeypatch.setattr(work, "_do", overtaken)
-    with suppress(FileNotFoundError):
-        await work.run(tenant.tenant_id, export.request_id)
-
-    found = await rights.requests.get(tenant.tenant_id, export.request_id)
-    assert found.state == "CANCELLED"
-    assert file_traces(tmp_path / "data-exports", "") == []
-
-
-async def test_an_export_that_failed_keeps_no_file_and_begins_anew_when_it_is_approved_again(
-    rights, customers, database, tenant, tmp_path, monkeypatch
-):
-    await marked_person(database, customers, tenant, tmp_path)
-    request = await asked(rights, tenant)
-    await rights.requests.approve(tenant.context(), request.request_id)
-    package = rights.work._package
-
-    async def broken(tenant_id, request):
-        raise OSError("the disk is gone")
-
-    monkeypatch.setattr(rights.work, "_package", broken)
-    with pytest.raises(OSError, match="disk"):
-        await rights.work.run(tenant.tenant_id, request.request_id)
-    await rights.work.fail(tenant.tenant_id, request.request_id)
-    assert file_traces(tmp_path / "data-exports", "") == []
-
-    monkeypatch.setattr(rights.work, "_package", package)
-    await rights.requests.approve(tenant.context(), request.request_id)
-    await rights.work.run(tenant.tenant_id, request.request_id)
-    assert json.loads((await archive_of(rights, tenant, request.request_id)).read("manifest.json"))["files"]
-
-
 async def test_an_approval_is_handed_to_jobs(rights, database, tenant):
     request = await asked(rights, tenant)
     await rights.requests.approve(tenant.context(), request.request_id)
@@ -410,10 +326,3 @@ async def test_a_person_of_whom_nothing_is_stored_counts_nothing_anywhere(rights
     for store in rights.stores:
         assert await store.count(tenant.tenant_id, nobody) == 0
         await store.erase(tenant.tenant_id, nobody)
-
-
-async def test_files_of_a_tenant_that_nobody_knows_are_swept(rights, customers, database, tenant, tmp_path):
-    folder = tmp_path / "data-exports" / str(UUID(int=7)) / str(UUID(int=8))
-    folder.mkdir(parents=True)
-    assert await rights.work.sweep() == 1
-    assert not folder.exists()
