@@ -141,7 +141,10 @@ async def test_a_reward_accepted_before_a_kill_is_paid_once_after_it_on_both_cha
     await _final(ledger, orders)
     for order in orders:
         assert (await ledger.balance(order.chain, order.to)).balance_micro == order.amount_micro
-    chains = {one.chain: one for one in (await ledger.chains()).chains}
+    told = await ledger.chains()
+    chains = {one.chain: one for one in told.chains}
+    parts = {one.part: (one.mode, one.status, one.waiting) for one in told.parts}
+    assert parts == {"credentials": ("did:key", "ok", {}), "pins": ("embedded-blockstore", "ok", {})}
     assert {name: one.total_supply_micro for name, one in chains.items()} == {
         "evm": 2_000_000,
         "solana": 3_000_000,
