@@ -1,4 +1,4 @@
-"""Generates what must agree with the code: ``.env.example``, the settings, the errors, the GraphQL schema.
+"""Generates what must agree with the code: settings, errors, the GraphQL schema, the OpenAPI document.
 
 ``python -m docs.generate`` writes them; a test compares them (``make format`` runs it).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -29,6 +30,9 @@ from gateway.composition import public_table
 from gateway.config import GatewayConfig
 from gateway.graphql.schema import build_schema, sdl
 from gateway.http.comments import Comments
+from gateway.http.oip import build_oip_routes
+from gateway.http.openapi import build_document, render_document
+from gateway.http.routes import build_routes
 from gateway.servicers.inference_v2_policy import POLICIES, SERVICE
 from sidecars.web3.config import Web3Config
 from workers.config import WorkerConfig
@@ -145,7 +149,16 @@ def graphql_schema() -> str:
     return sdl(build_schema(public_table(with_reflection=False), Comments.load()))
 
 
+def openapi_document() -> str:
+    """Text of ``docs/reference/openapi.json``: the document that the gateway serves, byte for byte."""
+    methods = public_table(with_reflection=False)
+    routes, inference = build_routes(methods).routes, build_oip_routes(methods).routes
+    document = build_document(routes, installed_version("cohortlens"), Comments.load(), inference)
+    return render_document(document).decode()
+
+
 GENERATED = {
+    "docs/reference/openapi.json": openapi_document,
     "docs/reference/schema.graphql": graphql_schema,
     ".env.example": env_example,
     "docs/reference/settings.md": settings_page,

@@ -12,7 +12,7 @@ from gateway.http.comments import Comments
 from gateway.http.health import Check, HealthMonitor, healthz_page
 from gateway.http.limited import AddressGate
 from gateway.http.oauth import OAuthDoor, is_oauth
-from gateway.http.oip import OipDoor, is_oip
+from gateway.http.oip import OipDoor, build_oip_routes, is_oip
 from gateway.http.openapi import build_document, render_document
 from gateway.http.pages.door import PageDoor
 from gateway.http.replies import SendEvent
@@ -117,7 +117,8 @@ def build_http_app(
     version = installed_version("cohortlens")
     routes = build_routes(chain.table)
     monitor = HealthMonitor(checks, serving, version)
-    document = render_document(build_document(routes.routes, version, Comments.load()))
+    inference = build_oip_routes(chain.table).routes
+    document = render_document(build_document(routes.routes, version, Comments.load(), inference))
     pages: dict[str, Handler] = {"/api/v1/health": monitor.report, **docs.pages(document)}
     if gate is not None:
         pages = {path: gate.around(handler) for path, handler in pages.items()}

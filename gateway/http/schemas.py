@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import combinations
 from typing import Any, Final
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -46,8 +47,15 @@ _WELL_KNOWN: Final[dict[str, Schema]] = {
     "google.protobuf.Struct": {"type": "object"},
     "google.protobuf.Value": {},
     "google.protobuf.ListValue": {"type": "array"},
-    "google.protobuf.Any": {"type": "object", "properties": {"@type": {"type": "string"}}},
+    "google.protobuf.Any": {
+        "type": "object",
+        "properties": {"@type": {"type": "string"}},
+        "additionalProperties": True,
+    },
 }
+
+
+_UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 class Schemas:
@@ -81,16 +89,25 @@ class Schemas:
             "properties": {field.json_name: self.field(field) for field in fields},
             "additionalProperties": False,
         }
-        required = [field.json_name for field in fields if rules_of(field).required]
+        required = self.required(descriptor, without)
         if required:
             schema["required"] = required
-        groups = [oneof for oneof in descriptor.oneofs if not oneof.name.startswith("_")]
-        for oneof in groups:
-            names = ", ".join(field.json_name for field in oneof.fields)
-            schema["description"] += f" At most one of {names} may be set."
+        exclusive: list[Schema] = []
+        for oneof in descriptor.oneofs:
+            if not oneof.name.startswith("_"):
+                names = [field.json_name for field in oneof.fields]
+                schema["description"] += f" At most one of {', '.join(names)} may be set."
+                exclusive += [{"required": list(pair)} for pair in combinations(names, 2)]
+        if exclusive:
+            schema["not"] = {"anyOf": exclusive}
         if comment.example is not None and not without:
             schema["examples"] = [comment.example]
         return schema
+
+    def required(self, descriptor: Descriptor, without: Collection[str] = ()) -> list[str]:
+        """JSON names of the fields that a request must hold, leaving out the fields named."""
+        fields = [field for field in descriptor.fields if field.name not in without]
+        return [field.json_name for field in fields if rules_of(field).required]
 
     def field(self, field: FieldDescriptor) -> Schema:
         """The schema of a field, with its rules as constraints."""
@@ -113,7 +130,10 @@ class Schemas:
         if field.message_type is not None:
             return self.reference(field.message_type)
         if field.enum_type is not None:
-            return self._enum(field.enum_type)
+            schema = self._enum(field.enum_type)
+            if rules_of(field).required:
+                schema["not"] = {"const": field.enum_type.values_by_number[0].name}
+            return schema
         if field.type == _T.TYPE_DOUBLE and rules_of(field).allow_nan:
             return {"oneOf": [dict(_SCALARS[_T.TYPE_DOUBLE]), {"type": "string", "enum": ["NaN"]}]}
         return dict(_SCALARS[field.type])
@@ -142,41 +162,63 @@ def rules_of(field: FieldDescriptor) -> Any:
 def _list_rules(field: FieldDescriptor, schema: Schema) -> None:
     rules = rules_of(field)
     suffix = "Properties" if is_map(field) else "Items"
-    least = rules.min_len or (1 if rules.required else 0)
-    if least:
-        schema[f"min{suffix}"] = least
     if rules.max_len:
         schema[f"max{suffix}"] = rules.max_len
+    if rules.required:
+        schema[f"min{suffix}"] = max(rules.min_len, 1)
+    elif rules.min_len > 1:
+        # A list that is not sent is an empty one.
+        schema["anyOf"] = [{f"min{suffix}": rules.min_len}, {f"max{suffix}": 0}]
+    items = schema.get("items")
+    if items is None:
+        return
+    if field.type == FieldDescriptor.TYPE_STRING:
+        _pattern_rules(rules, items, may_be_empty=False)
+    elif items.get("type") in {"integer", "number"}:
+        _number_rules(rules, items)
 
 
 def _value_rules(field: FieldDescriptor, schema: Schema) -> None:
     rules = rules_of(field)
-    if field.type == _T.TYPE_STRING:
-        _text_rules(rules, schema)
+    if field.type == FieldDescriptor.TYPE_STRING:
+        # A text without presence is not sent when it is empty; one with presence is what it says.
+        _text_rules(rules, schema, may_be_empty=not (rules.required or field.has_presence))
     elif schema.get("type") in {"integer", "number"}:
-        if rules.has_min:
-            schema["minimum"] = _number(rules.min)
-        if rules.has_max:
-            schema["maximum"] = _number(rules.max)
+        _number_rules(rules, schema)
+        if rules.required and not field.has_presence:
+            schema["not"] = {"const": 0}
     elif rules.has_min or rules.has_max:
         low = f"at least {_number(rules.min)}" if rules.has_min else ""
         high = f"at most {_number(rules.max)}" if rules.has_max else ""
         schema["description"] = f"Must be {' and '.join(part for part in (low, high) if part)}."
 
 
-def _text_rules(rules: Any, schema: Schema) -> None:
-    least = rules.min_len or (1 if rules.required else 0)
-    if least:
-        schema["minLength"] = least
+def _number_rules(rules: Any, schema: Schema) -> None:
+    if rules.has_min:
+        schema["minimum"] = _number(rules.min)
+    if rules.has_max:
+        schema["maximum"] = _number(rules.max)
+
+
+def _text_rules(rules: Any, schema: Schema, *, may_be_empty: bool) -> None:
     if rules.max_len:
         schema["maxLength"] = rules.max_len
-    if rules.pattern:
-        # A field that is not required may be empty, whatever its pattern says.
-        schema["pattern"] = f"^(?:{rules.pattern})$" if rules.required else f"^(?:{rules.pattern})?$"
-    if rules.uuid:
-        schema["format"] = "uuid"
+    least = max(rules.min_len, 1) if rules.required else rules.min_len
+    if least and not may_be_empty:
+        schema["minLength"] = least
+    elif least > 1:
+        schema["anyOf"] = [{"minLength": least}, {"maxLength": 0}]
     if rules.sensitive:
         schema["format"] = "password"
+    _pattern_rules(rules, schema, may_be_empty=may_be_empty)
+
+
+def _pattern_rules(rules: Any, schema: Schema, *, may_be_empty: bool) -> None:
+    pattern = _UUID if rules.uuid else rules.pattern
+    if pattern:
+        schema["pattern"] = f"^(?:{pattern})?$" if may_be_empty else f"^(?:{pattern})$"
+    if rules.uuid and not may_be_empty:
+        schema["format"] = "uuid"
 
 
 def _number(value: float) -> float | int:
