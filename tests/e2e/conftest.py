@@ -112,6 +112,8 @@ def stack_environment(data_dir: Path) -> dict[str, str]:
     for sock in sockets:
         sock.close()
     ops = {"COHORTLENS_OPS_PORT": str(free_ports(4))}
+    # The origin of the one page of another site that may call.
+    ops |= {"COHORTLENS_CORS_ORIGINS": f"http://127.0.0.1:{free_ports(1)}"}
     # All tests log in from one address, and many share a tenant.
     limits = {"COHORTLENS_LOGIN_PER_ADDRESS": "1000", **RAISED}
     # A week of grace in six seconds, and one plan that can be tried.
