@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.e2e.interop.normal import (
     documents,
     error_of,
     messages_of,
+    named_as_declared,
     reply_class,
     status_of,
 )
@@ -198,7 +199,8 @@ def outcomes(cases: list[Case], told: dict[str, Any]) -> dict[str, Outcome]:
 
 def grpc_js(site: Site, cases: list[Case]) -> dict[str, Outcome]:
     """@grpc/grpc-js with @grpc/proto-loader."""
-    return outcomes(cases, _node("grpc_js.mjs", site, cases, target=site.grpc))
+    declared = [replace(one, requests=named_as_declared(one)) for one in cases]
+    return outcomes(cases, _node("grpc_js.mjs", site, declared, target=site.grpc))
 
 
 def connect_node(protocol: str) -> Caller:

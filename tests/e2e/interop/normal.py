@@ -48,6 +48,20 @@ def reply_class(case: Case) -> Any:
     return message_factory.GetMessageClass(method.output_type)
 
 
+def named_as_declared(case: Case) -> list[Any]:
+    """The requests of a case with the names of the protos, as clients that load descriptors name fields."""
+    method = _pool().FindServiceByName(case.service).methods_by_name[case.method]
+    cls = message_factory.GetMessageClass(method.input_type)
+    return [
+        json_format.MessageToDict(
+            json_format.ParseDict(one, cls(), descriptor_pool=_pool()),
+            preserving_proto_field_name=True,
+            descriptor_pool=_pool(),
+        )
+        for one in case.requests
+    ]
+
+
 def _value(message: Any) -> Any:
     return json_format.MessageToDict(message, descriptor_pool=_pool())
 
