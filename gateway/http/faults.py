@@ -62,7 +62,8 @@ _TITLES: Final[dict[int, str]] = {
 def streaming_unsupported() -> Unimplemented:
     """A call with streams both ways: HTTP/1.1 clients cannot send and read at once."""
     return Unimplemented(
-        "this call streams both ways and is there over gRPC only", reason="STREAMING_NOT_SUPPORTED"
+        "this call streams both ways; call it with gRPC, or with Connect over HTTP/2",
+        reason="STREAMING_NOT_SUPPORTED",
     )
 
 

@@ -7,9 +7,14 @@ from tests.fakes.echo import EchoServicer, echo_chain
 from tests.unit.gateway.http.support import Client
 
 
-def echo_client(servicer=None):
-    """A client of a door over the echo service."""
-    return Client(RpcDoors(Served(echo_chain(servicer or EchoServicer()), RouteTable())))
+def echo_client(servicer=None, version="2"):
+    """A client of a door over the echo service, in a version of HTTP."""
+    doors = RpcDoors(Served(echo_chain(servicer or EchoServicer()), RouteTable()))
+
+    def app(scope, receive, send):
+        return doors({**scope, "http_version": version}, receive, send)
+
+    return Client(app)
 
 
 def framed(message, flag=0):

@@ -262,6 +262,16 @@ async def test_streams_both_ways_answer_each_message():
     assert [json.loads(text).get("text") for _, text in frames(answer.body)] == ["a", "b", None]
 
 
+async def test_streams_both_ways_need_http_2():
+    servicer = EchoServicer()
+    client = echo_client(servicer, version="1.1")
+    answer = await client.request("POST", "/tests.echo.Echo/Chat", framed(b"{}"), STREAM_JSON)
+    ((_, last),) = frames(answer.body)
+    error = json.loads(last)["error"]
+    assert (error["code"], servicer.calls) == ("unimplemented", [])
+    assert detail_of(error, error_details_pb2.ErrorInfo).reason == "STREAMING_NOT_SUPPORTED"
+
+
 async def test_messages_of_streams_are_compressed_when_asked():
     packed = framed(gzip.compress(b'{"text":"a","count":1,"blob":"' + b"AAAA" * 900 + b'"}'), 1)
     headers = STREAM_JSON | {"connect-content-encoding": "gzip", "connect-accept-encoding": "gzip"}
