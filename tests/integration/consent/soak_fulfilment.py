@@ -95,6 +95,7 @@ class Door:
         self.world, self.processes, self.superuser = world, processes, superuser
         self.http = httpx.AsyncClient(timeout=20)
         self.notice, self.asked_again = "", 0
+        self._one_at_a_time = asyncio.Lock()
 
     async def open(self, email):
         """Log in as the owner and publish the notice."""
@@ -115,9 +116,10 @@ class Door:
         for one in given:
             event = UUID(one["consentEvent"])
             await self.world.repeat(event)
-        person = await self.superuser.fetchval(
-            "SELECT identity_id FROM consent_events WHERE id = $1", UUID(given[0]["consentEvent"])
-        )
+        async with self._one_at_a_time:
+            person = await self.superuser.fetchval(
+                "SELECT identity_id FROM consent_events WHERE id = $1", UUID(given[0]["consentEvent"])
+            )
         await self.world.bind(UUID(str(person)), address=Account.create().address)
 
     async def _asked(self, path, body):
