@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from cohortlens import __version__
@@ -50,7 +49,7 @@ class CohortLens(services.Services):
         options = options or CallOptions()
         self._wire = GrpcWire(target, _encryption(target, tls), USER_AGENT)
         retries = Retries(service_config())
-        nobody = Caller(self._wire, None, retries, replace(options))
+        nobody = Caller(self._wire, None, retries, options)
         signer = signer_of(credentials, store, services.AuthService(nobody))
         super().__init__(Caller(self._wire, signer, retries, options))
         self._target = target

@@ -49,7 +49,8 @@ class Portal:
             while not isinstance(value := self.run(_next(found)), _End):
                 yield value
         finally:
-            self.run(_closed(found))
+            if self.is_open:
+                self.run(_closed(found))
 
     async def feed(self, requests: Iterable[T]) -> AsyncIterator[T]:
         """The values of an iterable that may block, each fetched in a thread aside of the loop."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from cohortlens.client._generated.cohortlens import v1
@@ -114,9 +116,9 @@ class Session:
         )
 
     async def _renew(self) -> Tokens:
-        held = self._store.exclusive()
-        await asyncio.to_thread(held.__enter__)
+        held = _Held(self._store.exclusive())
         try:
+            await asyncio.to_thread(held.enter)
             tokens = self._store.load()
             # Another client of the store may have been first.
             if tokens is None or not self._is_good(tokens):
@@ -125,7 +127,7 @@ class Session:
                 self._refused.clear()
             return tokens
         finally:
-            held.__exit__(None, None, None)
+            held.leave()
 
     async def _exchanged(self, tokens: Tokens | None) -> Tokens:
         if tokens is not None and tokens.refresh_token:
@@ -153,6 +155,29 @@ class Session:
         if pair is None:
             raise Unauthenticated("TOKENS_MISSING", "the service answered a log-in without tokens")
         return Tokens(pair.access_token, pair.refresh_token, self._clock() + pair.expires_in)
+
+
+class _Held:
+    """A store that a thread waits for; who gives up the wait does not keep it when it comes."""
+
+    def __init__(self, held: AbstractContextManager[object]) -> None:
+        self._held, self._lock = held, threading.Lock()
+        self._entered = self._left = False
+
+    def enter(self) -> None:
+        """Wait for the store."""
+        self._held.__enter__()
+        with self._lock:
+            self._entered = True
+            if self._left:
+                self._held.__exit__(None, None, None)
+
+    def leave(self) -> None:
+        """Give the store back, at once or as soon as it is there."""
+        with self._lock:
+            self._left = True
+            if self._entered:
+                self._held.__exit__(None, None, None)
 
 
 def signer_of(credentials: Credentials | None, store: TokenStore | None, auth: AuthService) -> Signer:

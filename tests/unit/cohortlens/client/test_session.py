@@ -154,6 +154,18 @@ async def test_clients_of_one_store_in_several_threads_exchange_a_refresh_token_
     assert sum(len(wire.sent) for wire in wires) == 1
 
 
+async def test_who_gives_up_waiting_for_a_store_does_not_keep_it():
+    store = MemoryTokenStore()
+    signer, _ = session(FakeWire(pair(1)), store)
+    with store.exclusive():
+        waiting = asyncio.create_task(signer._renew())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert await session(FakeWire(pair(2)), store)[0].token() == "a2"
+
+
 def test_a_stored_session_is_readable_by_its_owner_alone_and_a_broken_file_is_no_session(tmp_path):
     path = tmp_path / "tokens.json"
     store, tokens = FileTokenStore(path), Tokens("a", "r", 7.0)
