@@ -76,7 +76,9 @@ def messages_of(case: Case, told: list[Any]) -> list[Any]:
             found.append(json_format.ParseDict(one, cls(), descriptor_pool=_pool()))
     if cls.DESCRIPTOR.full_name == HTTP_BODY and found:
         return [body_of(found[0].content_type, b"".join(one.data for one in found))]
-    return [_steady(_value(one), case.fleeting) for one in found]
+    values = [_steady(_value(one), case.fleeting) for one in found]
+    # Answers to the messages of a stream come as they are ready, each with the place of its message.
+    return sorted(values, key=lambda one: int(one.get("position", 0)))
 
 
 def _steady(value: Any, fleeting: str) -> Any:
