@@ -51,7 +51,7 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 PACE = 20.0
 WAIT_S = 900.0
 _PARTS = ("sidecars.web3", "cohortlens.jobs", "gateway", "anvil")
-_REORG_EVERY = 10
+_REORG_EVERY, _LATE = 10, 6
 _COUNTS = """
 SELECT count(*) AS consents, sum(credentials) AS credentials, sum(rewards) AS rewards, sum(receipts) AS receipts,
        count(*) FILTER (WHERE (credentials, rewards, receipts) <> (1, 1, 1)) AS wrong
@@ -164,7 +164,7 @@ class Victims:
         self.running[part] = self.processes.start(part)
 
     async def reorganise(self):
-        """Take back the blocks of half a second, if the chain answers."""
+        """Take back the blocks of half a second; answers whether the chain was there to do it."""
         try:
             url = json.loads((self.processes.folder / "web3" / "endpoints.json").read_text())["evm"]
             async with httpx.AsyncClient(base_url=url, timeout=5) as chain:
@@ -172,8 +172,9 @@ class Victims:
                 await asyncio.sleep(0.5)
                 reply = (await chain.post("", json=_rpc("evm_revert", before))).json()
                 self.killed["reorg"] += bool(reply.get("result"))
+                return bool(reply.get("result"))
         except (httpx.TransportError, OSError, KeyError, ValueError):
-            return
+            return False
 
 
 @pytest.fixture
@@ -205,9 +206,14 @@ async def test_random_kills(world, processes, superuser, channel, door, tenants)
             await victims.reorganise()
     await asyncio.gather(*granting)
     await processes.ready(victims.running["sidecars.web3"])
+    # A chain that is killed goes back by itself; these go back while it lives and rewards are on their way.
+    late = [asyncio.create_task(_at(number * 0.5, door.grant)) for number in range(_LATE)]
+    for _ in range(3):
+        await eventually(victims.reorganise, 60.0, "a reorganised chain")
+    await asyncio.gather(*late)
     told = ", ".join(f"{part} {count}" for part, count in victims.killed.items())
     print(f"\nkilled: {told}; requests asked again {door.asked_again}")  # noqa: T201 - part of the result
-    await _all_once(f"{KILLS} random kills, all told twice", GRANTS, superuser, channel)
+    await _all_once(f"{KILLS} random kills, all told twice", GRANTS + _LATE, superuser, channel)
 
 
 async def test_node_away(world, processes, superuser, channel, mortal_anvil):
