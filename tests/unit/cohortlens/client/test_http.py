@@ -117,6 +117,12 @@ def test_a_message_of_the_api_becomes_its_first_route():
     }
 
 
+@pytest.mark.parametrize("written", ["displayName,settings", {"paths": ["display_name", "settings"]}])
+def test_a_field_mask_is_read_from_its_text_in_json(written):
+    change = v1.UpdateTenantRequest.from_dict({"displayName": "x", "updateMask": written})
+    assert change.update_mask == FieldMask(paths=["display_name", "settings"])
+
+
 def test_a_variable_of_the_path_may_be_a_default_of_its_type():
     bindings = [Binding("GET", "/v1/{info.on}")]
     assert expand(bindings, {}, {"info": {"on": False}}).path == "/v1/false"
