@@ -146,7 +146,7 @@ def _reasons(route: Route) -> dict[int, list[str]]:
     if route.upload is not None:
         named[HTTP_ONLY["BODY_TOO_LARGE"]] = ["BODY_TOO_LARGE"]
     if takes_key(route.method):
-        named[400].append("IDEMPOTENCY_KEY_REUSED")
+        named[400] += ["FIELD_CONFLICT", "IDEMPOTENCY_KEY_REUSED"]
         named[409] = ["IDEMPOTENCY_IN_PROGRESS"]
     if takes_condition(route):
         named[412] = [MISMATCH]

@@ -63,7 +63,8 @@ def key_of(call: Call, path: tuple[str, ...], request: Any) -> str:
         request: The checked request, or the first message of an upload; None when there is none.
 
     Raises:
-        InvalidArgument: FIELD_INVALID: the header cannot be a key, or says another one than the field.
+        InvalidArgument: FIELD_INVALID: the header cannot be a key; FIELD_CONFLICT: it says another one than
+            the field.
     """
     given = call.metadata.values(HEADER)
     field = "" if request is None else _at(_message(request), path)
@@ -72,7 +73,12 @@ def key_of(call: Call, path: tuple[str, ...], request: Any) -> str:
     if len(set(given)) > 1 or not _KEY.fullmatch(given[0]):
         raise _invalid("must be one value of 1 to 255 printable ASCII characters")
     if field and field != given[0]:
-        raise _invalid(f"is another key than {'.'.join(path)} of the request; send one, or the same in both")
+        name = ".".join(path)
+        raise InvalidArgument(
+            f"{HEADER} is another key than {name} of the request; send one, or the same in both",
+            reason="FIELD_CONFLICT",
+            violations=(Violation(name, f"is another key than {HEADER}"),),
+        )
     return given[0]
 
 

@@ -120,11 +120,34 @@ async def test_a_key_serves_one_request_and_must_be_well_formed(http, superuser)
     for bad in ("", "x" * 256, "k\xe9y"):
         refused = await http.post(KEYS, json=BODY, headers={"idempotency-key": bad.encode("latin-1")})
         assert (refused.status_code, reason_of(refused)) == (400, "FIELD_INVALID")
-    two = await http.post(KEYS, json=BODY | {"requestId": str(uuid4())}, headers=key)
-    assert (two.status_code, reason_of(two)) == (400, "FIELD_INVALID")
-    assert "idempotency-key" in two.text
     assert await superuser.fetchval("SELECT count(*) FROM api_keys") == 1
     assert await superuser.fetchval("SELECT count(*) FROM idempotency_keys") == 1
+
+
+async def test_two_different_keys_are_a_conflict_at_every_door(http, gateway, token, superuser):
+    key, both = {"idempotency-key": str(uuid4())}, BODY | {"requestId": str(uuid4())}
+    document = "mutation($n: String!, $s: [String!]!, $k: String) { createApiKey(displayName: $n, "
+    document += "scopes: $s, requestId: $k) { secret } }"
+    variables = {"n": both["displayName"], "s": both["scopes"], "k": both["requestId"]}
+    by_json = await http.post(KEYS, json=both, headers=key)
+    by_connect = await http.post(CREATE, json=both, headers=key)
+    by_graphql = await http.post("/graphql", json={"query": document, "variables": variables}, headers=key)
+    assert (by_json.status_code, by_connect.status_code, by_graphql.status_code) == (400, 400, 200)
+    found = [by_json.json()["details"], by_graphql.json()["errors"][0]["extensions"]["details"]]
+    found.append([one["debug"] for one in by_connect.json()["details"]])
+    for details in found:
+        assert details[0]["reason"] == "FIELD_CONFLICT"
+        assert [one["field"] for one in details[1]["fieldViolations"]] == ["request_id"]
+    request = auth_keys_pb2.CreateApiKeyRequest(
+        display_name=both["displayName"], scopes=both["scopes"], request_id=both["requestId"]
+    )
+    metadata = [("authorization", f"Bearer {token}"), *key.items()]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc_port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="is another key than request_id") as refused:
+            await auth_pb2_grpc.AuthServiceStub(channel).CreateApiKey(request, metadata=metadata)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert await superuser.fetchval("SELECT count(*) FROM api_keys") == 0
+    assert await superuser.fetchval("SELECT count(*) FROM idempotency_keys") == 0
 
 
 async def test_a_final_refusal_is_repeated_as_it_was_and_a_bad_request_is_forgotten(http, superuser):
