@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from cohortlens import __version__
+from cohortlens.core import tracing
 from cohortlens.core.errors import CohortLensError, Unavailable
 from cohortlens.core.ops import OpsListener, OpsPortInUseError
 from cohortlens.core.settings import CoreConfig
@@ -54,6 +55,7 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose, link: L
     member, stop = Membership(link), asyncio.Event()
     member.configure_logging(core, _json_line)
     BUILD_INFO.labels(__version__).set(1)
+    tracing.begin(core, "gateway")
     internal = internal_listener(config, is_shared=link is not None)
     gateway = (
         Gateway(config, link.sockets(), waits=link.waits, internal=internal)
@@ -90,6 +92,7 @@ async def run(core: CoreConfig, config: GatewayConfig, compose: Compose, link: L
             _LOG.error("gateway_failed", exc_info=error)
             if isinstance(error, CohortLensError):
                 sys.stderr.write(f"{error.reason}: {error.message}\n")
+    await asyncio.to_thread(tracing.end)
     await asyncio.to_thread(ops.close)
     _LOG.info("stopped")
     return EXIT_FAILED if failed else EXIT_OK

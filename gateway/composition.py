@@ -42,6 +42,7 @@ from gateway.interceptors.request_id import RequestIdStep
 from gateway.interceptors.share import ShareStep
 from gateway.interceptors.shed import Load, ShedStep
 from gateway.interceptors.standing import Standing
+from gateway.interceptors.trace import traced
 from gateway.interceptors.validate import ValidateStep
 from gateway.limits.addresses import TrustedProxies
 from gateway.servicers import health, inference_v2_policy, reflection
@@ -114,7 +115,7 @@ def make_chain(
     pacing = None if limiter is None else RateLimitStep(limiter, load)
     steps: dict[str, Step] = {
         "request_id": RequestIdStep(TrustedProxies(limits.trusted_proxies)),
-        "observe": ObserveStep(),
+        "observe": traced(ObserveStep()),
         "errors": ErrorsStep(),
         "access": AccessStep(access_log),
         "shed": ShedStep(load),

@@ -23,6 +23,7 @@ from cohortlens.analytics.ports import (
 )
 from cohortlens.contracts.frames import Method
 from cohortlens.contracts.sequences import FEATURE_COLUMNS
+from cohortlens.core import tracing
 from cohortlens.core.errors import (
     Code,
     CohortLensError,
@@ -131,7 +132,9 @@ class GrpcInferenceClient:
             run=order.run,
             segments=order.segments,
         )
-        call = rpc.TrainingServiceStub(endpoint.channel).Train(request, timeout=self._training_limit_s)
+        call = rpc.TrainingServiceStub(endpoint.channel).Train(
+            request, timeout=self._training_limit_s, metadata=tracing.metadata()
+        )
         ended = False
         try:
             async for message in call:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import grpc
 
 from cohortlens.contracts.frames import MAX_BODY_BYTES, Method, Part
+from cohortlens.core import tracing
 from cohortlens.core.errors import Code
 
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -92,7 +93,7 @@ class GrpcLane:
 
     async def call(self, method: Method, parts: Sequence[Part], timeout: float) -> bytes:
         """See ``Lane``."""
-        call = self._methods[method](b"".join(parts), timeout=timeout)
+        call = self._methods[method](b"".join(parts), timeout=timeout, metadata=tracing.metadata())
         self._calls.add(call)
         try:
             reply: bytes = await call

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from cohortlens.core import tracing
 from cohortlens.core.errors import (
     Aborted,
     AlreadyExists,
@@ -24,6 +25,7 @@ from cohortlens.core.errors import (
     Unavailable,
 )
 from cohortlens.core.telemetry import get_logger
+from cohortlens.core.tracing import Kind
 
 Reply = TypeVar("Reply")
 Metadata = tuple[tuple[str, str], ...]
@@ -102,8 +104,17 @@ class Web3Channel:
             CohortLensError: What the sidecar refused, with its reason.
             Unavailable: WEB3_UNAVAILABLE: it does not answer in time.
         """
+        if tracing.CURRENT.get():
+            path = _path_of(method)
+            with tracing.span(path[1:], Kind.CLIENT, tracing.rpc(path)):
+                return await self._answer(method, request, (*self._metadata, *tracing.metadata()))
+        return await self._answer(method, request, self._metadata)
+
+    async def _answer(
+        self, method: Callable[..., Awaitable[Reply]], request: object, metadata: Metadata
+    ) -> Reply:
         try:
-            return await method(request, timeout=self._timeout_s, metadata=self._metadata)
+            return await method(request, timeout=self._timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from None
 
@@ -112,6 +123,12 @@ class Web3Channel:
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
+
+
+def _path_of(method: object) -> str:
+    # A stub's method knows its path, but shows it nowhere.
+    path = getattr(method, "_method", b"")
+    return path.decode() if isinstance(path, bytes) else str(path)
 
 
 def translate(error: grpc.aio.AioRpcError) -> CohortLensError:

@@ -12,6 +12,7 @@ from cohortlens.adapters.email import smtp_mailer
 from cohortlens.adapters.inference import GrpcInferenceClient
 from cohortlens.adapters.replicas import ReplicaDirectory
 from cohortlens.adapters.stripe_provider import payment_provider
+from cohortlens.adapters.traced_inference import traced
 from cohortlens.adapters.worker_tls import channels
 from cohortlens.analytics.ports import InferenceClient
 from cohortlens.analytics.reads import segment_names
@@ -191,7 +192,7 @@ class Services:
             client = GrpcInferenceClient(directory)
             opened.push_async_callback(client.close)
             directory.start()
-            inference = wrap_inference(client) if wrap_inference is not None else client
+            inference = traced(wrap_inference(client) if wrap_inference is not None else client)
             tokens = PageTokens(keyring)
             customers = CustomersService(
                 db,

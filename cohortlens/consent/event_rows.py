@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,8 @@ from cohortlens.consent.events import CONSENT_RECORDED, consent_key
 from cohortlens.consent.models import ActType, StoredReceipt
 from cohortlens.core.db import driver
 from cohortlens.core.ids import plain_uuid, uuid7
+from cohortlens.core.outbox import payload_text
+from cohortlens.core.tracing import CURRENT
 
 _COLUMNS = {
     "ids": "uuid",
@@ -73,8 +74,9 @@ added AS (
          prev_event_id, $15, evidence_enc FROM placed),
 told AS (
   INSERT INTO outbox (id, topic, key, payload)
-  SELECT app.uuid7(), $16, $17 || identity_id, jsonb_build_object(
-         'event_id', id, 'identity_id', identity_id, 'purpose', purpose_key, 'type', type)
+  SELECT app.uuid7(), $16, $17 || identity_id, jsonb_strip_nulls(jsonb_build_object(
+         'event_id', id, 'identity_id', identity_id, 'purpose', purpose_key, 'type', type,
+         'traceparent', nullif($25::text, '')))
     FROM placed ORDER BY place),
 receipts AS (
   INSERT INTO consent_receipts (tenant_id, id, identity_id, record, signature, kid)
@@ -235,7 +237,7 @@ class EventRows:
             list(keys.values()),
         ]
         told = (actor, request_id, CONSENT_RECORDED, consent_key(""))
-        rows = await (await driver(self._tx)).fetch(_RECORD, *columns, *told, *made)
+        rows = await (await driver(self._tx)).fetch(_RECORD, *columns, *told, *made, CURRENT.get())
         return frozenset(plain_uuid(row["event_id"]) for row in rows if not row["is_over"])
 
 
@@ -257,7 +259,7 @@ async def tell(tx: AsyncConnection, events: Sequence[tuple[UUID, UUID, str, str]
             "ids": [uuid7() for _ in events],
             "keys": [consent_key(identity) for identity, _, _, _ in events],
             "payloads": [
-                json.dumps(
+                payload_text(
                     {"event_id": str(event), "identity_id": str(identity), "purpose": purpose, "type": kind}
                 )
                 for identity, event, purpose, kind in events

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.db import Database
 from cohortlens.core.ids import EventId, TenantId, plain_uuid, uuid7
+from cohortlens.core.tracing import CURRENT, TRACEPARENT
 
 LEASE_S = 30.0
 MAX_ATTEMPTS = 20
@@ -39,6 +40,7 @@ class Event:
         attempts: How often it was claimed, this time included; over 20 when its worker died each time.
         worker_id: Who holds the claim.
         fence: Number of the claim; whoever comes with an older one has lost the event.
+        traceparent: Trace of the call that recorded it; empty when nobody collected spans.
     """
 
     tenant_id: TenantId
@@ -49,6 +51,7 @@ class Event:
     attempts: int
     worker_id: str
     fence: int
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,15 @@ class Outbox:
                 "INSERT INTO outbox (id, topic, key, payload) "
                 "VALUES (:id, :topic, :key, CAST(:payload AS jsonb))"
             ),
-            {"id": event_id, "topic": topic, "key": key, "payload": json.dumps(payload)},
+            {"id": event_id, "topic": topic, "key": key, "payload": payload_text(payload)},
         )
         return event_id
+
+
+def payload_text(payload: dict[str, Any]) -> str:
+    """A payload as it is stored: with the trace of the span at hand, so that the work of jobs joins it."""
+    parent = CURRENT.get()
+    return json.dumps({**payload, TRACEPARENT: parent} if parent else payload)
 
 
 async def claim(db: Database, worker_id: str, wanted: Sequence[Wanted]) -> list[Event]:
@@ -127,6 +136,8 @@ async def claim(db: Database, worker_id: str, wanted: Sequence[Wanted]) -> list[
                 row.attempts,
                 worker_id,
                 row.fence,
+                # The handler gets the payload as it was recorded.
+                row.payload.pop(TRACEPARENT, ""),
             )
             for row in rows
         ]

@@ -11,6 +11,7 @@ from cohortlens.core.mail_settings import mail_faults
 from cohortlens.core.payment_settings import payment_faults
 from cohortlens.core.selling_settings import selling_faults
 from cohortlens.core.tls import MutualTls, mutual_tls
+from cohortlens.core.tracing_settings import tracing_faults
 
 OPS_PORT = 9464
 OPS_PROCESSES = ("gateway", "jobs", "workers", "web3")
@@ -83,7 +84,21 @@ class SharedConfig:
 
 
 @dataclass(frozen=True)
-class CoreConfig(SharedConfig):
+class TracedConfig(SharedConfig):
+    """What the processes read whose work can be followed as spans; see ``cohortlens.core.tracing``."""
+
+    otlp_endpoint: Url = setting(
+        "OTLP_ENDPOINT",
+        Url(""),
+        "OpenTelemetry collector that gets spans, such as http://127.0.0.1:4318; none when unset",
+    )
+    otlp_ratio: float = setting(
+        "OTLP_RATIO", 1.0, "part of the traces beginning here that is sent, 0 to 1; callers decide of theirs"
+    )
+
+
+@dataclass(frozen=True)
+class CoreConfig(TracedConfig):
     """Where the data lies, how to reach PostgreSQL and Redis; the embedded stack fills in the addresses."""
 
     environment: str = setting(
@@ -236,6 +251,7 @@ class CoreConfig(SharedConfig):
         faults = mail_faults(self.smtp_url, self.mail_from, self.public_url, is_production=is_production)
         faults += key_faults(self.kek.reveal(), self.kek_previous.reveal(), is_production=is_production)
         faults += self._login_faults()
+        faults += tracing_faults(self.otlp_endpoint, self.otlp_ratio)
         if self.quota_processes < 1:
             faults.append(f"COHORTLENS_QUOTA_PROCESSES={self.quota_processes}: expected 1 or more")
         if self.web3_address and not self.web3_token:

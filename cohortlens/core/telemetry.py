@@ -23,12 +23,16 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 
 from cohortlens.core import scrubbing
+from cohortlens.core.busiest import Busiest
 from cohortlens.core.counting import Counter, Gauge, Histogram
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Request or event that lines belong to; ``bound`` sets it, hot paths may set and reset it themselves."""
 TENANT_ID: ContextVar[object] = ContextVar("tenant_id", default="")
 """Tenant that lines belong to; anything whose text is the id."""
+AT_WORKERS: ContextVar[tuple[float, float, float] | None] = ContextVar("at_workers", default=None)
+"""Monotonic times at which the rows of the call at hand were queued, sent and answered, the last two 0 when
+they were not; None for a call without rows."""
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -64,6 +68,31 @@ RPC_SECONDS = Histogram(
     "Seconds from arrival to the end of an RPC",
     _RPC,
     buckets=_HANDLING_BUCKETS_S,
+    registry=REGISTRY,
+)
+MSG_RECEIVED = Counter(
+    "grpc_server_msg_received_total", "Messages of requests that were taken", _RPC, registry=REGISTRY
+)
+MSG_SENT = Counter("grpc_server_msg_sent_total", "Messages of replies", _RPC, registry=REGISTRY)
+PAYLOAD_BYTES = Histogram(
+    "gateway_payload_bytes",
+    "Bytes of a call's requests or replies as they were on the wire, before compression",
+    ("door", "direction"),
+    buckets=(256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216),
+    registry=REGISTRY,
+)
+CODEC_SECONDS = Histogram(
+    "gateway_codec_seconds",
+    "Seconds to read a request or write a reply, of every 16th call of a method",
+    ("door", "direction"),
+    buckets=(0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
+    registry=REGISTRY,
+)
+STREAM_OPEN = Gauge("gateway_stream_open", "Streaming RPCs under way", ("door",), registry=REGISTRY)
+TENANT_CALLS = Busiest(
+    "gateway_tenant_calls_total",
+    "RPCs of the busiest tenants of a process; the rest as other",
+    "tenant",
     registry=REGISTRY,
 )
 DOOR_CALLS = Counter(

@@ -11,6 +11,7 @@ import sys
 from sqlalchemy import text
 
 from cohortlens.bootstrap.services import Services
+from cohortlens.core import tracing
 from cohortlens.core.config import SettingsInvalid, read
 from cohortlens.core.db import Database
 from cohortlens.core.errors import CohortLensError, FailedPrecondition
@@ -44,6 +45,7 @@ async def _serve(config: CoreConfig) -> None:
 
 async def _work(config: CoreConfig, stop: asyncio.Event, ops: OpsListener) -> None:
     arm(config.failpoint, config.environment)
+    tracing.begin(config, "jobs")
     services = await Services.open(config)
 
     async def missing() -> list[str]:
@@ -61,6 +63,7 @@ async def _work(config: CoreConfig, stop: asyncio.Event, ops: OpsListener) -> No
         await both(runner.run(stop), inbox_runner(services, worker), stop)
     finally:
         await services.close()
+        await asyncio.to_thread(tracing.end)
 
 
 async def assert_role_of_jobs(db: Database) -> None:

@@ -11,11 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
-from cohortlens.core import outbox
+from cohortlens.core import outbox, tracing
 from cohortlens.core.errors import Aborted, Cancelled, CohortLensError, DeadlineExceeded, Unavailable
 from cohortlens.core.outbox import MAX_ATTEMPTS, Event, Wanted
 from cohortlens.core.redis import key, translated
 from cohortlens.core.telemetry import bound, get_logger
+from cohortlens.core.tracing import Kind
 from cohortlens.jobs.handlers import Handler, Services
 from cohortlens.jobs.maintenance import TASKS, Task, keep_up
 
@@ -122,7 +123,12 @@ class Runner:
             _LOG.error("event_lost", error=repr(task.exception()))
 
     async def _work(self, event: Event, handler: Handler) -> None:
-        with bound(request_id=str(event.id), tenant_id=str(event.tenant_id)):
+        with (
+            bound(request_id=str(event.id), tenant_id=str(event.tenant_id)),
+            tracing.span(
+                f"outbox {event.topic}", Kind.CONSUMER, _told(event), parent=event.traceparent
+            ) as span,
+        ):
             started = time.monotonic()
             try:
                 if event.attempts > MAX_ATTEMPTS:
@@ -135,6 +141,8 @@ class Runner:
             except _LeaseLost:
                 _LOG.warning("lease_lost", topic=event.topic, attempt=event.attempts)
             except Exception as error:
+                if span is not None:
+                    span.fail(type(error).__name__)
                 await self._failed(event, handler, error)
             else:
                 await self._insist(lambda: outbox.settle(self._services.db, event))
@@ -230,6 +238,14 @@ class _WorkerDied(Exception):
 
 class _LeaseLost(Exception):
     """Another process may have the event by now."""
+
+
+def _told(event: Event) -> dict[str, tracing.Value]:
+    return {
+        "messaging.destination.name": event.topic,
+        "messaging.message.id": str(event.id),
+        "cohortlens.attempt": event.attempts,
+    }
 
 
 async def _first(*waits: Awaitable[object], timeout_s: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from prometheus_client.utils import floatToGoString
 
 _NAME = re.compile(r"[^{ ]+")
+_BY_TENANT = re.compile(r'^(gateway_tenant_calls_total\{tenant=")[^"]*("\}$)')
 _SUMMED = ("inflight", "in_flight", "_open", "_rows", "_connections", "_waiting", "gateway_processes")
 _LOWEST = ("dependency_up", "_created")
 
@@ -51,6 +52,9 @@ def _add(families: dict[str, _Family], page: str, *, gauges: bool) -> None:
             family = _headed(families, line)
         elif line and (gauges or family.kind != "gauge"):
             key, _, text = line.rpartition(" ")
+            if not gauges:
+                # Each process has its busiest tenants; those of processes that ended must not add up.
+                key = _BY_TENANT.sub(r"\1other\2", key)
             value, known = float(text), family.samples.get(key)
             family.samples[key] = value if known is None else _joined(family.kind, key, known, value)
 

@@ -92,6 +92,7 @@ class Exchange:
             else self._route.binding.decode,
             task=self._task,
         )
+        self._call.route = self._route.rule.template.text
 
     async def run(self) -> None:
         """Run the call and send its answer, whatever it is.

@@ -80,6 +80,9 @@ class Call:
         send: Takes the messages of a response stream, waiting while the caller is slow.
         request_id: Identifier in logs, headers and error details.
         trace_id: W3C trace id, 32 hex digits.
+        span_id: Identifier of the call's span, 16 hex digits; empty while nobody collects spans.
+        route: Template of the HTTP route; empty for doors that have none.
+        is_replayed: Whether the answer is that of an earlier call with the same key.
         started: Monotonic time of arrival.
         deadline: Monotonic time by which the answer must be out.
         certificate: The client certificate that the connection proved, PEM; None on the public ports.
@@ -110,6 +113,9 @@ class Call:
     send: Send | None = None
     request_id = ""
     trace_id = ""
+    span_id = ""
+    route = ""
+    is_replayed = False
     certificate: str | None = None
     bearer = ""
     is_part = False

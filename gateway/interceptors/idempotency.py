@@ -172,6 +172,7 @@ class _Attempt:
                 found.claim.close()
         elif isinstance(found, Stored):
             await self._require_same_body(found.body)
+            call.is_replayed = True
             replay(call, found.answer)
         elif isinstance(found, Other):
             raise _reused()
@@ -232,6 +233,7 @@ class _Attempt:
         claim.body = found.body
         await self._stored(claim, answer_of(call.reply, call.response_headers[before:]))
         call.response_headers.append(REPLAYED)
+        call.is_replayed = True
 
     async def _require_same_body(self, body: bytes) -> None:
         """Read the rest of an upload: under one key it must be the same file."""

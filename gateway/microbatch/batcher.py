@@ -21,6 +21,7 @@ from cohortlens.analytics.ports import (
     TrainingProgress,
 )
 from cohortlens.core.errors import DeadlineExceeded, InvalidArgument
+from cohortlens.core.telemetry import AT_WORKERS
 from gateway.microbatch.lane import BatchLimits, Lane
 from gateway.microbatch.queue import Key, Part
 
@@ -73,6 +74,7 @@ class MicroBatcher:
                 return await part.future
             finally:
                 lane.leave(part)
+                AT_WORKERS.set((part.queued_at, part.sent_at, part.done_at))
         parts = [
             Part(key, tenant, features[start : start + most], deadline, now, create_future())
             for start in range(0, rows, most)
@@ -120,6 +122,7 @@ async def _joined(lane: Lane, parts: list[Part]) -> Scores:
     finally:
         for part in parts:
             lane.leave(part)
+        AT_WORKERS.set((parts[0].queued_at, parts[0].sent_at, parts[-1].done_at))
     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from cohortlens.analytics.ports import InferenceClient, Scores
+from cohortlens.core import tracing
 from cohortlens.core.errors import DeadlineExceeded, Internal, Unavailable
 from gateway.microbatch import metrics
 from gateway.microbatch.queue import Part, Queue
@@ -77,8 +78,10 @@ class Lane:
         self._timer_at = math.inf
         self._batch_seconds = 0.0
         self._pump_due = False
+        self._is_traced = tracing.is_on()
         self._rows_metric = metrics.BATCH_ROWS.labels(deployment)
         self._wait_metric = metrics.WAIT_SECONDS.labels(deployment)
+        self._worker_metric = metrics.WORKER_SECONDS.labels(deployment)
         self._queued_metric = metrics.QUEUED_ROWS.labels(deployment)
         self._inflight_metric = metrics.INFLIGHT_ROWS.labels(deployment)
 
@@ -109,6 +112,8 @@ class Lane:
 
     def put(self, part: Part) -> None:
         """Queue rows; batches leave once the calls of this turn of the event loop are here."""
+        if self._is_traced:
+            part.traceparent = tracing.CURRENT.get()
         self._queue.put(part)
         self._open.add(part)
         if part.deadline < self._timer_at:
@@ -186,9 +191,18 @@ class Lane:
         started = time.monotonic()
         self._rows_metric.observe(batch.rows)
         for part in batch.parts:
+            part.sent_at = started
             self._wait_metric.observe(started - part.queued_at)
+        if self._is_traced:
+            # The task has the context of whatever made room for it; the batch belongs to its first call.
+            tracing.CURRENT.set(batch.parts[0].traceparent)
         await self._answer(batch.parts)
-        self._batch_seconds += _TREND_WEIGHT * (time.monotonic() - started - self._batch_seconds)
+        done = time.monotonic()
+        took = done - started
+        for part in batch.parts:
+            part.done_at = done
+        self._worker_metric.observe(took)
+        self._batch_seconds += _TREND_WEIGHT * (took - self._batch_seconds)
 
     def _finished(self, batch: Batch, _: asyncio.Task[None]) -> None:
         self._inflight_metric.dec(batch.rows)

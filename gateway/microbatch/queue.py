@@ -35,9 +35,24 @@ class Part:
         queued_at: Monotonic time of arrival.
         future: Gets the scores, or the fault.
         batch: The batch under way with these rows; None before and after.
+        sent_at: Monotonic time at which its batch left; 0 before.
+        done_at: Monotonic time at which its answer was there; 0 before.
+        traceparent: Trace of its call; empty while nobody collects spans.
     """
 
-    __slots__ = ("batch", "deadline", "features", "future", "key", "queued_at", "rows", "tenant")
+    __slots__ = (
+        "batch",
+        "deadline",
+        "done_at",
+        "features",
+        "future",
+        "key",
+        "queued_at",
+        "rows",
+        "sent_at",
+        "tenant",
+        "traceparent",
+    )
 
     def __init__(
         self,
@@ -56,6 +71,8 @@ class Part:
         self.queued_at = queued_at
         self.future = future
         self.batch: Batch | None = None
+        self.sent_at = self.done_at = 0.0
+        self.traceparent = ""
 
 
 class Queue:

@@ -10,12 +10,15 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import Counter
 
-from cohortlens.core.errors import CohortLensError, Internal, Unauthenticated
+from cohortlens.core import tracing
+from cohortlens.core.errors import Code, CohortLensError, Internal, Unauthenticated
 from cohortlens.core.telemetry import REGISTRY, get_logger
+from cohortlens.core.tracing import Kind
 
 _DOMAIN = "cohortlens"
 _STATUS_KEY = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_FAULTS = frozenset({Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS, Code.DEADLINE_EXCEEDED})
 _log = get_logger(__name__)
 
 CALLS = Counter("web3_calls_total", "Calls of the sidecar", ["method", "reason"], registry=REGISTRY)
@@ -49,10 +52,16 @@ class Guard(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        shown = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
+        given = dict(handler_call_details.invocation_metadata or ())
+        shown = given.get("authorization", "")
         is_known = hmac.compare_digest(str(shown).encode(), self._expected)
         method = handler_call_details.method.rpartition("/")[2]
-        return _wrapped(handler, method) if is_known else _refusing(handler, method)
+        if not is_known:
+            return _refusing(handler, method)
+        parent = given.get(tracing.TRACEPARENT, "")
+        if parent and tracing.is_on() and not (handler.request_streaming or handler.response_streaming):
+            handler = _traced(handler, handler_call_details.method, str(parent))
+        return _wrapped(handler, method)
 
 
 def status_of(error: CohortLensError) -> status_pb2.Status:
@@ -79,6 +88,28 @@ def _refusing(handler: Any, method: str) -> Any:
         await _refuse(TokenInvalid(), method, context)
 
     return _maker(handler)(refuse, None, handler.response_serializer)
+
+
+def _traced(handler: Any, path: str, parent: str) -> Any:
+    """The handler with a span of its caller's trace around it."""
+
+    async def one(request: Any, context: Any) -> Any:
+        with tracing.span(path[1:], Kind.SERVER, tracing.rpc(path), parent=parent, faults=False) as span:
+            try:
+                answer = await handler.unary_unary(request, context)
+            except Exception as error:
+                code = error.code if isinstance(error, CohortLensError) else Code.INTERNAL
+                if span is not None:
+                    span.set("rpc.response.status_code", code.name)
+                    span.set("error.type", getattr(error, "reason", type(error).__name__))
+                    if code in _FAULTS:
+                        span.fail(code.name)
+                raise
+            if span is not None:
+                span.set("rpc.response.status_code", "OK")
+            return answer
+
+    return grpc.unary_unary_rpc_method_handler(one, handler.request_deserializer, handler.response_serializer)
 
 
 def _wrapped(handler: Any, method: str) -> Any:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from cohortlens.core.config import Secret, Url, setting
 from cohortlens.core.key_settings import key_faults
-from cohortlens.core.settings import SharedConfig
+from cohortlens.core.settings import TracedConfig
+from cohortlens.core.tracing_settings import tracing_faults
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 LEAST_TOKEN = 24
@@ -17,7 +18,7 @@ MAINNET_IDS = frozenset({1, 10, 56, 100, 137, 8453, 42161, 43114})
 
 
 @dataclass(frozen=True)
-class Web3Config(SharedConfig):
+class Web3Config(TracedConfig):
     """What the sidecar reads. An empty URL means embedded; no secret has a default."""
 
     environment: str = setting(
@@ -129,6 +130,7 @@ class Web3Config(SharedConfig):
     def faults(self) -> list[str]:
         """What cannot work, one sentence each; empty when all is well."""
         found = self._frame_faults() + self._chain_faults()
+        found += tracing_faults(self.otlp_endpoint, self.otlp_ratio)
         if self.failpoint and self.environment != "test":
             found.append("COHORTLENS_FAILPOINT is for fault tests: it needs COHORTLENS_ENV=test")
         return found

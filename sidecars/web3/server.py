@@ -7,6 +7,7 @@ import signal
 
 import grpc
 
+from cohortlens.core import tracing
 from cohortlens.core.errors import CohortLensError
 from cohortlens.core.failpoints import arm
 from cohortlens.core.ops import OpsListener
@@ -37,6 +38,7 @@ async def serve(config: Web3Config) -> None:
         OSError: The port is taken.
     """
     arm(config.failpoint, config.environment)
+    tracing.begin(config, "web3")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,6 +50,7 @@ async def serve(config: Web3Config) -> None:
         await _serve(config, journal, ops, stop)
     finally:
         await journal.close()
+        await asyncio.to_thread(tracing.end)
         await asyncio.to_thread(ops.close)
 
 
