@@ -114,6 +114,21 @@ $(STATE)/interop-node: $(INTEROP_NODE)/package.json $(INTEROP_NODE)/package-lock
 	  else echo "not checked: npm @connectrpc/connect-node; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
 	@if command -v npm > /dev/null; then touch $@; fi
 
+OPENAPI_NODE := tests/e2e/openapi/node
+$(STATE)/openapi-node: $(OPENAPI_NODE)/package.json $(OPENAPI_NODE)/package-lock.json
+	@mkdir -p $(STATE)
+	@if command -v npm > /dev/null; then echo "setup: linter and TypeScript for the OpenAPI document, of npm"; \
+	  npm ci --prefix $(OPENAPI_NODE) --ignore-scripts --no-audit --no-fund --silent; \
+	  else echo "not checked: npm @redocly/cli; next: apt-get install -y nodejs npm && make setup-dev" >&2; fi
+	@if command -v npm > /dev/null; then touch $@; fi
+
+$(STATE)/schemathesis: $(LOCKS)/schemathesis.lock | $(STATE)/python
+	@echo "setup: schemathesis, which the tests call the API with (.venv-schemathesis)"
+	@test -x .venv-schemathesis/bin/python || $(PYTHON) -m venv .venv-schemathesis
+	@.venv-schemathesis/bin/python $(PIP) install --no-deps --requirement $<
+	@.venv-schemathesis/bin/python $(PIP) check
+	@touch $@
+
 CREDENTIALS_NODE := tests/integration/sidecars/credentials/node
 $(STATE)/credentials-node: $(CREDENTIALS_NODE)/package.json $(CREDENTIALS_NODE)/package-lock.json
 	@mkdir -p $(STATE)
@@ -228,6 +243,18 @@ protos-check: setup-dev ## Fail when the committed stubs differ from the protos
 	@$(WORKERS)/python protos/generate.py $(STATE)/protos
 	@cd $(STATE)/protos && find . -type f -print0 | while IFS= read -r -d '' file; do \
 	  cmp -s "$$file" "../../$$file" || { echo "stale: $$file; next: make protos"; exit 1; }; done
+
+.PHONY: openapi
+openapi: setup-dev ## Write docs/reference/openapi.json, and all else that is generated from the code
+	$(MAIN)/python -m docs.generate
+
+.PHONY: openapi-check
+openapi-check: setup-dev ## The committed OpenAPI document is current, passes the linter, and compiles in TypeScript
+	$(PYTEST) tests/architecture/test_generated.py tests/unit/gateway/http/test_openapi.py tests/e2e/openapi/test_document.py
+
+.PHONY: schemathesis
+schemathesis: setup-dev ## Every check of schemathesis over every operation, on a stack of its own; SCHEMATHESIS_EXAMPLES=20
+	$(PYTEST) tests/e2e/openapi/full_run.py -q -s -p no:cacheprovider
 
 .PHONY: docs
 docs: setup-dev ## The documentation site, warnings are errors

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -23,9 +24,11 @@ from cohortlens.v1 import (
     common_pb2,
     consent_pb2,
     customers_pb2,
+    marketplace_pb2,
     models_pb2,
     rewards_pb2,
 )
+from docs.snippets import pages
 from gateway.composition import public_table
 from gateway.config import GatewayConfig
 from gateway.graphql.schema import build_schema, sdl
@@ -54,6 +57,7 @@ _FILES = (
     audit_pb2,
     consent_pb2,
     rewards_pb2,
+    marketplace_pb2,
 )
 
 
@@ -157,7 +161,32 @@ def openapi_document() -> str:
     return render_document(document).decode()
 
 
+@cache
+def _calls() -> dict[str, str]:
+    return pages(build_routes(public_table(with_reflection=False)).routes, Comments.load())
+
+
+def _page_of_calls(path: str) -> Callable[[], str]:
+    return lambda: _calls()[path]
+
+
+# One page for each service of the public API, and the page that lists them.
+_CALLED = (
+    "index",
+    "AnalyticsService",
+    "AuditService",
+    "AuthService",
+    "BillingService",
+    "ConsentService",
+    "CustomersService",
+    "MarketplaceService",
+    "ModelsService",
+    "RewardService",
+)
+_PAGES_OF_CALLS = [f"docs/reference/calls/{name}.md" for name in _CALLED]
+
 GENERATED = {
+    **{path: _page_of_calls(path) for path in _PAGES_OF_CALLS},
     "docs/reference/openapi.json": openapi_document,
     "docs/reference/schema.graphql": graphql_schema,
     ".env.example": env_example,
