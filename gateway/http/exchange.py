@@ -21,6 +21,7 @@ from gateway.http.requests import Request
 from gateway.http.routes import Route, RouteTable
 from gateway.http.streaming import EVENTS, RESUME_FIELD, Drain, StreamWriter, framing_of
 from gateway.http.templates import Match
+from gateway.http.trailers import TrailedSend, wants_trailers
 from gateway.http.uploads import StreamBody
 from gateway.interceptors.chain import Call, CallFailed, Chain
 
@@ -93,6 +94,9 @@ class Exchange:
             task=self._task,
         )
         self._call.route = self._route.rule.template.text
+        if request.verb != "HEAD" and wants_trailers(request.head):
+            streams = self._route.method.server_streaming
+            self._send = TrailedSend(send, lambda: self._call.response_trailers, streams=streams)
 
     async def run(self) -> None:
         """Run the call and send its answer, whatever it is.

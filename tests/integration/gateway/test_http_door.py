@@ -285,3 +285,26 @@ async def test_the_reference_and_the_health_paths_answer_without_a_token(door):
         assert (await door.client.get(path)).status_code == 200, path
     document = json.loads((await door.client.get("/api/v1/openapi.json")).content)
     assert document["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+async def test_trailing_metadata_reaches_callers_that_take_trailers(door, version, tmp_path):
+    async def answer(request, call):
+        call.response_trailers.append(("cost", "3"))
+        return customers_pb2.GetCustomerResponse()
+
+    door.recorder.script["GetCustomer"] = answer
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("NOT CHECKED: curl; next: apt-get install -y curl")
+    url, seen = f"http://127.0.0.1:{door.port}/api/v1/customers/external:a", []
+    for said in ("TE: trailers", "TE: gzip"):
+        asked = ["-H", f"authorization: {TOKEN['authorization']}", "-H", said, "-H", "Connection: TE"]
+        dumped = tmp_path / said[4:]
+        done = await asyncio.create_subprocess_exec(
+            curl, "-s", "-f", version, *asked, "-D", dumped, "-o", tmp_path / "body", url
+        )
+        assert await done.wait() == 0
+        assert json.loads((tmp_path / "body").read_bytes()) == {}
+        seen.append("grpc-trailer-cost: 3" in dumped.read_text())
+    assert seen == [True, False]

@@ -18,6 +18,7 @@ class Answer:
     body: bytes = b""
     complete: bool = False
     pieces: list[bytes] = field(default_factory=list)
+    trailers: list[tuple[bytes, bytes]] | None = None
 
     def header(self, name: str) -> str | None:
         """The first value of a header; None without one."""
@@ -98,6 +99,8 @@ class Client:
                 answer.body += event.get("body", b"")
                 answer.pieces.append(event.get("body", b""))
                 answer.complete = not event.get("more_body", False)
+            elif event["type"] == "http.response.trailers":
+                answer.trailers = list(event["headers"])
 
         await self.app(scope, receive, send)
         done.set()
