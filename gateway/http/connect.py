@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import zlib
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote_to_bytes
@@ -21,6 +20,7 @@ from google.protobuf.message import Message
 from cohortlens.core.errors import Code, CohortLensError, InvalidArgument
 from gateway.http import body, faults, headers
 from gateway.http.body import ClientGone, Receive
+from gateway.http.encodings import accepts_gzip, gzipped
 from gateway.http.enveloped import Enveloped
 from gateway.http.headers import JSON
 from gateway.http.replies import HeaderList, Response, StatusSend
@@ -52,8 +52,6 @@ _UNARY_TYPES: Final = (JSON, PROTO)
 _STREAM_TYPES: Final = (_STREAM_JSON, _STREAM_PROTO)
 _GET_ENCODINGS: Final = {b"json": JSON, b"proto": PROTO}
 _END_OF_STREAM: Final = b"\2"
-_GZIP_WBITS: Final = 31
-_GZIP_LEVEL: Final = 1
 _BASE64: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
 
 
@@ -125,8 +123,8 @@ class ConnectUnary(RpcExchange):
     def encode(self, reply: Message) -> bytes:
         """The reply, gzipped if asked and worth it."""
         data = checked_reply(self.serialized(reply), MAX_RESPONSE_BYTES)
-        self._packed = len(data) > COMPRESS_ABOVE_BYTES and _takes_gzip(self._request)
-        return zlib.compress(data, _GZIP_LEVEL, _GZIP_WBITS) if self._packed else data
+        self._packed = len(data) > COMPRESS_ABOVE_BYTES and accepts_gzip(self._request.head)
+        return gzipped(data) if self._packed else data
 
     async def message(self, reply: Message) -> None:
         """Never asked for."""
@@ -238,14 +236,6 @@ def _type_of(request: Request, taken: tuple[str, ...]) -> str:
     if media not in taken or given.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
         raise faults.unsupported_media(f"Content-Type {' or '.join(taken)}")
     return media
-
-
-def _takes_gzip(request: Request) -> bool:
-    for item in request.head.get("accept-encoding").split(","):
-        name, _, rest = item.partition(";")
-        if name.strip().lower() == "gzip" and not re.fullmatch(r"\s*q=0(?:\.0*)?\s*", rest):
-            return True
-    return False
 
 
 def _parameters(query: str) -> dict[str, bytes]:
