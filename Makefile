@@ -46,9 +46,9 @@ $(STATE)/workers: $(LOCKS)/workers.lock pyproject.toml | $(STATE)/python
 	@$(WORKERS)/python $(PIP) $(EDITABLE)
 	@touch $@
 
-$(STATE)/dev: $(LOCKS)/dev.lock $(STATE)/main
+$(STATE)/dev: $(LOCKS)/dev.lock $(LOCKS)/otel.lock $(STATE)/main
 	@echo "setup: tools of development"
-	@$(MAIN)/python $(PIP) install --no-deps --requirement $(LOCKS)/dev.lock
+	@$(MAIN)/python $(PIP) install --no-deps --requirement $(LOCKS)/dev.lock --requirement $(LOCKS)/otel.lock
 	@$(MAIN)/python $(PIP) check
 	@touch $@
 

@@ -24,7 +24,7 @@ def tracing_faults(endpoint: str, ratio: float) -> list[str]:
     if not _is_installed():
         faults.append(
             "COHORTLENS_OTLP_ENDPOINT needs OpenTelemetry, which is not installed; "
-            "install the extra cohortlens[otel] or unset it"
+            "install the extra cohortlens[otel] (deploy/locks/otel.lock) or unset it"
         )
     return faults
 

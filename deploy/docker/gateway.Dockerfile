@@ -4,8 +4,10 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
 WORKDIR /app
-COPY deploy/locks/main.lock deploy/locks/main.lock
-RUN python -m pip install --no-cache-dir --no-deps --requirement deploy/locks/main.lock
+COPY deploy/locks/main.lock deploy/locks/otel.lock deploy/locks/
+# `--build-arg LOCKS="main otel"`: also what sends spans to a collector.
+ARG LOCKS="main"
+RUN for lock in ${LOCKS}; do python -m pip install --no-cache-dir --no-deps --requirement deploy/locks/$lock.lock || exit 1; done
 COPY pyproject.toml README.md ./
 COPY cohortlens cohortlens
 COPY gateway gateway

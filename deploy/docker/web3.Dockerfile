@@ -9,8 +9,10 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 
 FROM ${BASE}
 WORKDIR /app
-COPY deploy/locks/main.lock deploy/locks/main.lock
-RUN python -m pip install --no-cache-dir --no-deps --requirement deploy/locks/main.lock
+COPY deploy/locks/main.lock deploy/locks/otel.lock deploy/locks/
+# `--build-arg LOCKS="main otel"`: also what sends spans to a collector.
+ARG LOCKS="main"
+RUN for lock in ${LOCKS}; do python -m pip install --no-cache-dir --no-deps --requirement deploy/locks/$lock.lock || exit 1; done
 COPY pyproject.toml README.md ./
 COPY cohortlens cohortlens
 COPY sidecars sidecars

@@ -107,7 +107,9 @@ def _record(call: Call, series: _Series) -> None:
     if not call.method.server_streaming and is_well:
         series.sent.value += 1
     series.bytes_in.observe(call.request_bytes)
-    series.bytes_out.observe(call.response_bytes)
+    if call.response_bytes:
+        # A stream over HTTP is measured by its door after this.
+        series.bytes_out.observe(call.response_bytes)
     if call.principal is not None:
         telemetry.TENANT_CALLS.inc(call.principal.tenant_text)
     if call.failure is not None:
