@@ -24,7 +24,9 @@ COVERED = (
 def test_every_example_is_answered_and_made_up_requests_too_as_the_document_says(stack):
     email = "owner@schemathesis.example"
     stack.new_tenant(email).close()
-    examples = schemathesis(stack.http, email, PASSWORD, "--phases", "examples", timeout_s=300)
+    # Its wrong passwords would make the owner wait; `make schemathesis` does, and tries it too.
+    options = ("--phases", "examples", "--exclude-operation-id", "AuthService_CreateSession")
+    examples = schemathesis(stack.http, email, PASSWORD, *options, timeout_s=300)
     assert int(re.search(r"(\d+) generated", examples)[1]) > 150
     chosen = [part for name in COVERED for part in ("--include-operation-id", name)]
     covered = schemathesis(stack.http, email, PASSWORD, "--phases", "coverage", *chosen, timeout_s=300)

@@ -65,13 +65,13 @@ def test_every_curl_call_is_matched_and_read_by_the_method_it_stands_for():
 
 
 def test_every_python_call_names_a_method_of_the_client_and_makes_its_request():
-    tried = 0
+    tried, attributes = 0, inspect.getsource(blocking_services.Services)
     for service, _, language, text in _snippets():
         if language != "python":
             continue
         attribute, method, request = re.search(r"client\.(\w+)\.(\w+)\(\n    (.*)\n\)", text).groups()
         assert hasattr(getattr(blocking_services, service), method), text
         eval(request, {"v1": v1})
-        assert f"self.{attribute} = {service}(" in inspect.getsource(blocking_services.Services)
+        assert f"self.{attribute} = {service}(" in attributes
         tried += 1
     assert tried > 150
