@@ -346,6 +346,10 @@ bench-codec: setup-dev ## The JSON codec beside json_format, large bodies, and w
 bench-routing: setup-dev ## What finding a route costs, over all routes of the product and on hostile paths, each with its budget
 	@$(MAIN)/python -m load.bench.routing
 
+.PHONY: bench-deadlines
+bench-deadlines: setup-dev ## How soon a deadline of 50 ms is answered while the model hangs, by door; CALLS=50
+	@$(MAIN)/python -m load.bench.deadlines $(CALLS)
+
 .PHONY: bench-credentials
 bench-credentials: setup-dev ## Credentials issued and verified a second, both suites, on a PostgreSQL of its own
 	@$(MAIN)/python -m load.bench.credentials

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +98,14 @@ def predict_request(rows: int) -> pb.PredictRequest:
 
 
 @asynccontextmanager
-async def prepared(rows: int) -> AsyncIterator[Setup]:
+async def prepared(
+    rows: int, batched_by: Callable[[InferenceClient], InferenceClient] | None = None
+) -> AsyncIterator[Setup]:
     """PostgreSQL, Valkey, a tenant and its model version; nothing of it stays.
 
     Args:
         rows: Vectors per call.
+        batched_by: Makes the inference client of the batched services; None for one of the instant replica.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cl-profile-")))
@@ -122,7 +125,7 @@ async def prepared(rows: int) -> AsyncIterator[Setup]:
         async with contextlib.AsyncExitStack() as opened:
             direct = await Services.open(core, wrap_inference=_instant)
             opened.push_async_callback(direct.close)
-            batched = await Services.open(core, wrap_inference=_gathered)
+            batched = await Services.open(core, wrap_inference=batched_by or _gathered)
             opened.push_async_callback(batched.close)
             owner = await registered(direct.db)
             session = await direct.identity.core.sessions.open(
