@@ -15,8 +15,8 @@ from typing import Final
 
 from cohortlens.embedded.processes import children_of
 
-NICENESS: Final = 10
-"""A tenth of the weight of a process at 0: it works on with what others leave, and is never quite without."""
+NICENESS: Final = 5
+"""A third of the weight of a process at 0: it works on with what others leave, and is never quite without."""
 _PROC = Path("/proc")
 
 

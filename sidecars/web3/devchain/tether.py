@@ -29,9 +29,7 @@ def main(parent: int, command: list[str]) -> None:
     if os.getppid() != parent:
         # It died before the kernel was asked to tell.
         sys.exit(1)
-    # The interpreter gives itself a locale where it was given none (PEP 538); the program was not meant.
-    environ = {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
-    os.execve(command[0], command, environ)  # noqa: S606 - the caller names the program
+    os.execv(command[0], command)  # noqa: S606 - the caller names the program
 
 
 if __name__ == "__main__":
