@@ -72,7 +72,8 @@ def _read(cls: type[ConfigT], faults: list[str]) -> ConfigT | None:
 
 
 def _print_routes(*, as_json: bool) -> None:
-    from gateway.http.oip import build_oip_routes  # noqa: PLC0415 - only this command needs the HTTP door
+    from gateway.http.beside import beside  # noqa: PLC0415 - only this command needs the HTTP door
+    from gateway.http.oip import build_oip_routes  # noqa: PLC0415
     from gateway.http.routes import build_routes  # noqa: PLC0415
 
     rows, methods = [], public_table(with_reflection=False)
@@ -88,6 +89,19 @@ def _print_routes(*, as_json: bool) -> None:
                 "class": policy.rate_class.name.lower(),
             }
         )
+    # What no RPC stands behind, by its name in the OpenAPI document.
+    for path, item in beside([]).items():
+        rows += [
+            {
+                "verb": verb.upper(),
+                "template": path,
+                "rpc": operation["operationId"],
+                "access": "public" if {} in (operation["security"] or [{}]) else "token",
+                "scopes": [],
+                "class": "-",
+            }
+            for verb, operation in item.items()
+        ]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return

@@ -13,6 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 import cohortlens
 from cohortlens.core.errors import CohortLensError
+from gateway.__main__ import main
 from gateway.composition import public_table
 from gateway.http.codec import Codecs
 from gateway.http.comments import Comments
@@ -111,6 +112,19 @@ async def test_every_route_of_the_process_is_documented_with_the_parameters_of_i
         held = {one["name"] for one in operation["parameters"] if one.get("in") == "path"}
         assert held == set(re.findall(r"\{([^}]*)\}", path_of(route)))
         assert "400" in operation["responses"] or "4XX" in operation["responses"]
+
+
+def test_the_printed_routes_are_the_documented_ones_and_no_others(capsys):
+    assert main(["routes", "--json"]) == 0
+    table = public_table(with_reflection=False)
+    routes = [*build_routes(table).routes, *build_oip_routes(table).routes]
+    paths = {route.rule.template.text: path_of(route) for route in routes}
+    printed = [
+        (paths.get(row["template"], row["template"]), row["verb"].lower())
+        for row in json.loads(capsys.readouterr().out)
+    ]
+    assert ("/graphql", "post") in printed
+    assert sorted(printed) == sorted((path, verb) for path, verb, _ in _operations(_whole()))
 
 
 def test_headers_are_parameters_where_a_method_takes_them():
