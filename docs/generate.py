@@ -28,6 +28,7 @@ from cohortlens.v1 import (
     models_pb2,
     rewards_pb2,
 )
+from docs.metrics import metrics_page
 from docs.snippets import pages
 from gateway.composition import public_table
 from gateway.config import GatewayConfig
@@ -192,6 +193,7 @@ GENERATED = {
     ".env.example": env_example,
     "docs/reference/settings.md": settings_page,
     "docs/reference/errors.md": errors_page,
+    "docs/reference/metrics.md": metrics_page,
 }
 
 
