@@ -71,7 +71,7 @@ class OtlpTracer:
         # It tells of each span that finds the queue full and each attempt to send; both are counted here.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         url = endpoint.rstrip("/")
-        exporter = OTLPSpanExporter(url if url.endswith(PATH) else url + PATH, timeout=SEND_S)
+        self._exporter = _Counted(OTLPSpanExporter(url if url.endswith(PATH) else url + PATH, timeout=SEND_S))
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(ratio)),
             resource=Resource.create(
@@ -81,7 +81,7 @@ class OtlpTracer:
         )
         self._provider.add_span_processor(
             BatchSpanProcessor(
-                _Counted(exporter),
+                self._exporter,
                 max_queue_size=QUEUE_SPANS,
                 schedule_delay_millis=DELAY_MS,
                 max_export_batch_size=BATCH_SPANS,
@@ -105,6 +105,10 @@ class OtlpTracer:
     def close(self) -> None:
         """See ``Tracer``."""
         self._provider.shutdown()
+
+    def give_up(self) -> None:
+        """See ``Tracer``; a batch on its way ends with its own three seconds."""
+        self._exporter.give_up()
 
 
 class OtlpSpan:
@@ -144,10 +148,13 @@ class _Counted(SpanExporter):
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
         self._sent, self._lost = SENT.labels("sent"), SENT.labels("lost")
-        self._is_away = False
+        self._is_away = self._is_over = self._is_shut = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch; in the thread of the processor."""
+        if self._is_over:
+            self._lost.inc(len(spans))
+            return SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
         except Exception as error:
@@ -161,9 +168,16 @@ class _Counted(SpanExporter):
             _LOG.warning("collector_away") if is_away else _LOG.info("collector_back")
         return result
 
+    def give_up(self) -> None:
+        """Send nothing more, also of what the processor still holds."""
+        self._is_over = True
+        self.shutdown()
+
     def shutdown(self) -> None:
-        """Send nothing more."""
-        self._inner.shutdown()
+        """See the base class; the inner one is told once."""
+        if not self._is_shut:
+            self._is_shut = True
+            self._inner.shutdown()
 
 
 def _context_of(traceparent: str) -> Context:

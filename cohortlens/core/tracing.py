@@ -75,6 +75,9 @@ class Tracer(Protocol):
     def close(self) -> None:
         """Send what waits, and end."""
 
+    def give_up(self) -> None:
+        """Send nothing more: what still waits is lost."""
+
 
 class _State:
     tracer: Tracer | None = None
@@ -111,6 +114,7 @@ def end() -> None:
         closing = threading.Thread(target=tracer.close, name="spans", daemon=True)
         closing.start()
         closing.join(_CLOSE_S)
+        tracer.give_up()
 
 
 @contextmanager
