@@ -178,7 +178,7 @@ class RotatedKey:
 
 @dataclass(frozen=True)
 class PublishedDocument:
-    """A public document: bytes, version, entity tag, and until when a copy may be served (None: no end)."""
+    """A public document; its entity tag is quoted, copies may go out until ``valid_until`` (None: no end)."""
 
     body: bytes
     version: int

@@ -162,7 +162,7 @@ class CredentialsServicer:
 
 
 def _public(found: PublishedDocument) -> Iterable[tuple[str, str]]:
-    return (("cache-control", "public, max-age=30"), ("etag", f'"{found.etag}"'))
+    return (("cache-control", "public, max-age=30"), ("etag", found.etag))
 
 
 def _credential(row: Credential) -> pb.Credential:
