@@ -25,6 +25,7 @@ from gateway.http.enveloped import Enveloped
 from gateway.http.headers import JSON
 from gateway.http.replies import HeaderList, Response, StatusSend
 from gateway.http.requests import Request, Scope, check_head
+from gateway.http.routes import holds_secret
 from gateway.http.rpc import NO_STORE, RpcExchange, Served, method_unknown
 from gateway.http.transcoding import HttpDoor
 from gateway.interceptors.chain import CallFailed
@@ -121,9 +122,13 @@ class ConnectUnary(RpcExchange):
         raise NotImplementedError
 
     def encode(self, reply: Message) -> bytes:
-        """The reply, gzipped if asked and worth it."""
+        """The reply, gzipped if asked and worth it, and never when it holds a secret (see ``encodings``)."""
         data = checked_reply(self.serialized(reply), MAX_RESPONSE_BYTES)
-        self._packed = len(data) > COMPRESS_ABOVE_BYTES and accepts_gzip(self._request.head)
+        self._packed = (
+            len(data) > COMPRESS_ABOVE_BYTES
+            and accepts_gzip(self._request.head)
+            and not holds_secret(self._call.method)
+        )
         return gzipped(data) if self._packed else data
 
     async def message(self, reply: Message) -> None:

@@ -93,7 +93,7 @@ class RouteTable:
         if rule.response_body and rule.response_body not in fields:
             raise TemplateInvalid(f"{path!r}: the reply has no field {rule.response_body}")
         upload = _upload(method) if method.client_streaming and rule.body == "*" else None
-        route = Route(method, rule, binding, upload, _sensitive(method))
+        route = Route(method, rule, binding, upload, holds_secret(method))
         self.router.add(verb, rule.template, route)
         self.routes.append(route)
         self.strict.of(method.descriptor.output_type)
@@ -138,7 +138,8 @@ def _upload(method: MethodInfo) -> Upload | None:
     return Upload(messages[0], chunks[0]) if messages and chunks else None
 
 
-def _sensitive(method: MethodInfo) -> bool:
+def holds_secret(method: MethodInfo) -> bool:
+    """Whether the reply of a method holds a secret, so that nothing may store it."""
     return any(
         one.GetOptions().Extensions[_RULES].sensitive for one in fields_of(method.descriptor.output_type)
     )
