@@ -104,6 +104,7 @@ class Documents:
 
     def check_variables(self, operation: Operation, variables: dict[str, Any]) -> None:
         """Raise Refused for values that do not fit the types the document declares; it names no value."""
+        limits.check_values(variables)
         found: list[tuple[str, str]] = []
         declared = set()
         for one in operation.definition.variable_definitions or ():

@@ -20,7 +20,7 @@ from graphql import (
     subscribe,
 )
 
-from cohortlens.core.errors import CohortLensError, Unavailable
+from cohortlens.core.errors import CohortLensError, DeadlineExceeded, Unavailable
 from gateway.graphql import bodies
 from gateway.graphql.arguments import Arguments
 from gateway.graphql.bodies import Asked
@@ -41,6 +41,7 @@ GRAPHQL: Final = "application/graphql-response+json"
 
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _UNAUTHENTICATED: Final = 401
+_LARGE_BYTES: Final = 64 * 1024
 # Most requests are over before a watch for the caller's leaving would be worth its cost.
 _WATCH_AFTER_S: Final = 0.01
 
@@ -148,15 +149,35 @@ class Exchange:
     async def _read(self) -> tuple[Asked, Operation]:
         """What is asked for; raises CohortLensError for what will not be run."""
         bodies.check_type(self._request.head)
-        text = await body.whole(self._receive, self._request.head, bodies.MAX_BODY_BYTES)
+        text = await self._body()
         self._caller.request_bytes = len(text)
         self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
-        asked = bodies.read(text)
+        # A large body takes a few hundredths of a second, in which the loop must go on.
+        is_large = len(text) > _LARGE_BYTES
+        asked = await asyncio.to_thread(bodies.read, text) if is_large else bodies.read(text)
         documents = self._service.documents
         operation = await documents.read(asked.source, asked.operation)
         documents.check_variables(operation, asked.variables)
         documents.check_cost(operation, asked.variables)
         return asked, operation
+
+    async def _body(self) -> bytes:
+        """The body.
+
+        No call runs yet whose deadline would bound it, so this does.
+
+        Raises:
+            DeadlineExceeded: REQUEST_TIMEOUT after 15 s, or when the caller's own time is over.
+        """
+        deadline, now = self._caller.deadline, time.monotonic()
+        left_s = body.BODY_TIMEOUT_S if deadline is None else min(body.BODY_TIMEOUT_S, deadline - now)
+        try:
+            async with asyncio.timeout(left_s):
+                return await body.whole(self._receive, self._request.head, bodies.MAX_BODY_BYTES)
+        except TimeoutError:
+            # What refuses it has time of its own: the caller was late and not we.
+            self._caller.deadline = None
+            raise DeadlineExceeded("the body did not arrive in time", reason="REQUEST_TIMEOUT") from None
 
     def _accepted(self, *, streams: bool) -> str:
         """Media type of the answer; raises NOT_ACCEPTABLE."""

@@ -6,6 +6,7 @@ can stand for more fields than there are atoms, cost no more to measure than the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,14 +18,13 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLObjectType,
     GraphQLSchema,
-    IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
-    VariableNode,
     get_named_type,
     get_nullable_type,
     is_list_type,
     is_object_type,
+    value_from_ast_untyped,
 )
 
 from gateway.graphql.faults import limit
@@ -35,8 +35,12 @@ MAX_DEPTH: Final = 10
 MAX_ALIASES: Final = 15
 MAX_ROOT_FIELDS: Final = 10
 MAX_COST: Final = 1000
+MAX_VALUES: Final = 10_000
+"""Values in the variables: each is looked at three times before anybody knows who sent it."""
 MAX_SELECTION: Final = 100
 """Fields written beside one another: each is compared with each, and no type has as many."""
+MAX_PAIRS: Final = 10_000
+"""Pairs of fields with one name: each is compared with each, which takes some microseconds."""
 PAGE_ITEMS: Final = 50
 """Items a list of a reply is taken to have when its request names no page size."""
 NESTED_ITEMS: Final = 10
@@ -82,7 +86,12 @@ def check(
     """
     root = schema.get_root_type(operation.operation)
     assert root is not None
-    found = _Meter(fragments, variables).root(operation.selection_set, root)
+    known = {
+        one.variable.name.value: value_from_ast_untyped(one.default_value)
+        for one in operation.variable_definitions or ()
+        if one.default_value is not None
+    } | dict(variables)
+    found = _Meter(fragments, known).root(operation.selection_set, root)
     for what, is_, most in (
         ("levels of fields", found.depth, MAX_DEPTH),
         ("aliases", found.aliases, MAX_ALIASES),
@@ -92,12 +101,45 @@ def check(
             raise limit(what, most, found=str(is_))
 
 
+def check_values(variables: Mapping[str, Any]) -> None:
+    """Raise Refused (GRAPHQL_LIMIT_EXCEEDED) for more values than can be looked at quickly.
+
+    Args:
+        variables: JSON values by name of variable.
+    """
+    left: list[Any] = [variables]
+    found = 0
+    while left:
+        one = left.pop()
+        if isinstance(one, Mapping):
+            inside = list(one.values())
+        elif isinstance(one, list):
+            inside = one
+        else:
+            continue
+        found += len(inside)
+        if found > MAX_VALUES:
+            raise limit("values in the variables", MAX_VALUES)
+        left += inside
+
+
 def check_form(document: DocumentNode) -> None:
     """Raise Refused (GRAPHQL_LIMIT_EXCEEDED) for a document that would take long to be checked by the schema.
 
     Checking compares fields with one another, so a document is first counted as it is written.
     """
-    aliases = 0
+    names, aliases = Counter[str](), 0
+    for field in _fields_written(document):
+        aliases += field.alias is not None
+        names[(field.alias or field.name).value] += 1
+    if aliases > MAX_ALIASES:
+        raise limit("aliases", MAX_ALIASES, found=str(aliases))
+    if sum(count * (count - 1) // 2 for count in names.values()) > MAX_PAIRS:
+        raise limit("pairs of fields with one name", MAX_PAIRS)
+
+
+def _fields_written(document: DocumentNode) -> Iterator[FieldNode]:
+    """The fields as they stand in a document; raises Refused where too many stand beside one another."""
     # Each selection with the most fields it may have: the first of an operation are root fields.
     left: list[tuple[SelectionSetNode, int, str]] = []
     for one in document.definitions:
@@ -110,12 +152,11 @@ def check_form(document: DocumentNode) -> None:
         if len(selections.selections) > most:
             raise limit(what, most)
         for selection in selections.selections:
-            aliases += isinstance(selection, FieldNode) and selection.alias is not None
+            if isinstance(selection, FieldNode):
+                yield selection
             inner = getattr(selection, "selection_set", None)
             if inner is not None:
                 left.append((inner, MAX_SELECTION, _BESIDE))
-    if aliases > MAX_ALIASES:
-        raise limit("aliases", MAX_ALIASES, found=str(aliases))
 
 
 class _Meter:
@@ -186,14 +227,16 @@ class _Meter:
         return known
 
     def _items(self, field: FieldNode, root: GraphQLObjectType) -> int:
-        """Items of a list in the reply of a root field: the page size asked for."""
+        """Items of a list in the reply of a root field: the page size asked for, or as many as are named."""
         declared = root.fields.get(field.name.value)
-        if declared is None or _PAGE_SIZE not in declared.args:
+        if declared is None:
             return PAGE_ITEMS
-        given = next((one.value for one in field.arguments or () if one.name.value == _PAGE_SIZE), None)
-        size: Any = None
-        if isinstance(given, IntValueNode):
-            size = int(given.value)
-        elif isinstance(given, VariableNode):
-            size = self._variables.get(given.name.value)
-        return size if isinstance(size, int) and size > 0 else PAGE_ITEMS
+        given = {
+            one.name.value: value_from_ast_untyped(one.value, dict(self._variables))
+            for one in field.arguments or ()
+        }
+        if _PAGE_SIZE in declared.args:
+            size = given.get(_PAGE_SIZE)
+            # A number such as 50.0 is an Int in a variable.
+            return int(size) if isinstance(size, int | float) and size > 0 else PAGE_ITEMS
+        return max([PAGE_ITEMS, *(len(value) for value in given.values() if isinstance(value, list))])

@@ -336,3 +336,22 @@ async def test_a_schema_hidden_in_a_fragment_needs_a_token_too(production):
     refused = await ask(production[0], document, headers={})
     assert refused.status == 401
     assert production[1].asked == []
+
+
+@pytest.mark.parametrize("first", [[], [b'{"query":']])
+async def test_a_body_that_does_not_come_is_not_waited_for_longer_than_the_caller_gives(door, first):
+    client, servicer = door
+    pieces = list(first)
+
+    async def silent(scope, receive, send):
+        async def waiting():
+            if not pieces:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": pieces.pop(), "more_body": True}
+
+        await client.app(scope, waiting, send)
+
+    asking = type(client)(silent).request("POST", "/graphql", b"", JSON | {"x-request-timeout": "0.05"})
+    answer = await asyncio.wait_for(asking, 10)
+    assert (answer.status, reason(answer)) == (408, "REQUEST_TIMEOUT")
+    assert servicer.asked == []

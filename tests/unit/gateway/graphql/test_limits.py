@@ -38,7 +38,14 @@ REFUSED = {
     "aliases": "{ customers { customers { " + many(16, "a#: externalId ") + "} } }",
     "aliases of a bomb": bomb(60),
     "fields beside one another": "{ customers { customers { " + "externalId " * 101 + "} } }",
+    "pairs of fields with one name": "{ customers { "
+    + many(60, "customers { externalId country orders } ")
+    + "} }",
     "page size": "{ customers(pageSize: 1001) { customers { externalId } } }",
+    "page size by default": "query($n: Int = 1001) { customers(pageSize: $n) { customers { externalId } } }",
+    "names in the document": "{ customersByName(customers: ["
+    + '"a" ' * 600
+    + "]) { customers { externalId } } predictions(pageSize: 401) { predictions { value } } }",
     "introspection": "{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }",
 }
 
@@ -73,6 +80,36 @@ async def test_a_page_size_in_a_variable_counts_as_one_in_the_document(door):
     assert reason(refused) == "GRAPHQL_LIMIT_EXCEEDED"
     metadata = only_error(refused)["extensions"]["details"][0]["metadata"]
     assert metadata == {"limit": "1000", "found": "1001"}
+
+
+@pytest.mark.parametrize("size", [1001, 1001.0, 1e6])
+async def test_a_page_size_counts_however_json_writes_it(door, size):
+    client, servicer = door
+    document = "query($n: Int = 1) { customers(pageSize: $n) { customers { externalId } } }"
+    assert reason(await ask(client, document, {"n": size})) == "GRAPHQL_LIMIT_EXCEEDED"
+    assert servicer.asked == []
+
+
+async def test_things_asked_for_by_name_count_as_many_as_there_are_names(door):
+    client, servicer = door
+    document = "query($c: [String!]!) { customersByName(customers: $c) { customers { externalId } } }"
+    assert (await ask(client, document, {"c": ["a"] * 1000})).status == 200
+    assert reason(await ask(client, document, {"c": ["a"] * 1001})) == "GRAPHQL_LIMIT_EXCEEDED"
+    assert len(servicer.asked) == 1
+
+
+@pytest.mark.parametrize("values", [["a"] * 10_000, [["a"] * 99] * 101, {str(n): n for n in range(10_000)}])
+async def test_variables_of_too_many_values_are_refused_before_anybody_looks_at_each(
+    door, monkeypatch, values
+):
+    client, servicer = door
+    looked = []
+    monkeypatch.setattr("gateway.graphql.documents.validate_input_value", lambda *_, **__: looked.append(1))
+    document = "query($c: [String!]!) { customersByName(customers: $c) { customers { externalId } } }"
+    refused = await ask(client, document, {"c": values})
+    assert reason(refused) == "GRAPHQL_LIMIT_EXCEEDED"
+    assert "values in the variables" in only_error(refused)["message"]
+    assert (servicer.asked, looked) == ([], [])
 
 
 async def test_lists_inside_items_multiply(door):
