@@ -16,7 +16,7 @@ from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database, driver
 from cohortlens.customers.models import EXTERNAL_PREFIX, customer_key
 from cohortlens.customers.repository import CustomersRepository
-from cohortlens.customers.usability import consent_version
+from cohortlens.customers.usability import consent_version, join_by_hash
 
 CUSTOMERS_MAX = 10_000
 """Customers of one question."""
@@ -60,8 +60,6 @@ SELECT array_agg(a.place) FROM asked a JOIN c ON c.id = a.id
                     UNION ALL SELECT i.customer_id FROM i JOIN u ON u.identity_id = i.id)
 """  # noqa: S608 - constants
 _CANONICAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# What is joined here was read whole just before; a planner that knows no counts would compare each with each.
-_BY_HASH = "SELECT set_config('enable_nestloop', 'off', true)"
 _COVERED = "SELECT activity, purpose_key FROM purpose_activities WHERE tenant_id = app.tid()"
 _MECHANISMS = "SELECT key, mechanism FROM purpose_heads WHERE tenant_id = app.tid()"
 _NOBODY = str(UUID(int=0))
@@ -135,7 +133,7 @@ class ConsentChecks:
             mechanisms = {row.key: row.mechanism for row in await tx.execute(text(_MECHANISMS))}
             covered = {row.activity: row.purpose_key for row in await tx.execute(text(_COVERED))}
             asked = [(one, "") for one in purposes] + [(covered.get(one, ""), one) for one in activities]
-            await tx.execute(text(_BY_HASH))
+            await join_by_hash(tx)
             found: dict[str, bytes] = {}
             for purpose in {purpose for purpose, _ in asked}:
                 found[purpose] = await _bitmap(tx, ids, purpose, mechanisms.get(purpose, ""))

@@ -24,7 +24,7 @@ from cohortlens.contracts.featurize import featurize
 from cohortlens.contracts.purchase_days import PurchaseDays, purchase_days
 from cohortlens.contracts.sequences import SEQUENCE, weekly_sequences
 from cohortlens.customers.loading import copy_in, copy_out
-from cohortlens.customers.usability import Activity, usable_among_all
+from cohortlens.customers.usability import Activity, join_by_hash, usable_among_all
 
 _EPOCH = date(1970, 1, 1)
 _BATCH_ROWS = 50_000
@@ -158,6 +158,7 @@ async def tenant_days(tx: AsyncConnection, currency: str, activity: Activity | N
     """
     # COPY takes no parameters; an activity is one of ours.
     allowed = "" if activity is None else f" AND {usable_among_all('d.customer_id', repr(activity.value))}"
+    await join_by_hash(tx)
     table = await copy_out(tx, _DAYS.format(allowed=allowed), _DAYS_SCHEMA)
     return await asyncio.to_thread(_days, table, 10 ** minor_digits(currency))
 

@@ -23,7 +23,7 @@ from cohortlens.core.ids import TenantId
 from cohortlens.customers.loading import allow_long_work
 from cohortlens.customers.lookup import FeatureLookup
 from cohortlens.customers.repository import CustomersRepository, stored_values
-from cohortlens.customers.usability import Activity, usable_among_all
+from cohortlens.customers.usability import Activity, join_by_hash, usable_among_all
 
 # By customer: stored predictions then meet their index in order. Hex, because CSV is what Arrow reads fast.
 _ALL = """
@@ -92,6 +92,7 @@ class FeatureFreezer:
         await self._lookup.features_after(tenant_id, None, 1, Activity.PREDICTION, wide=wide)
         async with self._db.tenant_transaction(tenant_id) as tx:
             await allow_long_work(tx)
+            await join_by_hash(tx)
             # An import changes the last day and the features together; none may come in between.
             await tx.execute(text("SELECT 1 FROM customer_data WHERE tenant_id = app.tid() FOR SHARE"))
             state = await CustomersRepository(tx).data_state()

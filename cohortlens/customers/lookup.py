@@ -23,7 +23,13 @@ from cohortlens.core.ids import CustomerId, TenantId
 from cohortlens.customers.models import DataState, FeatureRows, TrainingSnapshot, customer_key
 from cohortlens.customers.repository import CustomersRepository, feature_rows, stored_values
 from cohortlens.customers.service import CustomersService
-from cohortlens.customers.usability import Activity, ConsentRequired, purpose_of, usable_among_all
+from cohortlens.customers.usability import (
+    Activity,
+    ConsentRequired,
+    join_by_hash,
+    purpose_of,
+    usable_among_all,
+)
 
 _Name: TypeAlias = UUID | str
 _Found: TypeAlias = "dict[_Name, Any]"
@@ -126,6 +132,7 @@ class FeatureLookup:
         """How much data there is to train on, and of which day."""
         async with self._db.tenant_transaction(tenant_id) as tx:
             state = await CustomersRepository(tx).data_state()
+            await join_by_hash(tx)
             counted = await tx.scalar(text(_COUNT_DAYS), {"activity": Activity.TRAINING.value})
         return DataState(int(counted or 0), *(state[1:] if state else (None, 0)))
 

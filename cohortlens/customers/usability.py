@@ -63,11 +63,24 @@ def usable(column: str, parameter: str) -> str:
     return f"coalesce((SELECT true FROM {asked}), false)"  # noqa: S608 - a column and a placeholder of ours
 
 
+async def join_by_hash(tx: AsyncConnection) -> None:
+    """Let the rest of a transaction that reads everybody join by hash.
+
+    A planner that knows no counts yet, as right after a tenant's first import, would compare each row with
+    each: minutes for a few thousand customers.
+
+    Args:
+        tx: A connection inside ``Database.tenant_transaction``.
+    """
+    await tx.execute(_BY_HASH)
+
+
 def usable_among_all(column: str, parameter: str) -> str:
     """As ``usable``, for statements that read all customers of a tenant: one join for all of them."""
     return f"EXISTS (SELECT FROM app.usable_customers({parameter}) u WHERE u.customer_id = {column})"
 
 
+_BY_HASH = text("SELECT set_config('enable_nestloop', 'off', true)")
 _REFUSED = """
 SELECT c.id FROM customers c
  WHERE c.tenant_id = app.tid() AND c.id = ANY(CAST(:ids AS uuid[])) AND NOT {allowed}

@@ -27,7 +27,7 @@ from cohortlens.contracts.features import SCHEMA
 from cohortlens.core.db import driver
 from cohortlens.core.errors import Aborted
 from cohortlens.core.ids import plain_uuid
-from cohortlens.customers.usability import Activity, usable, usable_among_all
+from cohortlens.customers.usability import Activity, join_by_hash, usable, usable_among_all
 
 _LIMITS = "SET LOCAL statement_timeout = '2min'; SET LOCAL idle_in_transaction_session_timeout = '2min'"
 _STAGE = """
@@ -192,6 +192,7 @@ async def remove_refused(tx: AsyncConnection, batch_id: UUID, created_at: dateti
     """
     first, last = (UUID(bytes=prediction_ids(batch_id, row, 1)[0].tobytes()) for row in (0, rows - 1))
     await tx.execute(text("SET LOCAL statement_timeout = '2min'"))
+    await join_by_hash(tx)
     gone = await tx.execute(
         text(_REFUSED),
         {"created_at": created_at, "first": first, "last": last, "activity": Activity.PREDICTION.value},
