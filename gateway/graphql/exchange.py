@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from gateway.http import body, faults, headers
 from gateway.http.body import ClientGone, Receive
 from gateway.http.codec import Codecs
 from gateway.http.headers import JSON
+from gateway.http.leaving import Ends, until_gone
 from gateway.http.replies import HeaderList, Response, StatusSend
 from gateway.http.requests import Request
 from gateway.http.streaming import EVENTS, Drain, StreamWriter
@@ -271,14 +272,23 @@ class Exchange:
 
     def _start_watch(self) -> None:
         self._helpers.append(asyncio.create_task(self._watch()))
+        if self._request.ends is not None and self._request.version.startswith("1"):
+            self._helpers.append(asyncio.create_task(self._look(self._request.ends)))
 
     async def _watch(self) -> None:
-        with suppress(asyncio.CancelledError):
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._leave()
+
+    async def _look(self, ends: Ends) -> None:
+        await until_gone(ends)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Cancel the work: its caller is gone."""
+        if not self._left and self._task is not None:
             self._left = True
-            if self._task is not None:
-                self._task.cancel()
+            self._task.cancel()
 
 
 def refusal(fault: CohortLensError, request_id: str, extra: HeaderList) -> Response:

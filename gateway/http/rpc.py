@@ -20,6 +20,7 @@ from gateway.http import faults, headers
 from gateway.http.binding import refuse
 from gateway.http.body import ClientGone, Receive
 from gateway.http.headers import JSON_POLICY, SECURITY_HEADERS
+from gateway.http.leaving import Ends, until_gone
 from gateway.http.replies import HeaderList, StatusSend
 from gateway.http.requests import Request, Scope
 from gateway.http.routes import RouteTable
@@ -93,7 +94,7 @@ class RpcExchange(ABC):
 
     door: ClassVar[str]
     is_json = False
-    _watcher: asyncio.Task[None] | None = None
+    _watchers: tuple[asyncio.Task[None], ...] = ()
     _timer: asyncio.TimerHandle | None = None
     _left = False
     _stalled = False
@@ -228,13 +229,24 @@ class RpcExchange(ABC):
         self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch_now)
 
     def _watch_now(self) -> None:
-        self._watcher = asyncio.create_task(self._watch())
+        ways = [self._watch()]
+        if self._request.ends is not None and self._request.version.startswith("1"):
+            ways.append(self._look(self._request.ends))
+        self._watchers = tuple(asyncio.create_task(one) for one in ways)
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._left = True
-        if self._task is not None:
+        self._leave()
+
+    async def _look(self, ends: Ends) -> None:
+        await until_gone(ends)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Cancel the call: its caller is gone."""
+        if not self._left and self._task is not None:
+            self._left = True
             self._task.cancel()
 
     def own_headers(self) -> HeaderList:
@@ -269,7 +281,7 @@ class RpcExchange(ABC):
     def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        for one in self._watchers:
+            one.cancel()
         # Call and exchange hold each other; apart, they are freed at once.
         self._call.read = self._call.encoder = None

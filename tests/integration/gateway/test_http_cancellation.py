@@ -9,15 +9,17 @@ import httpx
 import numpy as np
 import pytest
 
-from cohortlens.v1 import analytics_pb2
+from cohortlens.v1 import analytics_pb2, models_pb2
 from gateway.grpc.server import Router, asgi_server, listen
 from gateway.http import leaving, streaming
 from gateway.http.codec import Codecs
 from gateway.http.requests import Request
+from gateway.wire.framing import frame
 from tests.fixtures.waiting import eventually
 from tests.integration.gateway.test_http_door import BOUND_S, _served
 from tests.ports.test_inference_client import DIGEST, Batched, Framed
-from tests.unit.gateway.http.public_api import TOKEN
+from tests.unit.gateway.graphql import door as graphql_door
+from tests.unit.gateway.http.public_api import TOKEN, build
 from tests.vectors.transcoding.door import door_for
 from tests.vectors.transcoding.schema import Schema, message_class
 
@@ -106,6 +108,57 @@ async def test_a_caller_over_http1_is_seen_to_leave_and_never_before(host, monke
         server.shutdown()
         await serving
     assert ended == [False]
+
+
+RUN = models_pb2.GetTrainingRunRequest(run="01890a5d-ac96-774b-bcce-b302099a8057")
+BY_NAME = "/cohortlens.v1.ModelsService/GetTrainingRun"
+CALLS = {
+    "json": (f"/api/v1/trainingRuns/{RUN.run}", "", b""),
+    "connect": (BY_NAME, "application/json", b'{"run":"%s"}' % RUN.run.encode()),
+    "grpcweb": (BY_NAME, "application/grpc-web", frame(RUN.SerializeToString(), compress=False)),
+    "graphql": (
+        "/graphql",
+        "application/json",
+        b'{"query":"{ trainingRun(run: \\"%s\\") { run { run } } }"}' % RUN.run.encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("door", CALLS)
+async def test_a_caller_over_http1_that_leaves_cancels_its_call_at_every_door(door, monkeypatch):
+    monkeypatch.setattr(leaving, "LOOK_EVERY_S", 0.02)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def hangs(request, call):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    client, recorder = graphql_door.build() if door == "graphql" else build()
+    recorder.script["GetTrainingRun"] = hangs
+    path, kind, sent = CALLS[door]
+    verb = "POST" if sent else "GET"
+    head = f"{verb} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\nX-Request-Timeout: 60\r\n"
+    if sent:
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(sent)}\r\n"
+    router = Router()
+    router.http = client.app
+    with listen("127.0.0.1", 0, "COHORTLENS_HTTP_PORT") as one:
+        server = asgi_server(router, [one], 1)
+        serving = asyncio.create_task(server.serve())
+        await server.wait_started()
+        _, writer = await asyncio.open_connection("127.0.0.1", one.getsockname()[1])
+        writer.write(head.encode() + b"\r\n" + sent)
+        async with asyncio.timeout(BOUND_S):
+            await begun.wait()
+            # The watch for it begins a moment after the body.
+            await asyncio.sleep(0.1)
+            writer.close()
+            await ended.wait()
+        server.shutdown()
+        await serving
 
 
 class Flood:
