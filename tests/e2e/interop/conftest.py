@@ -69,7 +69,7 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's event loop counts as running for as long as it is open
 def page(stack):
     """A page at an origin that the stack lists, in a browser without a window."""
     if not (CLIENTS / "node_modules").exists() or shutil.which("npm") is None:
