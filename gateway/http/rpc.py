@@ -74,6 +74,10 @@ class JsonText:
 
     text: bytes
 
+    def __len__(self) -> int:
+        """Its size in bytes."""
+        return len(self.text)
+
 
 class RpcExchange(ABC):
     """One call by its full name.

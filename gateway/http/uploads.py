@@ -6,6 +6,7 @@ file is held in memory.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from gateway.http.headers import JSON, NDJSON, Head, media_type, parameters
 from gateway.http.query import TextBinder, query_pairs
 from gateway.http.routes import Route, Upload
 from gateway.http.scalars import JsonFault
+from gateway.interceptors.validate import LARGE_BYTES
 
 MAX_UPLOAD_BYTES: Final = 1024**3
 IDLE_TIMEOUT_S: Final = 30.0
@@ -147,18 +149,18 @@ class StreamBody:
             *lines, tail = rest.split(b"\n") if b"\n" in piece else [rest]
             for line in lines:
                 if line.strip():
-                    yield jsontext.load(bytes(line))
+                    yield await _value(bytes(line))
             rest = tail
             if len(rest) > body.MAX_JSON_BYTES:
                 raise faults.too_large(body.MAX_JSON_BYTES)
         if rest.strip():
-            yield jsontext.load(bytes(rest))
+            yield await _value(bytes(rest))
 
     async def _array(self, receive: Receive) -> AsyncIterator[Any]:
         self._no_query()
         text = await body.whole(receive, self._head)
         self.received += len(text)
-        value = jsontext.load(text)
+        value = await _value(text)
         if type(value) is not list:
             raise JsonFault("expected a list of messages")
         for item in value:
@@ -167,6 +169,13 @@ class StreamBody:
     def _no_query(self) -> None:
         if self._query:
             raise JsonFault("messages in the body take no query parameters", "FIELD_CONFLICT")
+
+
+async def _value(text: bytes) -> Any:
+    """The value of a JSON text, read aside when it is large; raises JsonFault."""
+    if len(text) > LARGE_BYTES:
+        return await asyncio.to_thread(jsontext.load, text)
+    return jsontext.load(text)
 
 
 async def chunks(source: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ MESSAGE_FAULTS = frozenset({"/cohortlens.v1.AnalyticsService/PredictStream"})
 
 LARGE_BYTES: Final = 256 * 1024
 """Bodies beyond this size are decoded in a thread, so that other calls go on meanwhile."""
+_TURN_S: Final = 0.005
 # Two at a time: what large bodies take of the memory is bounded whatever number of them arrives.
 _DECODING: Final = ThreadPoolExecutor(2, thread_name_prefix="decoding")
 
@@ -72,8 +74,9 @@ class ValidateStep:
         if call.payloads is None:
             if call.read is not None:
                 await call.gather()
-            if call.request_bytes > LARGE_BYTES and call.door != "grpc":
-                call.request = await self._aside(call)
+            is_large = call.request_bytes > LARGE_BYTES and call.door != "grpc"
+            if is_large or _is_large(call, call.payload):
+                call.request = await self._aside(call, call.payload)
             else:
                 call.request = self._message(call, call.payload)
             call.payload = None
@@ -86,11 +89,11 @@ class ValidateStep:
             async with aclosing(self._stream(call, call.payloads)) as call.requests:
                 await proceed(call)
 
-    async def _aside(self, call: Call) -> Any:
+    async def _aside(self, call: Call, payload: Any) -> Any:
         """The message of a large payload; the parsers of JSON let other threads run in between."""
         run = contextvars.copy_context().run
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_DECODING, run, self._message, call, call.payload)
+        return await loop.run_in_executor(_DECODING, run, self._message, call, payload)
 
     def _message(self, call: Call, payload: Any) -> Any:
         name = call.method.full_name
@@ -109,9 +112,18 @@ class ValidateStep:
 
     async def _stream(self, call: Call, payloads: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         own_faults = call.method.full_name in MESSAGE_FAULTS
+        turn = time.monotonic()
         async for payload in payloads:
+            if time.monotonic() - turn > _TURN_S:
+                # Messages that are there already are given without waiting for anything: thousands of small
+                # ones would hold up all other calls.
+                await asyncio.sleep(0)
+                turn = time.monotonic()
             try:
-                message = self._message(call, payload)
+                if _is_large(call, payload):
+                    message = await self._aside(call, payload)
+                else:
+                    message = self._message(call, payload)
             except InvalidArgument as fault:
                 if not own_faults:
                     raise
@@ -124,6 +136,11 @@ def _decoded(call: Call, payload: Any) -> Any:
         return call.decoder(payload)
     except DecodeError:
         return None
+
+
+def _is_large(call: Call, payload: Any) -> bool:
+    """Whether one payload is large, such as what a small frame was inflated to."""
+    return call.door != "grpc" and isinstance(payload, Sized) and len(payload) > LARGE_BYTES
 
 
 def _as_it_is(_: Message) -> None:
