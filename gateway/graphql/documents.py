@@ -16,6 +16,7 @@ from graphql import (
     GraphQLSyntaxError,
     OperationDefinitionNode,
     is_input_type,
+    is_non_null_type,
     parse,
     type_from_ast,
     validate,
@@ -114,6 +115,8 @@ class Documents:
             assert is_input_type(type_)
             if name in variables:
                 _compare(variables[name], type_, f"${name}", found)
+            elif is_non_null_type(type_) and one.default_value is None:
+                found.append((f"${name}", "is required"))
         unknown = [name for name in variables if name not in declared]
         if unknown:
             found.append((f"${unknown[0][:64]}", "the operation declares no such variable"))

@@ -27,7 +27,7 @@ from gateway.graphql.bodies import Asked
 from gateway.graphql.calls import Admission, Caller, Calls
 from gateway.graphql.documents import Documents, Operation
 from gateway.graphql.events import ResultEvents
-from gateway.graphql.faults import Failed, refusals, written
+from gateway.graphql.faults import Failed, argument_fault, refusals, written
 from gateway.http import body, faults, headers
 from gateway.http.body import ClientGone, Receive
 from gateway.http.codec import Codecs
@@ -137,6 +137,7 @@ class Exchange:
             await self._stream(asked, operation)
             return
         result = await self._executed(asked, operation)
+        await self._admit_uncalled(result)
         status = _UNAUTHENTICATED if calls and self._calls.nobody_known() else 200
         if media == EVENTS and status == 200:
             writer = self._events()
@@ -188,6 +189,15 @@ class Exchange:
             raise faults.not_acceptable(offers)
         return chosen
 
+    async def _admit_uncalled(self, result: ExecutionResult) -> None:
+        """Run the steps about callers where no call did: every field was skipped, or had a wrong argument."""
+        if self._calls.begun:
+            return
+        found = [fault for fault in map(argument_fault, result.errors or ()) if fault is not None]
+        if found:
+            await self._calls.admit(self._service.refusing, found[0])
+        await self._calls.admit(self._service.showing, None)
+
     async def _executed(self, asked: Asked, operation: Operation) -> ExecutionResult:
         result = execute(
             self._service.schema,
@@ -209,6 +219,7 @@ class Exchange:
         if not isinstance(found, ExecutionResult | AsyncIterator):
             found = await found
         if isinstance(found, ExecutionResult):
+            await self._admit_uncalled(found)
             text = orjson.dumps(self._shown(found))
             await self._write(Response(200, JSON, text, [*self._headers(), _NO_STORE]))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ _LOG = get_logger(__name__)
 SYNTAX: Final = "GRAPHQL_SYNTAX_INVALID"
 INVALID: Final = "GRAPHQL_DOCUMENT_INVALID"
 LIMIT: Final = "GRAPHQL_LIMIT_EXCEEDED"
+
+
+_ARGUMENT: Final = re.compile("Argument '([A-Za-z0-9_]+)' (?:has invalid value|of required type)")
 
 
 class Failed(Exception):
@@ -77,11 +81,24 @@ def wrong_variables(found: list[tuple[str, str]]) -> Refused:
     return Refused(f"{name}: {text}", INVALID, violations=violations)
 
 
+def argument_fault(error: GraphQLError) -> Refused | None:
+    """The fault of an argument that is null where it must not be; None for an error of another kind.
+
+    A variable with a default may stand there, and still be null: only the execution sees that.
+    """
+    cause = error.original_error or error
+    match = _ARGUMENT.match(cause.message) if isinstance(cause, GraphQLError) else None
+    return None if match is None else wrong_variables([(match[1], "must not be null")])
+
+
 def written(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """An error of the execution as the answer holds it; what no call raised is a fault of ours."""
     cause = error.original_error
     if isinstance(cause, Failed):
         return _entry(cause.fault, cause.request_id, error)
+    refused = argument_fault(error)
+    if refused is not None:
+        return _entry(refused, request_id, error)
     _LOG.log(logging.ERROR, "unexpected", exc_info=cause or error, route="/graphql")
     return _entry(unexpected(), request_id, error)
 

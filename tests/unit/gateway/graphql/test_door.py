@@ -355,3 +355,42 @@ async def test_a_body_that_does_not_come_is_not_waited_for_longer_than_the_calle
     answer = await asyncio.wait_for(asking, 10)
     assert (answer.status, reason(answer)) == (408, "REQUEST_TIMEOUT")
     assert servicer.asked == []
+
+
+BY_NAME = "customersByName(customers: $c) { customers { customer } }"
+
+
+@pytest.mark.parametrize(
+    ("document", "variables", "field"),
+    [
+        ("query($c: [String!]!) { " + BY_NAME + " }", {}, "$c"),
+        ("query($c: Boolean!) { me @include(if: $c) { user } }", None, "$c"),
+        ('query($c: [String!] = ["a"]) { ' + BY_NAME + " }", {"c": None}, "customers"),
+        ('query($c: String = "a") { ' + BY_NAME.replace("$c", "[$c]") + " }", {"c": None}, "customers"),
+        ("query($c: Boolean = true) { me @include(if: $c) { user } }", {"c": None}, "if"),
+    ],
+)
+async def test_a_value_that_is_missing_is_the_callers_fault_and_logged_as_one(
+    door, caplog, document, variables, field
+):
+    client, servicer = door
+    answer = await ask(client, document, variables, headers={})
+    assert (answer.status, reason(answer)) == (400, "GRAPHQL_DOCUMENT_INVALID")
+    assert only_error(answer)["message"].startswith(f"{field}: ")
+    assert (servicer.asked, "unexpected" in caplog.text) == ([], False)
+
+
+async def test_a_wrong_argument_of_one_field_leaves_the_others(door):
+    client, servicer = door
+    document = 'query($c: [String!] = ["a"]) { me { user } ' + BY_NAME + " }"
+    answer = await ask(client, document, {"c": None})
+    assert (answer.status, reason(answer)) == (200, "GRAPHQL_DOCUMENT_INVALID")
+    assert answer.json["data"] == {"me": {"user": ""}, "customersByName": None}
+    assert [name for name, _ in servicer.asked] == ["GetMe"]
+
+
+@pytest.mark.parametrize("document", ["{ me @skip(if: true) { user } }", "{ __typename }"])
+async def test_a_document_that_calls_nothing_needs_in_production_what_the_schema_needs(production, document):
+    client, _ = production
+    assert (await ask(client, document, headers={})).status == 401
+    assert (await ask(client, document)).status == 200
