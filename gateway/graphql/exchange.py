@@ -28,7 +28,7 @@ from gateway.graphql.calls import Admission, Caller, Calls
 from gateway.graphql.documents import Documents, Operation
 from gateway.graphql.events import ResultEvents
 from gateway.graphql.faults import Failed, argument_fault, refusals, written
-from gateway.http import body, faults, headers
+from gateway.http import body, conditional, faults, headers
 from gateway.http.body import ClientGone, Receive
 from gateway.http.codec import Codecs
 from gateway.http.headers import JSON
@@ -89,6 +89,7 @@ class Exchange:
         self._service, self._request, self._request_id = service, request, request_id
         self._receive, self._send = receive, send
         timeout_s, fault = headers.timeout(request.head)
+        fault = fault or conditional.unkept(request.head)
         metadata = headers.metadata(request.head, request.peer)
         metadata["x-request-id"] = [request_id]
         deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -69,6 +69,16 @@ def check(head: Head, verb: str, request: Descriptor) -> None:
         raise _invalid("If-Match", "is not taken by this method: its request has no etag")
 
 
+def unkept(head: Head) -> InvalidArgument | None:
+    """The fault HEADER_INVALID for ``If-Match`` at a door that keeps no conditions; None without one.
+
+    Who sends it would take a change for one that was guarded.
+    """
+    if "if-match" not in head.values:
+        return None
+    return _invalid("If-Match", "is not taken here: send the etag in the request")
+
+
 def fill(head: Head, request: Any) -> None:
     """Put the version that ``If-Match`` names into the request; ``*`` asks for none.
 

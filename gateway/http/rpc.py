@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from google.protobuf.message import Message
 
 from cohortlens.core.errors import Cancelled, Unavailable, Unimplemented
-from gateway.http import faults, headers
+from gateway.http import conditional, faults, headers
 from gateway.http.binding import refuse
 from gateway.http.body import ClientGone, Receive
 from gateway.http.headers import JSON_POLICY, SECURITY_HEADERS
@@ -120,6 +120,7 @@ class RpcExchange(ABC):
         both_ways = method.client_streaming and method.server_streaming
         if both_ways and request.version.startswith("1"):
             fault = fault or faults.streaming_unsupported()
+        fault = fault or conditional.unkept(request.head)
         self._call = Call(
             self.door,
             method,

@@ -394,3 +394,9 @@ async def test_a_document_that_calls_nothing_needs_in_production_what_the_schema
     client, _ = production
     assert (await ask(client, document, headers={})).status == 401
     assert (await ask(client, document)).status == 200
+
+
+async def test_a_condition_that_would_not_be_kept_is_refused(door):
+    answer = await ask(door[0], ME, headers=TOKEN | {"if-match": '"7"'})
+    assert reason(answer) == "HEADER_INVALID"
+    assert door[1].asked == []

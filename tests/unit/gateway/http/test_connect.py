@@ -296,3 +296,13 @@ async def test_frames_that_cannot_be_read_are_refused_in_the_last_frame(body, re
     ((flag, text),) = frames(answer.body)
     assert (answer.status, flag) == (200, 2)
     assert detail_of(json.loads(text)["error"], error_details_pb2.ErrorInfo).reason == reason
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/grpc-web"])
+async def test_a_condition_that_would_not_be_kept_is_refused(kind):
+    client, recorder = public_api()
+    headers = PUBLIC_TOKEN | {"content-type": kind, "if-match": '"7"'}
+    answer = await client.request("POST", GET_RUN, b"{}", headers)
+    assert b"If-Match is not taken here" in answer.body
+    assert answer.status == (400 if kind == "application/json" else 200)
+    assert recorder.asked == []
