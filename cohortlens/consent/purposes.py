@@ -39,7 +39,7 @@ FIELDS = (
     "activities",
 )
 """What a new version may change."""
-_REQUIRED = frozenset({"title", "description", "dpv_purpose", "mechanism", "retention_days"})
+_REQUIRED = frozenset({"title", "description", "dpv_purpose", "lawful_basis", "mechanism", "retention_days"})
 _IRI = re.compile(r"https://[^\s<>\"{}|\\^`]{1,192}")
 _RECIPIENT_CHARACTERS = 200
 
@@ -226,8 +226,6 @@ def _changes(values: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]
         changes[name] = tuple(value or ()) if name in ("data_categories", "recipients") else value
     if "activities" in changes:
         changes["activities"] = tuple(sorted(set(changes["activities"] or ())))
-    if changes.get("lawful_basis") is None:
-        changes.pop("lawful_basis", None)
     return changes
 
 

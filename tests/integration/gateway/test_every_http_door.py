@@ -177,3 +177,13 @@ async def test_streams_end_with_their_session_at_every_door(client, person):
                 name,
                 text,
             )
+
+
+async def test_a_patch_that_takes_away_what_must_be_there_is_refused_and_changes_nothing(client):
+    assert (await client.post("/api/v1/purposes", json=PURPOSE)).status_code == 200
+    before = (await client.get("/api/v1/purposes")).json()
+    for name in ("title", "dpvPurpose", "lawfulBasis", "mechanism", "retentionDays"):
+        refused = await client.patch("/api/v1/purposes/surveys", json={"description": "Another", name: None})
+        assert refused.status_code == 400, name
+        assert "is required when update_mask names it" in refused.json()["message"]
+    assert (await client.get("/api/v1/purposes")).json() == before
