@@ -210,12 +210,12 @@ class ConnectDoor(HttpDoor):
         return method.full_name
 
     def methods(self, path: str) -> list[str]:
-        """POST, and GET for unary methods that change nothing."""
+        """POST, and GET for unary methods that change nothing and take no secret: proxies log addresses."""
         method = self._chain.table.get(path)
         if method is None or method.kind != "unary":
             return ["POST"]
         changes_nothing = method.descriptor.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-        return ["GET", "POST"] if changes_nothing else ["POST"]
+        return ["GET", "POST"] if changes_nothing and not method.brings_secrets else ["POST"]
 
     def failed(
         self, request: Request, error: CohortLensError, request_id: str, extra: HeaderList

@@ -306,3 +306,11 @@ async def test_a_condition_that_would_not_be_kept_is_refused(kind):
     assert b"If-Match is not taken here" in answer.body
     assert answer.status == (400 if kind == "application/json" else 200)
     assert recorder.asked == []
+
+
+async def test_a_secret_is_never_part_of_an_address():
+    client, recorder = public_api()
+    path = "/cohortlens.v1.AuthService/ReviewInvitation"
+    answer = await client.request("GET", f"{path}?encoding=json&message=%7B%22token%22%3A%22x%22%7D")
+    assert (answer.status, answer.header("allow")) == (405, "POST")
+    assert recorder.asked == []
