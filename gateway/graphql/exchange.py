@@ -32,10 +32,10 @@ from gateway.http import body, conditional, faults, headers
 from gateway.http.body import ClientGone, Receive
 from gateway.http.codec import Codecs
 from gateway.http.headers import JSON
-from gateway.http.leaving import Ends, until_gone
 from gateway.http.replies import HeaderList, Response, StatusSend
 from gateway.http.requests import Request
 from gateway.http.streaming import EVENTS, Drain, StreamWriter
+from gateway.http.watching import CallerWatch
 from gateway.interceptors.chain import CallFailed, Chain
 
 GRAPHQL: Final = "application/graphql-response+json"
@@ -43,8 +43,6 @@ GRAPHQL: Final = "application/graphql-response+json"
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _UNAUTHENTICATED: Final = 401
 _LARGE_BYTES: Final = 64 * 1024
-# Most requests are over before a watch for the caller's leaving would be worth its cost.
-_WATCH_AFTER_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +94,9 @@ class Exchange:
         self._caller = Caller(metadata, request.peer, request_id, deadline, fault)
         self._calls = Calls(service.chain, service.codecs, service.arguments, self._caller)
         self._task = asyncio.current_task()
-        self._timer: asyncio.TimerHandle | None = None
-        self._helpers: list[asyncio.Task[None]] = []
+        self._watch = CallerWatch(request, receive)
+        self._attendant: asyncio.Task[None] | None = None
         self._writer: StreamWriter | None = None
-        self._left = False
 
     async def run(self) -> None:
         """Run the request and send its answer, whatever it is.
@@ -117,10 +114,9 @@ class Exchange:
                 raise
         finally:
             self._calls.close()
-            if self._timer is not None:
-                self._timer.cancel()
-            for helper in self._helpers:
-                helper.cancel()
+            self._watch.close()
+            if self._attendant is not None:
+                self._attendant.cancel()
 
     async def _answer(self) -> None:
         try:
@@ -154,7 +150,7 @@ class Exchange:
         bodies.check_type(self._request.head)
         text = await self._body()
         self._caller.request_bytes = len(text)
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
+        self._watch.begin()
         # A large body takes a few hundredths of a second, in which the loop must go on.
         is_large = len(text) > _LARGE_BYTES
         asked = await asyncio.to_thread(bodies.read, text) if is_large else bodies.read(text)
@@ -227,7 +223,7 @@ class Exchange:
         writer = self._events()
         if self._task is not None:
             attending = writer.attend(self._task, self._service.drain, resumes=True)
-            self._helpers.append(asyncio.create_task(attending))
+            self._attendant = asyncio.create_task(attending)
         try:
             async with aclosing(found) as results:
                 async for result in results:
@@ -267,10 +263,10 @@ class Exchange:
         writer = self._writer
         leaving = writer is not None and writer.leaving
         stalled = writer is not None and writer.stalled
-        is_ours = self._left or leaving or stalled
+        is_ours = self._watch.has_left or leaving or stalled
         if is_ours and self._task is not None:
             self._task.uncancel()
-        if self._left:
+        if self._watch.has_left:
             raise ClientGone
         if stalled:
             raise ConnectionAbortedError("the reader took nothing for 30 s")
@@ -281,26 +277,6 @@ class Exchange:
         elif not self._send.status:
             await self._write(refusal(stopping, self._request_id, self._headers()))
         return is_ours
-
-    def _start_watch(self) -> None:
-        self._helpers.append(asyncio.create_task(self._watch()))
-        if self._request.ends is not None and self._request.version.startswith("1"):
-            self._helpers.append(asyncio.create_task(self._look(self._request.ends)))
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._leave()
-
-    async def _look(self, ends: Ends) -> None:
-        await until_gone(ends)
-        self._leave()
-
-    def _leave(self) -> None:
-        """Cancel the work: its caller is gone."""
-        if not self._left and self._task is not None:
-            self._left = True
-            self._task.cancel()
 
 
 def refusal(fault: CohortLensError, request_id: str, extra: HeaderList) -> Response:

@@ -15,7 +15,6 @@ from gateway.http.binding import HTTP_BODY, RawRequest
 from gateway.http.body import ClientGone, Receive
 from gateway.http.encodings import packed
 from gateway.http.headers import JSON, NDJSON
-from gateway.http.leaving import Ends, until_gone
 from gateway.http.replies import HeaderList, Response, StatusSend, failure
 from gateway.http.requests import Request
 from gateway.http.routes import Route, RouteTable
@@ -23,14 +22,11 @@ from gateway.http.streaming import EVENTS, RESUME_FIELD, Drain, StreamWriter, fr
 from gateway.http.templates import Match
 from gateway.http.trailers import TrailedSend, wants_trailers
 from gateway.http.uploads import StreamBody
+from gateway.http.watching import CallerWatch
 from gateway.interceptors.chain import Call, CallFailed, Chain
 
 # What the policy of a method lists that this door does not serve.
 _REFUSED: Final = "STREAMING_NOT_SUPPORTED"
-# Most calls are over before a watch for the caller's leaving would be worth its cost.
-_WATCH_AFTER_S: Final = 0.01
-# A body this small is cheaper to leave to the server than a new connection.
-_SMALL_BYTES: Final = 64 * 1024
 _DRAIN_S: Final = 10.0
 _RESUMES: Final = "last-event-id"
 _VARY: Final = (b"vary", b"Authorization, Accept, Accept-Encoding")
@@ -57,7 +53,6 @@ class Exchange:
     max_body_bytes: ClassVar[int] = body.MAX_JSON_BYTES
     _writer: StreamWriter | None = None
     _attendant: asyncio.Task[None] | None = None
-    _looker: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -76,9 +71,7 @@ class Exchange:
         self._lenient = headers.wants_lenient(request.head)
         self._raw_reply = self._route.method.descriptor.output_type.full_name == HTTP_BODY
         self._task = asyncio.current_task()
-        self._timer: asyncio.TimerHandle | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._left = False
+        self._watch = CallerWatch(request, receive)
         self._body_over = False
         timeout_s, fault = headers.timeout(request.head)
         self._call = Call(
@@ -126,11 +119,11 @@ class Exchange:
             ConnectionAbortedError: The reader took nothing for too long.
         """
         writer = self._writer
-        is_ours = self._left or (writer is not None and (writer.leaving or writer.stalled))
+        is_ours = self._watch.has_left or (writer is not None and (writer.leaving or writer.stalled))
         if not is_ours or self._task is None:
             return False
         self._task.uncancel()
-        if self._left or writer is None:
+        if self._watch.has_left or writer is None:
             raise ClientGone from None
         if writer.stalled:
             raise ConnectionAbortedError("the reader took nothing for 30 s") from None
@@ -148,7 +141,7 @@ class Exchange:
         try:
             await self._run()
         except CallFailed as failed:
-            if self._left:
+            if self._watch.has_left:
                 raise ClientGone from None
             await self._failed(failed.error)
 
@@ -186,7 +179,7 @@ class Exchange:
         try:
             text = await body.whole(self._receive, self._request.head, self.max_body_bytes)
         except ClientGone:
-            self._left = True
+            self._watch.has_left = True
             raise Cancelled("the connection was closed before the body was complete") from None
         self._call.request_bytes = len(text)
         self._watch_later()
@@ -243,7 +236,7 @@ class Exchange:
                 self._call.request_bytes = stream.received
                 yield payload
         finally:
-            self._left = self._left or stream.torn
+            self._watch.has_left = self._watch.has_left or stream.torn
         self._watch_later()
 
     def _both_ways(self) -> AsyncIterator[Any]:
@@ -329,13 +322,11 @@ class Exchange:
 
     def _unread(self) -> bool:
         """Whether an HTTP/1 client is still sending a body of some size that nobody reads."""
-        head = self._request.head
-        large = "transfer-encoding" in head.values or (head.length() or 0) > _SMALL_BYTES
-        return large and not self._body_over and self._request.version.startswith("1")
+        return not self._body_over and self._request.sends_much()
 
     def _closing(self) -> HeaderList:
         """Ask an HTTP/1 client for a new connection: its body was not read, or this process goes away."""
-        leaving = self._drain is not None and self._drain.draining and self._request.version.startswith("1")
+        leaving = self._drain is not None and self._drain.draining and self._request.is_http1
         return [(b"connection", b"close")] if leaving or self._unread() else []
 
     async def _swallow(self) -> None:
@@ -349,34 +340,12 @@ class Exchange:
 
     def _watch_later(self) -> None:
         self._body_over = True
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
-
-    def _start_watch(self) -> None:
-        self._watcher = asyncio.create_task(self._watch())
-        if self._request.ends is not None and self._request.version.startswith("1"):
-            self._looker = asyncio.create_task(self._look(self._request.ends))
-
-    async def _look(self, ends: Ends) -> None:
-        await until_gone(ends)
-        self._leave()
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._leave()
-
-    def _leave(self) -> None:
-        """Cancel the call: its caller is gone."""
-        if not self._left and self._task is not None:
-            self._left = True
-            self._task.cancel()
+        self._watch.begin()
 
     def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for one in (self._watcher, self._looker, self._attendant):
-            if one is not None:
-                one.cancel()
+        self._watch.close()
+        if self._attendant is not None:
+            self._attendant.cancel()
 
 
 class _Unread(AsyncIterator[Any]):

@@ -52,7 +52,7 @@ class OAuthExchange(Exchange):
         try:
             fields = await read_form(self._receive, self._request.head)
         except ClientGone:
-            self._left = True
+            self._watch.has_left = True
             raise Cancelled("the connection was closed before the body was complete") from None
         self._watch_later()
         if self._request.query:

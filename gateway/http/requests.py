@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from cohortlens.core.errors import InvalidArgument
 from gateway.http import headers
@@ -13,6 +13,7 @@ from gateway.http.headers import Head
 from gateway.http.leaving import Ends
 
 Scope = MutableMapping[str, Any]
+_SMALL_BYTES: Final = 64 * 1024
 
 
 # Not frozen: made once per request, and a frozen one takes three times as long to make.
@@ -37,6 +38,16 @@ class Request:
     peer: str
     version: str = ""
     ends: Ends | None = None
+
+    @property
+    def is_http1(self) -> bool:
+        """Whether the connection carries one request at a time."""
+        return self.version.startswith("1")
+
+    def sends_much(self) -> bool:
+        """Whether an HTTP/1 client may send a body that is dearer to read off than a new connection."""
+        large = "transfer-encoding" in self.head.values or (self.head.length() or 0) > _SMALL_BYTES
+        return large and self.is_http1
 
     @classmethod
     def read(cls, scope: Scope) -> Request:

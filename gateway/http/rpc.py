@@ -20,21 +20,18 @@ from gateway.http import conditional, faults, headers
 from gateway.http.binding import refuse
 from gateway.http.body import ClientGone, Receive
 from gateway.http.headers import JSON_POLICY, SECURITY_HEADERS
-from gateway.http.leaving import Ends, until_gone
 from gateway.http.replies import HeaderList, StatusSend
 from gateway.http.requests import Request, Scope
 from gateway.http.routes import RouteTable
 from gateway.http.scalars import JsonFault
 from gateway.http.streaming import STALLED_S
+from gateway.http.watching import CallerWatch
 from gateway.interceptors.chain import Call, CallFailed, Chain
 from gateway.interceptors.metadata import Metadata
 from gateway.registry import MethodInfo
 from gateway.wire.receiving import MAX_GATHERED_BYTES, Room, take_rest
 
-# Most calls are over before a watch for the caller's leaving would be worth its cost.
 _WATCH_AFTER_S: Final = 0.05
-# A body this small is cheaper to leave to the server than a new connection.
-_SMALL_BYTES: Final = 64 * 1024
 _PATH: Final = re.compile(r"/[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+/[A-Za-z_][A-Za-z0-9_]*")
 NO_STORE: Final = (b"cache-control", b"no-store")
 
@@ -98,9 +95,6 @@ class RpcExchange(ABC):
 
     door: ClassVar[str]
     is_json = False
-    _watchers: tuple[asyncio.Task[None], ...] = ()
-    _timer: asyncio.TimerHandle | None = None
-    _left = False
     _stalled = False
     is_received = False
 
@@ -116,9 +110,10 @@ class RpcExchange(ABC):
         self._served, self._method, self._request = served, method, request
         self._receive, self._send = receive, send
         self._task = asyncio.current_task()
+        self._watch = CallerWatch(request, receive, _WATCH_AFTER_S)
         timeout_s, fault = headers.timeout(request.head)
         both_ways = method.client_streaming and method.server_streaming
-        if both_ways and request.version.startswith("1"):
+        if both_ways and request.is_http1:
             fault = fault or faults.streaming_unsupported()
         fault = fault or conditional.unkept(request.head)
         self._call = Call(
@@ -166,7 +161,7 @@ class RpcExchange(ABC):
             self._check_reader()
             await self.end(failed)
         except asyncio.CancelledError:
-            if self._left and self._task is not None:
+            if self._watch.has_left and self._task is not None:
                 self._task.uncancel()
                 raise ClientGone from None
             # The server is stopping and its patience is over.
@@ -196,7 +191,7 @@ class RpcExchange(ABC):
         return chain.server_stream(call, None, self.message)
 
     def _check_reader(self) -> None:
-        if self._left:
+        if self._watch.has_left:
             raise ClientGone from None
         if self._stalled:
             raise ConnectionAbortedError("the reader took nothing for 30 s") from None
@@ -225,46 +220,21 @@ class RpcExchange(ABC):
 
     def gone(self) -> Cancelled:
         """Note that the caller left in the middle of its request."""
-        self._left = True
+        self._watch.has_left = True
         return Cancelled("the connection was closed before the body was complete")
 
     def request_over(self) -> None:
         """Note that the request is complete; from soon on the caller's leaving cancels the call."""
         self.is_received = True
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch_now)
-
-    def _watch_now(self) -> None:
-        ways = [self._watch()]
-        if self._request.ends is not None and self._request.version.startswith("1"):
-            ways.append(self._look(self._request.ends))
-        self._watchers = tuple(asyncio.create_task(one) for one in ways)
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._leave()
-
-    async def _look(self, ends: Ends) -> None:
-        await until_gone(ends)
-        self._leave()
-
-    def _leave(self) -> None:
-        """Cancel the call: its caller is gone."""
-        if not self._left and self._task is not None:
-            self._left = True
-            self._task.cancel()
+        self._watch.begin()
 
     def own_headers(self) -> HeaderList:
         """The headers of every answer: the chain's, and what browsers must keep to."""
         own = [(name.encode("ascii"), value.encode("ascii", "replace")) for name, value in self._pairs()]
         own += [*SECURITY_HEADERS, JSON_POLICY]
-        if self._is_large() and not self.is_received and self._request.version.startswith("1"):
+        if not self.is_received and self._request.sends_much():
             own.append((b"connection", b"close"))
         return own
-
-    def _is_large(self) -> bool:
-        head = self._request.head
-        return "transfer-encoding" in head.values or (head.length() or 0) > _SMALL_BYTES
 
     def _pairs(self) -> list[tuple[str, str]]:
         # A call by POST is nothing that a cache may keep, whatever the method says of its GET.
@@ -284,9 +254,6 @@ class RpcExchange(ABC):
             raise Cancelled("the reader took nothing for 30 s") from None
 
     def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for one in self._watchers:
-            one.cancel()
+        self._watch.close()
         # Call and exchange hold each other; apart, they are freed at once.
         self._call.read = self._call.encoder = None
