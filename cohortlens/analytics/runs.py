@@ -21,7 +21,7 @@ from cohortlens.analytics.models import (
 from cohortlens.core.db import driver
 from cohortlens.core.ids import CustomerId, SegmentationRunId
 from cohortlens.customers.repository import CustomersRepository
-from cohortlens.customers.usability import Activity, usable, usable_among_all
+from cohortlens.customers.usability import Activity, join_by_hash, usable, usable_among_all
 
 _RUN = """
 id, state, progress_ratio, model_version, customers, as_of, currency, current, cursor, error_reason,
@@ -175,6 +175,7 @@ class SegmentationRepository:
 
     async def drop_refused(self, run: SegmentationRun) -> None:
         """Take those out of a run who may not be segmented any more, and count whom it leaves out."""
+        await join_by_hash(self._tx)
         await self._tx.execute(
             text(_DROP_REFUSED),
             {"created_at": run.created_at, "run": run.run_id, "activity": Activity.SEGMENTATION.value},

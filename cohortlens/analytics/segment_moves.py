@@ -13,7 +13,7 @@ from cohortlens.analytics.models import ResourceMissing, RunNotPublished, Segmen
 from cohortlens.analytics.runs import SegmentationRepository
 from cohortlens.core.context import RequestContext
 from cohortlens.core.db import Database
-from cohortlens.customers.usability import Activity, usable_among_all
+from cohortlens.customers.usability import Activity, join_by_hash, usable_among_all
 
 # Counted anew, so of those alone who allow it now.
 _MOVES = """
@@ -111,6 +111,7 @@ class SegmentMoves:
             names: dict[str, str] = {}
             for run in (base, later):
                 names |= {profile.segment_key: profile.name for profile in await runs.profiles(run.run_id)}
+            await join_by_hash(tx)
             rows = await tx.execute(
                 text(_MOVES),
                 {

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cohortlens.core.ids import CustomerId, plain_uuid
 from cohortlens.customers.models import Customer, FeatureRows
-from cohortlens.customers.usability import Activity, usable
+from cohortlens.customers.usability import Activity, join_by_hash, usable
 
 _CUSTOMER = """
 SELECT c.id, c.external_id, c.country, c.created_at, d.currency, s.days, s.orders, s.spend, s.first, s.last
@@ -155,12 +155,8 @@ class CustomersRepository:
 
     async def count_features(self, activity: Activity) -> tuple[int, int]:
         """Customers with features: those who may be used, and those left out."""
-        row = (
-            await self._tx.execute(
-                text(_COUNT),
-                {"activity": activity.value},
-            )
-        ).one()
+        await join_by_hash(self._tx)
+        row = (await self._tx.execute(text(_COUNT), {"activity": activity.value})).one()
         return int(row[0]), int(row[1])
 
     async def has_stale_features(self, schema_hash: str, sequence_hash: str = "") -> bool:
