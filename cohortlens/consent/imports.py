@@ -108,7 +108,8 @@ class ConsentImports:
         secret = await self._tenant_keys.mac_key(tx, tenant_id, IDENTITY_INDEX)
         if consent is None:
             await tx.execute(_LINK, await asyncio.to_thread(_indexed, of_file, secret))
-        if consent is None or not of_file:
+            return
+        if not of_file:
             return
         terms = await self._terms(tx, consent)
         sealer = await self._tenant_keys.sealer(tx, tenant_id, IDENT_COLUMN)

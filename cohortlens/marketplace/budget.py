@@ -93,7 +93,9 @@ class Budgets:
 
 def _check_fits(scope: str, charges: Sequence[tuple[datetime, int]], cost: int) -> None:
     over = sum(milli for _at, milli in charges) + cost - TOTALS_MILLI[scope]
+    if over <= 0:
+        return
     for at, milli in charges:
-        if over > 0 and over <= milli:
+        over -= milli
+        if over <= 0:
             raise PrivacyBudgetExhausted(scope, at + PERIOD)
-        over -= milli if over > 0 else 0
