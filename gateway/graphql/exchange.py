@@ -31,7 +31,7 @@ from gateway.graphql.faults import Failed, argument_fault, refusals, written
 from gateway.http import body, conditional, faults, headers
 from gateway.http.body import ClientGone, Receive
 from gateway.http.codec import Codecs
-from gateway.http.headers import JSON
+from gateway.http.headers import JSON, NO_STORE
 from gateway.http.replies import HeaderList, Response, StatusSend
 from gateway.http.requests import Request
 from gateway.http.streaming import EVENTS, Drain, StreamWriter
@@ -40,7 +40,6 @@ from gateway.interceptors.chain import CallFailed, Chain
 
 GRAPHQL: Final = "application/graphql-response+json"
 
-_NO_STORE: Final = (b"cache-control", b"no-store")
 _UNAUTHENTICATED: Final = 401
 _LARGE_BYTES: Final = 64 * 1024
 
@@ -143,7 +142,7 @@ class Exchange:
             return
         text = orjson.dumps(self._shown(result))
         kind = JSON if media == EVENTS else media
-        await self._write(Response(status, kind, text, [*self._headers(), _NO_STORE]))
+        await self._write(Response(status, kind, text, [*self._headers(), NO_STORE]))
 
     async def _read(self) -> tuple[Asked, Operation]:
         """What is asked for; raises CohortLensError for what will not be run."""
@@ -218,7 +217,7 @@ class Exchange:
         if isinstance(found, ExecutionResult):
             await self._admit_uncalled(found)
             text = orjson.dumps(self._shown(found))
-            await self._write(Response(200, JSON, text, [*self._headers(), _NO_STORE]))
+            await self._write(Response(200, JSON, text, [*self._headers(), NO_STORE]))
             return
         writer = self._events()
         if self._task is not None:
@@ -284,7 +283,7 @@ def refusal(fault: CohortLensError, request_id: str, extra: HeaderList) -> Respo
     text = orjson.dumps({"errors": refusals(fault, request_id)})
     own = {name for name, _ in extra}
     after = [one for one in faults.headers_of(fault) if one[0] not in own]
-    return Response(faults.status_of(fault), JSON, text, [*extra, *after, _NO_STORE])
+    return Response(faults.status_of(fault), JSON, text, [*extra, *after, NO_STORE])
 
 
 async def _tell(writer: StreamWriter, result: dict[str, Any]) -> None:

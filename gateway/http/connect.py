@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote_to_bytes
 
@@ -22,11 +21,11 @@ from gateway.http import body, faults, headers
 from gateway.http.body import ClientGone, Receive
 from gateway.http.encodings import accepts_gzip, gzipped
 from gateway.http.enveloped import Enveloped
-from gateway.http.headers import JSON
+from gateway.http.headers import JSON, NO_STORE
 from gateway.http.replies import HeaderList, Response, StatusSend
 from gateway.http.requests import Request, Scope, check_head
 from gateway.http.routes import holds_secret
-from gateway.http.rpc import NO_STORE, RpcExchange, Served, method_unknown
+from gateway.http.rpc import RpcExchange, Served, method_unknown
 from gateway.http.transcoding import HttpDoor
 from gateway.interceptors.chain import CallFailed
 from gateway.interceptors.errors import HTTP_STATUS, rpc_status
@@ -117,10 +116,6 @@ class ConnectUnary(RpcExchange):
             # As over gRPC: one limit, one fault.
             raise too_large(MAX_REQUEST_BYTES) from None
 
-    def requests(self) -> AsyncIterator[Any]:
-        """Never asked for."""
-        raise NotImplementedError
-
     def encode(self, reply: Message) -> bytes:
         """The reply, gzipped if asked and worth it, and never when it holds a secret (see ``encodings``)."""
         data = checked_reply(self.serialized(reply), MAX_RESPONSE_BYTES)
@@ -130,10 +125,6 @@ class ConnectUnary(RpcExchange):
             and not holds_secret(self._call.method)
         )
         return gzipped(data) if self._packed else data
-
-    async def message(self, reply: Message) -> None:
-        """Never asked for."""
-        raise NotImplementedError
 
     async def end(self, failure: CallFailed | None) -> None:
         """Send the answer."""

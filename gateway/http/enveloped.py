@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, ClassVar
 
 from google.protobuf.message import Message
 
-from gateway.http.rpc import NO_STORE, RpcExchange
+from gateway.http.headers import NO_STORE
+from gateway.http.rpc import RpcExchange
 from gateway.interceptors.chain import CallFailed
 from gateway.wire.framing import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, FrameReader, broken_frame, frame
 
@@ -26,6 +27,19 @@ class Enveloped(RpcExchange):
     encoding_header: ClassVar[str]
     accept_header: ClassVar[str]
     _held = 0
+
+    def through_chain(self) -> Awaitable[Any]:
+        """Run the call, whichever of its sides are streams; raises CallFailed."""
+        call, method, chain = self._call, self._method, self._served.chain
+        if not method.client_streaming and not method.server_streaming:
+            return super().through_chain()
+        if not method.client_streaming:
+            call.read = self.read
+            return chain.server_stream(call, None, self.message)
+        if method.server_streaming:
+            return chain.bidi_stream(call, self.requests(), self.message)
+        call.encoder = self.encode
+        return chain.client_stream(call, self.requests())
 
     async def read(self) -> Any:
         """The one message; raises InvalidArgument (FRAME_INVALID) unless there is exactly one."""

@@ -15,9 +15,10 @@ from cohortlens.core.errors import CohortLensError, InvalidArgument
 from gateway.http import faults, headers
 from gateway.http.body import Receive
 from gateway.http.enveloped import Enveloped
+from gateway.http.headers import NO_STORE
 from gateway.http.replies import HeaderList, Response, StatusSend, failure
 from gateway.http.requests import Request, Scope, check_head
-from gateway.http.rpc import NO_STORE, Served, method_unknown
+from gateway.http.rpc import Served, method_unknown
 from gateway.http.transcoding import HttpDoor
 from gateway.interceptors.chain import CallFailed
 from gateway.interceptors.status import status_headers

@@ -17,6 +17,9 @@ MAX_HEADER_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
 _MAX_ITEMS: Final = 64
 
+NO_STORE: Final = (b"cache-control", b"no-store")
+"""The header of answers that nothing may keep."""
+
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 NDJSON: Final = "application/x-ndjson"

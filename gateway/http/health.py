@@ -16,7 +16,7 @@ import orjson
 from prometheus_client import Gauge
 
 from cohortlens.core import telemetry
-from gateway.http.headers import JSON
+from gateway.http.headers import JSON, NO_STORE
 from gateway.http.query import query_pairs
 from gateway.http.replies import Response, failure
 from gateway.http.requests import Request
@@ -180,9 +180,6 @@ def healthz_page(chain: Chain) -> Callable[[Request], Awaitable[Response]] | Non
     return answer
 
 
-_NO_STORE: Final = (b"cache-control", b"no-store")
-
-
 def _shown(check: Check, result: _Result) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": check.name,
@@ -198,4 +195,4 @@ def _shown(check: Check, result: _Result) -> dict[str, Any]:
 
 
 def _json(status: int, body: dict[str, Any]) -> Response:
-    return Response(status, JSON, orjson.dumps(body), [_NO_STORE])
+    return Response(status, JSON, orjson.dumps(body), [NO_STORE])

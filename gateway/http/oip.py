@@ -16,7 +16,7 @@ from cohortlens.oip import inference_pb2 as pb
 from gateway.http import faults
 from gateway.http.binding import RawRequest, refuse
 from gateway.http.exchange import Exchange
-from gateway.http.headers import JSON
+from gateway.http.headers import JSON, NO_STORE
 from gateway.http.jsontext import load
 from gateway.http.oip_bodies import BINARY_HEADER, InferBody, document_of
 from gateway.http.replies import HeaderList, Response
@@ -29,7 +29,6 @@ from gateway.servicers.inference_v2_policy import SERVICE
 from gateway.servicers.inference_v2_tensors import TensorInvalid
 
 _BINARY: Final = "application/octet-stream"
-_NO_STORE: Final = (b"cache-control", b"no-store")
 _MODEL: Final = "/v2/models/{name}"
 _VERSION: Final = "/v2/models/{name}/versions/{version}"
 _INFER: Final = "/v2/models/{model_name}"
@@ -136,7 +135,7 @@ class OipExchange(Exchange):
         return [(one.field_path[0], value) for one, value in zip(variables, self._values, strict=True)]
 
     async def _reply(self, reply: Any) -> None:
-        extra = [*self._headers(), *self._closing(), _NO_STORE]
+        extra = [*self._headers(), *self._closing(), NO_STORE]
         content_type = JSON
         if self._json_length is not None:
             content_type = _BINARY
@@ -182,7 +181,7 @@ def is_oip(path: str) -> bool:
 
 def _failure(error: CohortLensError, extra: HeaderList) -> Response:
     text = orjson.dumps({"error": f"{error.reason}: {faults.document(error, '')['message']}"})
-    return Response(faults.status_of(error), JSON, text, [*extra, *faults.headers_of(error), _NO_STORE])
+    return Response(faults.status_of(error), JSON, text, [*extra, *faults.headers_of(error), NO_STORE])
 
 
 def _index_request(body: bytes) -> pb.RepositoryIndexRequest:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cohortlens.core.errors import CohortLensError
 from gateway.http import faults
-from gateway.http.headers import JSON_POLICY, SECURITY_HEADERS
+from gateway.http.headers import JSON_POLICY, NO_STORE, SECURITY_HEADERS
 
 SendEvent = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
@@ -49,8 +49,7 @@ def failure(
 ) -> Response:
     """The answer to a failed call; ``status`` takes the place of what follows from the error."""
     status, content_type, text = faults.render(error, request_id, problem=problem, status=status)
-    no_store = (b"cache-control", b"no-store")
-    return Response(status, content_type, text, [*headers, *faults.headers_of(error), no_store])
+    return Response(status, content_type, text, [*headers, *faults.headers_of(error), NO_STORE])
 
 
 class StatusSend:

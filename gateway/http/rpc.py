@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -33,7 +33,6 @@ from gateway.wire.receiving import MAX_GATHERED_BYTES, Room, take_rest
 
 _WATCH_AFTER_S: Final = 0.05
 _PATH: Final = re.compile(r"/[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+/[A-Za-z_][A-Za-z0-9_]*")
-NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 def is_rpc(path: str) -> bool:
@@ -129,19 +128,11 @@ class RpcExchange(ABC):
 
     @abstractmethod
     async def read(self) -> Any:
-        """The one request of a call whose requests are no stream."""
-
-    @abstractmethod
-    def requests(self) -> AsyncIterator[Any]:
-        """The requests of a client stream."""
+        """The one request."""
 
     @abstractmethod
     def encode(self, reply: Message) -> bytes:
         """A reply as it goes out."""
-
-    @abstractmethod
-    async def message(self, reply: Message) -> None:
-        """Send one reply of a stream."""
 
     @abstractmethod
     async def end(self, failure: CallFailed | None) -> None:
@@ -155,7 +146,7 @@ class RpcExchange(ABC):
             ConnectionAbortedError: The reader took nothing for too long.
         """
         try:
-            await self._run()
+            await self.through_chain()
             await self.end(None)
         except CallFailed as failed:
             self._check_reader()
@@ -177,18 +168,10 @@ class RpcExchange(ABC):
         if not self.is_received:
             await take_rest(self._receive)
 
-    def _run(self) -> Awaitable[Any]:
-        call, method, chain = self._call, self._method, self._served.chain
-        if not method.client_streaming:
-            call.read = self.read
-        if not method.server_streaming:
-            call.encoder = self.encode
-            return (
-                chain.client_stream(call, self.requests()) if method.client_streaming else chain.unary(call)
-            )
-        if method.client_streaming:
-            return chain.bidi_stream(call, self.requests(), self.message)
-        return chain.server_stream(call, None, self.message)
+    def through_chain(self) -> Awaitable[Any]:
+        """Run the call of one request and one reply; raises CallFailed."""
+        self._call.read, self._call.encoder = self.read, self.encode
+        return self._served.chain.unary(self._call)
 
     def _check_reader(self) -> None:
         if self._watch.has_left:
