@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from cohortlens.core.errors import Cancelled, CohortLensError
 from gateway.http import faults
 from gateway.http.codec import Codecs
-from gateway.http.headers import JSON, JSON_POLICY, NDJSON, SECURITY_HEADERS
+from gateway.http.headers import JSON, JSON_POLICY, NDJSON, NO_STORE, SECURITY_HEADERS
 from gateway.http.replies import HeaderList, SendEvent
 
 EVENTS: Final = "text/event-stream"
@@ -287,7 +287,7 @@ class StreamWriter:
             *SECURITY_HEADERS,
             JSON_POLICY,
             (b"content-type", self._framing.content_type(first).encode("latin-1", "replace")),
-            (b"cache-control", b"no-store"),
+            NO_STORE,
             (b"x-accel-buffering", b"no"),
             *self._headers(),
         ]
