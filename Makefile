@@ -25,7 +25,7 @@ help: ## List the targets
 setup: $(STATE)/main $(STATE)/workers $(STATE)/node ## Make the two environments from their lock files
 
 .PHONY: setup-dev
-setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/interop-node $(STATE)/credentials-node $(STATE)/client-types $(STATE)/client-wheels $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
+setup-dev: setup $(STATE)/dev $(STATE)/workers-dev $(STATE)/oip $(STATE)/oauth $(STATE)/oauth-node $(STATE)/interop-node $(STATE)/openapi-node $(STATE)/schemathesis $(STATE)/credentials-node $(STATE)/client-types $(STATE)/client-wheels $(STATE)/pgbouncer $(STATE)/chromium ## The same with the tools of development
 
 $(STATE)/python:
 	@mkdir -p $(STATE)
